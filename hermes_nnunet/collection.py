@@ -1,0 +1,180 @@
+"""The collection: which tasks, modalities, members and cases a merged data set holds.
+
+It is stored as the `hermes` block of the collection's dataset.json, beside what nnU-Net itself reads there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hermes_nnunet.errors import HermesError
+
+FORMAT_VERSION = 1
+HERMES_BLOCK = "hermes"
+UNKNOWN_MODALITY = "unknown"
+
+Labels = dict[str, int | list[int]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A binary segmentation target.
+
+    Attributes:
+        name: `<member>/<label>`, or the name under which members share it.
+        values: label values of the collection that belong to it; several for an nnU-Net region.
+        written_value: the value that marks it in a segmentation of the whole collection.
+    """
+
+    name: str
+    values: tuple[int, ...]
+    written_value: int
+
+
+@dataclass(frozen=True)
+class Member:
+    """One data set of the collection, with what a model folder of its own needs.
+
+    Attributes:
+        name: unique in the collection.
+        dataset_name: nnU-Net's name, for example Dataset303_CardiacCine.
+        tasks: names of the annotated tasks, in the order of `labels`.
+        labels: the member's own names and values: background, one entry a task, and ignore where it has one.
+        regions_class_order: the member's own, one entry a task, or None without regions.
+        channels: modality of an image -> its channel in the member; None where an image has all channels.
+        channel_names: the member's own.
+        file_ending: the member's own.
+        sampling_weight: share of the training patches in relation to the other members' weights.
+    """
+
+    name: str
+    dataset_name: str
+    tasks: tuple[str, ...]
+    labels: Labels
+    regions_class_order: tuple[int, ...] | None
+    channels: dict[str, int | None]
+    channel_names: dict[str, str]
+    file_ending: str
+    sampling_weight: float
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return tuple(self.channels)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image of the collection: its member, its modality, and the patient that folds must not part."""
+
+    member: str
+    modality: str
+    patient: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the network is told about an image: the tasks to segment, in this order, and its modality."""
+
+    tasks: tuple[str, ...]
+    modality: str
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Tasks (in the order of the task pool), modalities (in the order of the modality pool), members and cases."""
+
+    tasks: tuple[Task, ...]
+    modalities: tuple[str, ...]
+    members: dict[str, Member]
+    cases: dict[str, Case]
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        return tuple(task.name for task in self.tasks)
+
+    def context_of(self, case: str) -> Context:
+        """Context of a case of this collection, from its member.
+
+        Raises:
+            HermesError: the case is not in the collection.
+        """
+        try:
+            entry = self.cases[case]
+        except KeyError:
+            raise HermesError(
+                f"case {case} is not in the collection's dataset.json: merge and preprocess again so that both agree"
+            ) from None
+        return Context(tasks=self.members[entry.member].tasks, modality=entry.modality)
+
+    def to_block(self) -> dict[str, Any]:
+        """The `hermes` block of dataset.json."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "tasks": [asdict(task) for task in self.tasks],
+            "modalities": list(self.modalities),
+            "members": members_to_json(self.members),
+            "cases": {name: asdict(case) for name, case in self.cases.items()},
+        }
+
+    @classmethod
+    def from_dataset_json(cls, dataset_json: Mapping[str, Any], where: str) -> "Collection":
+        """Read the `hermes` block of a dataset.json that `where` names in messages.
+
+        Raises:
+            HermesError: there is no such block, or it is of another format version or incomplete.
+        """
+        block = hermes_block(dataset_json, f"dataset.json of {where}", "merge its members with 'hermes_nnunet merge'")
+        try:
+            return cls(
+                tasks=tuple(Task(t["name"], tuple(t["values"]), t["written_value"]) for t in block["tasks"]),
+                modalities=tuple(block["modalities"]),
+                members=members_from_json(block["members"]),
+                cases={name: Case(**case) for name, case in block["cases"].items()},
+            )
+        except (KeyError, TypeError) as error:
+            raise HermesError(
+                f"the hermes block in dataset.json of {where} is damaged ({error}): run 'hermes_nnunet merge' again"
+            ) from None
+
+
+def hermes_block(content: Mapping[str, Any], where: str, remedy: str) -> Mapping[str, Any]:
+    """The `hermes` block of a dataset.json or plans file.
+
+    Raises:
+        HermesError: the block is missing or of a format version that this release does not know.
+    """
+    if HERMES_BLOCK not in content:
+        raise HermesError(f"{where} has no '{HERMES_BLOCK}' block, so it is not made for Hermes: {remedy}")
+    block = content[HERMES_BLOCK]
+    version = block.get("format_version")
+    if version != FORMAT_VERSION:
+        raise HermesError(
+            f"the '{HERMES_BLOCK}' block of {where} has format version {version}, this release reads "
+            f"{FORMAT_VERSION}: {remedy} with this release"
+        )
+    return block
+
+
+def members_to_json(members: Mapping[str, Member]) -> dict[str, Any]:
+    """Members as JSON stores them, by name."""
+    return {name: asdict(member) for name, member in members.items()}
+
+
+def members_from_json(content: Mapping[str, Any]) -> dict[str, Member]:
+    """The inverse of `members_to_json`."""
+    members = {}
+    for name, fields in content.items():
+        order = fields["regions_class_order"]
+        members[name] = Member(
+            **{
+                **fields,
+                "tasks": tuple(fields["tasks"]),
+                "regions_class_order": None if order is None else tuple(order),
+            }
+        )
+    return members
+
+
+def case_identifier(member: str, case: str, modality: str | None = None) -> str:
+    """Name of a member's case in the collection; `modality` where every channel is a case of its own."""
+    return f"{member}__{case}" if modality is None else f"{member}__{case}__{modality}"
