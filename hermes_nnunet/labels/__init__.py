@@ -1,0 +1,1 @@
+"""From logits of tasks to label values."""

@@ -1,0 +1,83 @@
+"""Binary cross-entropy and adaptive Dice of annotated tasks, and the modality's cross-entropy (paper, section 3.4)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from hermes_nnunet.loss.voxel_sums import NO_VALUE, counted_voxels, voxel_sums
+from hermes_nnunet.networks.output import HermesOutput
+
+EPSILON = 1e-6
+FP_WEIGHT_RANGE = (0.2, 0.8)
+MODALITY_LOSS_WEIGHT = 0.01
+
+
+class HermesLoss(nn.Module):
+    """Loss of a batch whose cases annotate different tasks.
+
+    Args:
+        task_values: label values of each task of the collection, in the order of the task pool.
+        unknown_modality: row of the modality pool for which no modality loss is computed.
+        scale_weights: weight of each deep-supervision output, highest resolution first.
+        ignore_label: label value whose voxels count in nothing.
+    """
+
+    def __init__(
+        self,
+        task_values: Sequence[Sequence[int]],
+        *,
+        unknown_modality: int,
+        scale_weights: Sequence[float] = (1.0,),
+        ignore_label: int | None = None,
+    ) -> None:
+        super().__init__()
+        table = torch.full((len(task_values) + 1, max(map(len, task_values))), NO_VALUE)
+        for task, values in enumerate(task_values):
+            table[task, : len(values)] = torch.tensor(values)
+        self.register_buffer("task_values", table, persistent=False)
+        self.unknown_modality = unknown_modality
+        self.scale_weights = tuple(scale_weights)
+        self.ignore_label = ignore_label
+
+    def forward(self, output: HermesOutput, target: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
+        """Scalar loss; target is the label map (B, 1, D, H, W), or a list of it at each output's resolution."""
+        targets = [target] if isinstance(target, torch.Tensor) else target
+        segmentation = sum(
+            weight * self.segmentation_loss(logits, labels, output.context.task_index)
+            for weight, logits, labels in zip(self.scale_weights, output.logits, targets, strict=False)
+        )
+        return segmentation + MODALITY_LOSS_WEIGHT * self.modality_loss(
+            output.modality_logits, output.context.modality_index
+        )
+
+    def segmentation_loss(self, logits: torch.Tensor, labels: torch.Tensor, task_index: torch.Tensor) -> torch.Tensor:
+        """Mean of BCE + adaptive Dice over the real (case, task) pairs of logits (B, R, D, H, W)."""
+        bce, dice = self.pair_losses(logits, labels, task_index)
+        pairs = (task_index >= 0) & (counted_voxels(labels, self.ignore_label) > 0)[:, None]
+        return ((bce + dice) * pairs).sum() / pairs.sum().clamp(min=1)
+
+    def pair_losses(
+        self, logits: torch.Tensor, labels: torch.Tensor, task_index: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean voxel BCE (B, R) and adaptive Dice loss (B, R) of every row; padded rows hold no meaning."""
+        values = self.task_values.to(logits.device)[task_index]
+        bce, true_positive, predicted, size = voxel_sums(logits, labels, values, self.ignore_label)
+        voxels = counted_voxels(labels, self.ignore_label).clamp(min=1)[:, None]
+        return bce / voxels, adaptive_dice_loss(true_positive, predicted - true_positive, size - true_positive)
+
+    def modality_loss(self, modality_logits: torch.Tensor, modality_index: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of the known modalities; 0, but still part of the graph, where all are unknown."""
+        known = modality_index != self.unknown_modality
+        entropy = functional.cross_entropy(modality_logits.float(), modality_index, reduction="none")
+        return (entropy * known).sum() / known.sum().clamp(min=1)
+
+
+def adaptive_dice_loss(
+    true_positive: torch.Tensor, false_positive: torch.Tensor, false_negative: torch.Tensor
+) -> torch.Tensor:
+    """1 - TP / (TP + a FP + b FN) of soft counts, where the larger kind of error weighs more (a = FP / (FP + FN))."""
+    fp_weight = (false_positive / (false_positive + false_negative + EPSILON)).clamp(*FP_WEIGHT_RANGE)
+    errors = fp_weight * false_positive + (1 - fp_weight) * false_negative
+    return 1 - true_positive / (true_positive + errors + EPSILON)

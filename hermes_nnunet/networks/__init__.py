@@ -1,0 +1,1 @@
+"""Networks that are told the context of an image."""

@@ -1,0 +1,39 @@
+"""The network of a model folder or a training, ready to run with its context."""
+
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import nn
+
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.plans import HermesPlans
+
+
+def build_network(
+    plans_manager: PlansManager,
+    configuration_manager: ConfigurationManager,
+    num_input_channels: int,
+    num_output_channels: int,
+    enable_deep_supervision: bool,
+) -> nn.Module:
+    """Build the network that the plans describe and set the plans' context, for prediction.
+
+    Raises:
+        HermesError: `num_output_channels` (the labels of dataset.json) is not the number of tasks of the context.
+    """
+    plans = HermesPlans.from_plans(plans_manager.plans).with_modality_override()
+    if num_output_channels != len(plans.context.tasks):
+        raise HermesError(
+            f"dataset.json of {plans_manager.dataset_name} has {num_output_channels} labels, but its plans predict "
+            f"{len(plans.context.tasks)} tasks: write the model folder again with 'hermes_nnunet views'"
+        )
+    network = get_network_from_plans(
+        configuration_manager.network_arch_class_name,
+        configuration_manager.network_arch_init_kwargs,
+        configuration_manager.network_arch_init_kwargs_req_import,
+        num_input_channels,
+        len(plans.tasks),
+        allow_init=True,
+        deep_supervision=enable_deep_supervision,
+    )
+    network.set_context(plans.indexer([plans.context]))
+    return network

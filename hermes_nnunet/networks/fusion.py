@@ -1,0 +1,58 @@
+"""A place of the network where the context meets the features: its own prior pools and fusion blocks."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from hermes_nnunet.networks.attention import FusionBlock
+from hermes_nnunet.networks.context_batch import ContextBatch
+
+
+class PriorPools(nn.Module):
+    """Learned prior tokens: one a task and a null row; several a modality."""
+
+    def __init__(self, *, num_tasks: int, num_modalities: int, tokens_per_modality: int, width: int) -> None:
+        super().__init__()
+        self.tasks = nn.Parameter(torch.empty(num_tasks + 1, width))
+        self.modalities = nn.Parameter(torch.empty(num_modalities, tokens_per_modality, width))
+        nn.init.xavier_uniform_(self.tasks)
+        nn.init.xavier_uniform_(self.modalities)
+
+    def forward(self, context: ContextBatch) -> torch.Tensor:
+        """Prior tokens (B, R + M, C) of a batch's contexts: tasks first, then the modality's."""
+        return torch.cat((self.tasks[context.task_index], self.modalities[context.modality_index]), dim=1)
+
+
+class FusionPlace(nn.Module):
+    """Prior tokens of the context and a feature map update each other."""
+
+    def __init__(
+        self, *, width: int, depth: int, num_tasks: int, num_modalities: int, tokens_per_modality: int
+    ) -> None:
+        super().__init__()
+        pools = PriorPools(
+            num_tasks=num_tasks, num_modalities=num_modalities, tokens_per_modality=tokens_per_modality, width=width
+        )
+        # nnU-Net's -pretrained_weights leaves out what has '.seg_layers.' in its name: what belongs to one data set.
+        self.seg_layers = nn.ModuleDict({"priors": pools})
+        self.blocks = nn.ModuleList(FusionBlock(width) for _ in range(depth))
+        self.tokens_per_modality = tokens_per_modality
+
+    @property
+    def priors(self) -> PriorPools:
+        return self.seg_layers["priors"]
+
+    def forward(self, features: torch.Tensor, context: ContextBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """features (B, C, D, H, W) -> fused features of the same shape and posterior tokens (B, R + M, C)."""
+        tokens = self.priors(context)
+        readable = torch.nn.functional.pad(context.real_rows, (0, self.tokens_per_modality), value=True)
+        voxels = features.flatten(2).transpose(1, 2)  # (B, C, D, H, W) -> (B, N, C)
+        for block in self.blocks:
+            tokens, voxels = block(tokens, voxels, readable)
+        return voxels.transpose(1, 2).reshape(features.shape), tokens
+
+    def compute_feature_map_size(self, feature_size: Sequence[int]) -> int:
+        """Numbers kept for the backward pass for a feature map of `feature_size` voxels an axis, one case."""
+        return math.prod(feature_size) * sum(block.elements_per_voxel for block in self.blocks)

@@ -1,0 +1,252 @@
+"""HermesUNet: an encoder and decoder of dynamic-network-architectures with fusion places and task-conditioned heads."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from dynamic_network_architectures.building_blocks.plain_conv_encoder import PlainConvEncoder
+from dynamic_network_architectures.building_blocks.residual_encoders import ResidualEncoder
+from dynamic_network_architectures.building_blocks.unet_decoder import UNetDecoder
+from dynamic_network_architectures.initialization.weight_init import InitWeights_He, init_last_bn_before_add_to_0
+from torch import nn
+
+from hermes_nnunet.networks.context_batch import ContextBatch
+from hermes_nnunet.networks.fusion import FusionPlace
+from hermes_nnunet.networks.heads import ModalityHead, TaskConditionedHead
+from hermes_nnunet.networks.output import HermesOutput
+
+FUSION_STRIDE = 4
+FUSION_DEPTH = 2
+BOTTLENECK_FUSION_DEPTH = 4
+MIN_STAGES = 3
+# Logit of a padded row at prediction. nnU-Net's sliding window multiplies it by up to 10 and adds up some dozen of them in
+# half precision, so this must stay far from -65504.
+ABSENT_LOGIT = -100.0
+
+
+class HermesUNet(nn.Module):
+    """U-Net that is told the context of every image (paper, section 3).
+
+    The arguments are those of dynamic-network-architectures' ResidualEncoderUNet, so that plans.json describes the
+    network completely, and these:
+
+    Args:
+        num_classes: number of tasks in the task pool.
+        num_modalities: number of modalities in the modality pool, "unknown" (the last row) included.
+        rows_per_case: most tasks that one case is run with; only the memory estimate uses it.
+        tokens_per_modality: prior tokens of one modality.
+        encoder_type: 'residual' (blocks) or 'plain' (convolutions in n_blocks_per_stage).
+    """
+
+    def __init__(
+        self,
+        input_channels: int,
+        n_stages: int,
+        features_per_stage: Sequence[int],
+        conv_op: type[nn.Module],
+        kernel_sizes: Sequence[Sequence[int]],
+        strides: Sequence[Sequence[int]],
+        n_blocks_per_stage: Sequence[int],
+        num_classes: int,
+        n_conv_per_stage_decoder: Sequence[int],
+        conv_bias: bool = False,
+        norm_op: type[nn.Module] | None = None,
+        norm_op_kwargs: dict[str, Any] | None = None,
+        dropout_op: type[nn.Module] | None = None,
+        dropout_op_kwargs: dict[str, Any] | None = None,
+        nonlin: type[nn.Module] | None = None,
+        nonlin_kwargs: dict[str, Any] | None = None,
+        deep_supervision: bool = False,
+        *,
+        num_modalities: int = 2,
+        rows_per_case: int | None = None,
+        tokens_per_modality: int = 10,
+        encoder_type: Literal["residual", "plain"] = "residual",
+    ) -> None:
+        super().__init__()
+        if n_stages < MIN_STAGES:
+            msg = f"HermesUNet needs at least {MIN_STAGES} stages, so that a stage has total stride 4; got {n_stages}"
+            raise ValueError(msg)
+        encoder_class = {"residual": ResidualEncoder, "plain": PlainConvEncoder}[encoder_type]
+        self.encoder = encoder_class(
+            input_channels,
+            n_stages,
+            features_per_stage,
+            conv_op,
+            kernel_sizes,
+            strides,
+            n_blocks_per_stage,
+            conv_bias,
+            norm_op,
+            norm_op_kwargs,
+            dropout_op,
+            dropout_op_kwargs,
+            nonlin,
+            nonlin_kwargs,
+            return_skips=True,
+        )
+        pool_sizes = {
+            "num_tasks": num_classes,
+            "num_modalities": num_modalities,
+            "tokens_per_modality": tokens_per_modality,
+        }
+        self.encoder_fusion = nn.ModuleDict()
+        decoder_fusion = nn.ModuleDict()
+        for stage in _fusion_stages(strides):
+            width = features_per_stage[stage]
+            is_bottleneck = stage == n_stages - 1
+            depth = BOTTLENECK_FUSION_DEPTH if is_bottleneck else FUSION_DEPTH
+            self.encoder_fusion[str(stage)] = FusionPlace(width=width, depth=depth, **pool_sizes)
+            if not is_bottleneck:
+                decoder_fusion[str(stage)] = FusionPlace(width=width, depth=FUSION_DEPTH, **pool_sizes)
+        places = (*self.encoder_fusion, *decoder_fusion)
+        token_width = sum(features_per_stage[int(stage)] for stage in places)
+        self.decoder = HermesDecoder(
+            self.encoder,
+            n_conv_per_stage_decoder,
+            decoder_fusion,
+            token_width=token_width,
+            num_modalities=num_modalities,
+            deep_supervision=deep_supervision,
+        )
+        self.rows_per_case = num_classes if rows_per_case is None else rows_per_case
+        self.tokens_per_modality = tokens_per_modality
+        self.context: ContextBatch | None = None
+
+    def set_context(self, context: ContextBatch) -> None:
+        """Set the contexts of the following batches: one for each case, or one for all of them."""
+        self.context = context
+
+    def forward(self, x: torch.Tensor) -> HermesOutput | torch.Tensor:
+        """Images (B, channels, D, H, W) -> HermesOutput; in evaluation without deep supervision logits (B, R, D, H, W).
+
+        Raises:
+            RuntimeError: no context was set.
+        """
+        if self.context is None:
+            msg = "call set_context before running the network"
+            raise RuntimeError(msg)
+        context = self.context.on(x.device).repeated(x.shape[0])
+        skips, posteriors = self._encode(x, context)
+        features, more_posteriors = self.decoder(skips, context)
+        tokens = torch.cat((*posteriors, *more_posteriors), dim=-1)
+        task_tokens = tokens[:, : -self.tokens_per_modality]
+        if not (self.training or self.decoder.deep_supervision):
+            logits = self.decoder.heads[0](task_tokens, features[0])
+            return logits.masked_fill(~context.real_rows[:, :, None, None, None], ABSENT_LOGIT)
+        heads = self.decoder.heads if self.decoder.deep_supervision else self.decoder.heads[:1]
+        logits = [head(task_tokens, maps) for head, maps in zip(heads, features, strict=False)]
+        return HermesOutput(logits, self.decoder.modality_head(tokens[:, -self.tokens_per_modality :]), context)
+
+    def _encode(self, x: torch.Tensor, context: ContextBatch) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        stem = getattr(self.encoder, "stem", None)
+        x = x if stem is None else stem(x)
+        skips, posteriors = [], []
+        for stage, layers in enumerate(self.encoder.stages):
+            x = layers(x)
+            if str(stage) in self.encoder_fusion:
+                x, posterior = self.encoder_fusion[str(stage)](x, context)
+                posteriors.append(posterior)
+            skips.append(x)
+        return skips, posteriors
+
+    def compute_conv_feature_map_size(self, input_size: Sequence[int]) -> int:
+        """Numbers kept for the backward pass of one case of `input_size` voxels an axis (nnU-Net's memory estimate).
+
+        Convolutions are counted as dynamic-network-architectures counts them; fusion places and heads are added.
+        """
+        sizes = _stage_sizes(input_size, self.encoder.strides)
+        encoder_fusion = sum(place.compute_feature_map_size(sizes[int(s)]) for s, place in self.encoder_fusion.items())
+        return int(
+            self.encoder.compute_conv_feature_map_size(input_size)
+            + encoder_fusion
+            + self.decoder.compute_conv_feature_map_size(sizes, self.encoder.output_channels, self.rows_per_case)
+        )
+
+    @staticmethod
+    def initialize(module: nn.Module) -> None:
+        """Initialise as ResidualEncoderUNet does."""
+        InitWeights_He(1e-2)(module)
+        init_last_bn_before_add_to_0(module)
+
+
+class HermesDecoder(nn.Module):
+    """U-Net decoder with fusion places, one task-conditioned head for each supervised resolution, a modality head.
+
+    nnU-Net gives the lowest of its resolutions no weight in the loss, so there is no head for it (unless it is the only
+    one). `deep_supervision` is nnU-Net's switch.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        n_conv_per_stage: Sequence[int],
+        fusion: nn.ModuleDict,
+        *,
+        token_width: int,
+        num_modalities: int,
+        deep_supervision: bool,
+    ) -> None:
+        super().__init__()
+        self.deep_supervision = deep_supervision
+        blocks = UNetDecoder(encoder, 1, n_conv_per_stage, deep_supervision=False)
+        self.stages = blocks.stages
+        self.transpconvs = blocks.transpconvs
+        self.fusion = fusion
+        supervised = max(1, len(self.stages) - 1)
+        self.heads = nn.ModuleList(
+            TaskConditionedHead(token_width, encoder.output_channels[stage]) for stage in range(supervised)
+        )
+        # See FusionPlace: its classes belong to one collection.
+        self.seg_layers = nn.ModuleDict({"modality_head": ModalityHead(token_width, num_modalities)})
+
+    @property
+    def modality_head(self) -> nn.Module:
+        return self.seg_layers["modality_head"]
+
+    def forward(
+        self, skips: list[torch.Tensor], context: ContextBatch
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Skips (highest resolution first) -> feature maps (highest resolution first) and posterior tokens."""
+        x = skips[-1]
+        features, posteriors = [], []
+        for step, (upsample, layers) in enumerate(zip(self.transpconvs, self.stages, strict=True)):
+            stage = len(skips) - 2 - step
+            x = layers(torch.cat((upsample(x), skips[stage]), dim=1))
+            if str(stage) in self.fusion:
+                x, posterior = self.fusion[str(stage)](x, context)
+                posteriors.append(posterior)
+            features.append(x)
+        return features[::-1], posteriors
+
+    def compute_conv_feature_map_size(self, sizes: Sequence[Sequence[int]], widths: Sequence[int], rows: int) -> int:
+        """Numbers kept for the backward pass; `sizes` and `widths` of the encoder's stages, `rows` logit channels."""
+        total = 0
+        for step, layers in enumerate(self.stages):
+            stage = len(sizes) - 2 - step
+            voxels = math.prod(sizes[stage])
+            total += int(layers.compute_conv_feature_map_size(sizes[stage])) + widths[stage] * voxels
+            if str(stage) in self.fusion:
+                total += self.fusion[str(stage)].compute_feature_map_size(sizes[stage])
+            if stage < len(self.heads):
+                total += rows * voxels
+        return total
+
+
+def _stage_sizes(input_size: Sequence[int], strides: Sequence[Sequence[int]]) -> list[list[int]]:
+    sizes, size = [], list(input_size)
+    for stride in strides:
+        size = [length // step for length, step in zip(size, stride, strict=True)]
+        sizes.append(size)
+    return sizes
+
+
+def _fusion_stages(strides: Sequence[Sequence[int]]) -> list[int]:
+    """Stages whose total stride, as geometric mean over the axes, is at least 4; always the bottleneck."""
+    voxels_merged, stages = 1, []
+    for stage, stride in enumerate(strides):
+        voxels_merged *= math.prod(stride)
+        if voxels_merged >= FUSION_STRIDE ** len(stride) or stage == len(strides) - 1:
+            stages.append(stage)
+    return stages

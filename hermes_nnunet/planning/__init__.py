@@ -1,0 +1,1 @@
+"""Experiment planning for collections."""

@@ -1,0 +1,173 @@
+"""The part of nnU-Net's experiment planning that collections do differently."""
+
+import contextlib
+import io
+from typing import Any
+
+import numpy as np
+from nnunetv2.experiment_planning.experiment_planners.residual_unets.residual_encoder_unet_planners import (
+    ResEncUNetPlanner,
+)
+from nnunetv2.preprocessing.resampling.resample_torch import resample_torch_fornnunet
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+
+from hermes_nnunet.collection import HERMES_BLOCK, Collection
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.networks.hermes_unet import HermesUNet
+from hermes_nnunet.plans import HermesPlans
+from hermes_nnunet.preprocessing.intensity import default_intensity_clipping
+
+CONFIGURATION = "3d_fullres"
+TARGET_SPACING_MM = 1.5
+TOKENS_PER_MODALITY = 10
+STOCK_PREPROCESSOR = "DefaultPreprocessor"
+
+
+class CollectionPlanner(ResEncUNetPlanner):
+    """Plans 3d_fullres of a collection: isotropic spacing, z-score, no transpose, residual encoder HermesUNet.
+
+    Subclasses set the class attributes; `-gpu_memory_target` overrides `gpu_memory_gb`.
+    """
+
+    plans_name: str
+    gpu_memory_gb: float
+    base_num_features = 32
+    max_num_features = 320
+
+    def __init__(
+        self,
+        dataset_name_or_id: str | int,
+        gpu_memory_target_in_gb: float | None = None,
+        preprocessor_name: str = STOCK_PREPROCESSOR,
+        plans_name: str | None = None,
+        overwrite_target_spacing: list[float] | tuple[float, ...] | None = None,
+        suppress_transpose: bool = False,
+    ) -> None:
+        # nnU-Net's command always passes its own preprocessor's name.
+        preprocessor = "HermesPreprocessor" if preprocessor_name == STOCK_PREPROCESSOR else preprocessor_name
+        super().__init__(
+            dataset_name_or_id,
+            self.gpu_memory_gb if gpu_memory_target_in_gb is None else gpu_memory_target_in_gb,
+            preprocessor,
+            self.plans_name if plans_name is None else plans_name,
+            overwrite_target_spacing,
+            suppress_transpose,
+        )
+        self.collection = Collection.from_dataset_json(self.dataset_json, self.dataset_name)
+        self.hermes_plans = HermesPlans.of_collection(self.collection, default_intensity_clipping())
+        self.UNet_class = HermesUNet
+        self.UNet_base_num_features = self.base_num_features
+        self.UNet_max_features_3d = self.max_num_features
+        # A collection is large; what limits the batch size is memory. (And no low-resolution configuration.)
+        self.max_dataset_covered = 1
+        self.lowres_creation_threshold = 0
+
+    def generate_data_identifier(self, configuration_name: str) -> str:
+        """Name of the preprocessed folder: one for each plans name, since spacings may differ."""
+        return f"{self.plans_identifier}_{configuration_name}"
+
+    def determine_fullres_target_spacing(self) -> np.ndarray:
+        """1.5 mm isotropic, or what -overwrite_target_spacing says.
+
+        Raises:
+            HermesError: the spacing is not three positive numbers.
+        """
+        spacing = self.overwrite_target_spacing
+        if spacing is None:
+            return np.full(3, TARGET_SPACING_MM)
+        if len(spacing) != 3 or min(spacing) <= 0:
+            raise HermesError(f"-overwrite_target_spacing {spacing}: give three positive numbers in mm, z y x")
+        return np.array(spacing)
+
+    def determine_transpose(self) -> tuple[list[int], list[int]]:
+        """No transpose: all members share one orientation."""
+        return [0, 1, 2], [0, 1, 2]
+
+    def determine_normalization_scheme_and_whether_mask_is_used_for_norm(self) -> tuple[list[str], list[bool]]:
+        """z-score of the whole image; the preprocessor clips by modality first."""
+        channels = len(self.dataset_json["channel_names"])
+        return ["ZScoreNormalization"] * channels, [False] * channels
+
+    def determine_resampling(self, *args: Any, **kwargs: Any) -> tuple:
+        """nnU-Net's torch resampling, linear, with its own rule for anisotropic images."""
+        options = {"force_separate_z": None, "memefficient_seg_resampling": False}
+        image = {"is_seg": False, **options}
+        segmentation = {"is_seg": True, **options}
+        return resample_torch_fornnunet, image, resample_torch_fornnunet, segmentation
+
+    def determine_segmentation_softmax_export_fn(self, *args: Any, **kwargs: Any) -> tuple:
+        """As for images."""
+        resample, options, _, _ = self.determine_resampling()
+        return resample, options
+
+    def static_estimate_VRAM_usage(  # noqa: N802 (nnU-Net's name)
+        self,
+        patch_size: tuple[int, ...],
+        input_channels: int,
+        output_channels: int,
+        arch_class_name: str,
+        arch_kwargs: dict[str, Any],
+        arch_kwargs_req_import: tuple[str, ...],
+    ) -> int:
+        """Numbers kept for the backward pass, with fusion places and one logit channel for each task of a case."""
+        network = get_network_from_plans(
+            arch_class_name,
+            {**arch_kwargs, **self._hermes_arguments()},
+            arch_kwargs_req_import,
+            input_channels,
+            len(self.hermes_plans.tasks),
+            allow_init=False,
+            deep_supervision=True,
+        )
+        return network.compute_conv_feature_map_size(patch_size)
+
+    def _hermes_arguments(self) -> dict[str, Any]:
+        """Arguments of HermesUNet that nnU-Net's own networks do not have."""
+        return {
+            "num_modalities": len(self.hermes_plans.modalities),
+            "rows_per_case": self.hermes_plans.rows_per_case,
+            "tokens_per_modality": TOKENS_PER_MODALITY,
+            "encoder_type": "residual",
+        }
+
+    def get_plans_for_configuration(
+        self,
+        spacing: np.ndarray,
+        median_shape: np.ndarray,
+        data_identifier: str,
+        approximate_n_voxels_dataset: float,
+        _cache: dict[str, int],
+    ) -> dict[str, Any]:
+        """Plans of 3d_fullres; an empty stub for nnU-Net's 2d, which `save_plans` drops."""
+        if len(spacing) == 2:
+            return {}
+        plan = super().get_plans_for_configuration(
+            spacing, median_shape, data_identifier, approximate_n_voxels_dataset, _cache
+        )
+        plan["architecture"]["arch_kwargs"].update(self._hermes_arguments())
+        return plan
+
+    def plan_experiment(self) -> dict[str, Any]:
+        """Plan, save the plans and return them."""
+        # nnU-Net announces the 2d and low-resolution plans, which do not exist here.
+        with contextlib.redirect_stdout(io.StringIO()):
+            plans = super().plan_experiment()
+        configuration = plans["configurations"][CONFIGURATION]
+        print(
+            f"{self.plans_identifier}: {len(self.hermes_plans.tasks)} tasks of {len(self.collection.members)} members, "
+            f"spacing {_row(configuration['spacing'])} mm, patch {_row(configuration['patch_size'])}, "
+            f"batch size {configuration['batch_size']}, "
+            f"widths {_row(configuration['architecture']['arch_kwargs']['features_per_stage'])}"
+        )
+        return plans
+
+    def save_plans(self, plans: dict[str, Any]) -> None:
+        """Save 3d_fullres and the `hermes` block."""
+        plans["configurations"] = {CONFIGURATION: plans["configurations"][CONFIGURATION]}
+        plans["label_manager"] = "HermesLabelManager"
+        plans[HERMES_BLOCK] = self.hermes_plans.to_block()
+        super().save_plans(plans)
+
+
+def _row(numbers: Any) -> str:
+    return " x ".join(f"{number:g}" for number in np.ravel(numbers))

@@ -1,0 +1,121 @@
+"""The `hermes` block of a plans file: all that the network, training and prediction need beside nnU-Net's own keys."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from hermes_nnunet.collection import (
+    FORMAT_VERSION,
+    HERMES_BLOCK,
+    Collection,
+    Context,
+    Member,
+    hermes_block,
+    members_from_json,
+    members_to_json,
+)
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.networks.context_batch import ContextIndexer
+
+MODALITY_VARIABLE = "HERMES_MODALITY"
+PLANS_REMEDY = "plan the collection with 'nnUNetv2_plan_and_preprocess -d ID -pl HermesPlanner -c 3d_fullres'"
+
+
+@dataclass(frozen=True)
+class HermesPlans:
+    """The `hermes` block of a plans file.
+
+    Attributes:
+        tasks: names of the rows of the task pool.
+        modalities: names of the rows of the modality pool, "unknown" last.
+        members: the collection's members.
+        context: what the network is told at prediction; in a view the member's, else every task and "unknown".
+        context_channels: modality -> channel to take of a prediction's input; None where it has the model's channels.
+        intensity_clipping: modality (or "default") -> {"range": [low, high]} or {"percentiles": [low, high]}.
+    """
+
+    tasks: tuple[str, ...]
+    modalities: tuple[str, ...]
+    members: dict[str, Member]
+    context: Context
+    context_channels: dict[str, int | None]
+    intensity_clipping: dict[str, dict[str, list[float]]]
+
+    @property
+    def indexer(self) -> ContextIndexer:
+        return ContextIndexer(self.tasks, self.modalities)
+
+    @property
+    def rows_per_case(self) -> int:
+        """Most tasks that one member annotates."""
+        return max(len(member.tasks) for member in self.members.values())
+
+    @classmethod
+    def of_collection(
+        cls, collection: Collection, intensity_clipping: dict[str, dict[str, list[float]]]
+    ) -> "HermesPlans":
+        """Plans of a universal model, which predicts every task with the modality "unknown"."""
+        return cls(
+            tasks=collection.task_names,
+            modalities=collection.modalities,
+            members=collection.members,
+            context=Context(collection.task_names, collection.modalities[-1]),
+            context_channels={},
+            intensity_clipping=intensity_clipping,
+        )
+
+    def of_member(self, name: str) -> "HermesPlans":
+        """Plans of a member's view: the same model, the member's context."""
+        member = self.members[name]
+        context = Context(member.tasks, member.modalities[0])
+        return replace(self, context=context, context_channels=dict(member.channels))
+
+    def with_modality_override(self) -> "HermesPlans":
+        """The same plans with the modality that the environment variable HERMES_MODALITY names, if it is set.
+
+        Raises:
+            HermesError: the model does not know that modality.
+        """
+        modality = os.environ.get(MODALITY_VARIABLE)
+        if not modality:
+            return self
+        if modality not in self.modalities:
+            raise HermesError(
+                f"{MODALITY_VARIABLE}={modality} is not a modality of this model: choose one of "
+                f"{', '.join(self.modalities)}, or unset {MODALITY_VARIABLE}"
+            )
+        return replace(self, context=replace(self.context, modality=modality))
+
+    def to_block(self) -> dict[str, Any]:
+        """The `hermes` block of the plans file."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "tasks": list(self.tasks),
+            "modalities": list(self.modalities),
+            "context": {**asdict(self.context), "channels": self.context_channels},
+            "intensity_clipping": self.intensity_clipping,
+            "members": members_to_json(self.members),
+        }
+
+    @classmethod
+    def from_plans(cls, plans: Mapping[str, Any]) -> "HermesPlans":
+        """Read the `hermes` block of a plans file.
+
+        Raises:
+            HermesError: there is no such block, or it is of another format version or incomplete.
+        """
+        where = f"the plans {plans.get('plans_name')} of {plans.get('dataset_name')}"
+        block = hermes_block(plans, where, PLANS_REMEDY)
+        try:
+            context = block["context"]
+            return cls(
+                tasks=tuple(block["tasks"]),
+                modalities=tuple(block["modalities"]),
+                members=members_from_json(block["members"]),
+                context=Context(tuple(context["tasks"]), context["modality"]),
+                context_channels=context["channels"],
+                intensity_clipping=block["intensity_clipping"],
+            )
+        except (KeyError, TypeError) as error:
+            raise HermesError(f"the '{HERMES_BLOCK}' block of {where} is damaged ({error}): {PLANS_REMEDY}") from None

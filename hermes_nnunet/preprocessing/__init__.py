@@ -1,0 +1,1 @@
+"""Preprocessing that knows the modality of an image."""

@@ -1,0 +1,1 @@
+"""The parts that HermesTrainer puts into nnU-Net's training loop."""

@@ -1,0 +1,1 @@
+"""Views: model folders of the members, made from the universal model."""

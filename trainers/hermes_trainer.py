@@ -1,0 +1,210 @@
+"""The trainer that nnU-Net finds by name (-tr HermesTrainer)."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.paths import nnUNet_results
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.helpers import dummy_context
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import nn
+from torch._dynamo import OptimizedModule
+from torch.nn.parallel import DistributedDataParallel
+
+from hermes_nnunet.collection import Collection
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.files import read_json, written_beside
+from hermes_nnunet.loss.hermes_loss import HermesLoss
+from hermes_nnunet.networks.build import build_network
+from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
+from hermes_nnunet.training.case_context import announcing_dataset_class
+from hermes_nnunet.training.hard_counts import hard_counts
+from hermes_nnunet.training.member_dice import dice_by_member, nan_mean, print_member_dice, write_member_dice
+from hermes_nnunet.training.sampling import weighted_identifiers
+from hermes_nnunet.views.write import write_views
+
+
+class HermesTrainer(nnUNetTrainer):
+    """Trains one network on a collection; every case is run with the tasks and modality of its member.
+
+    Attributes:
+        epochs: length of the training; what the short variants change.
+    """
+
+    epochs = 1000
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net's signature)
+    ) -> None:
+        self.hermes_plans = HermesPlans.from_plans(plans)
+        self.collection = Collection.from_dataset_json(dataset_json, plans["dataset_name"])
+        if self.collection.task_names != self.hermes_plans.tasks:
+            raise HermesError(
+                f"{plans['dataset_name']} was merged again after {plans['plans_name']}.json was made, and has other "
+                f"tasks now: {PLANS_REMEDY}"
+            )
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs = self.epochs
+        self.initial_lr = 2e-3
+        self.weight_decay = 1e-2
+        self.context_of_batch = self.hermes_plans.indexer
+
+    @staticmethod
+    def build_network_architecture(
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """The network of the plans, with the context of the plans; also called by nnUNetPredictor."""
+        return build_network(
+            plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
+        )
+
+    @property
+    def bare_network(self) -> nn.Module:
+        """The network without the wrappers of DDP and torch.compile."""
+        network = self.network
+        if isinstance(network, DistributedDataParallel):
+            network = network.module
+        return network._orig_mod if isinstance(network, OptimizedModule) else network
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
+        """AdamW: nnU-Net's SGD learns next to nothing of small structures in short runs."""
+        optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.initial_lr, weight_decay=self.weight_decay)
+        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+
+    def _get_deep_supervision_scales(self) -> list[list[float]] | None:
+        """nnU-Net's scales without the lowest, to which it gives no weight."""
+        scales = super()._get_deep_supervision_scales()
+        return scales if scales is None or len(scales) == 1 else scales[:-1]
+
+    def _build_loss(self) -> HermesLoss:
+        scales = self._get_deep_supervision_scales()
+        weights = 0.5 ** np.arange(1 if scales is None else len(scales))
+        return HermesLoss(
+            [task.values for task in self.collection.tasks],
+            unknown_modality=self.context_of_batch.unknown_modality,
+            scale_weights=(weights / weights.sum()).tolist(),
+            ignore_label=self.label_manager.ignore_label,
+        ).to(self.device)
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple:
+        """nnU-Net's augmentation without mirroring: left and right are different tasks."""
+        rotation, dummy_2d, initial_patch_size, _ = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        self.inference_allowed_mirroring_axes = None
+        return rotation, dummy_2d, initial_patch_size, None
+
+    # The loss reads the label map itself, so no volume a task is made: regions=None.
+
+    @staticmethod
+    def get_training_transforms(*args: Any, **kwargs: Any) -> Any:
+        """nnU-Net's augmentation; the target stays a label map."""
+        return nnUNetTrainer.get_training_transforms(*args, **{**kwargs, "regions": None})
+
+    @staticmethod
+    def get_validation_transforms(*args: Any, **kwargs: Any) -> Any:
+        """nnU-Net's transforms of the validation; the target stays a label map."""
+        return nnUNetTrainer.get_validation_transforms(*args, **{**kwargs, "regions": None})
+
+    def do_split(self) -> tuple[list[str], list[str]]:
+        """Training and validation cases of the fold, from the splits_final.json that the merge wrote.
+
+        Raises:
+            HermesError: the file is missing or has no such fold; nnU-Net's random split would part patients.
+        """
+        if self.fold != "all":
+            file = Path(self.preprocessed_dataset_folder_base) / "splits_final.json"
+            folds = len(read_json(file, f"copy it from the collection's folder in nnUNet_raw, or {PLANS_REMEDY}"))
+            if not 0 <= self.fold < folds:
+                raise HermesError(f"{file} has {folds} folds, so fold {self.fold} does not exist: use 0 to {folds - 1}")
+        return super().do_split()
+
+    def get_tr_and_val_datasets(self) -> tuple:
+        """The data sets of the fold, members drawn by their sampling weights."""
+        datasets = super().get_tr_and_val_datasets()
+        for dataset in datasets:
+            dataset.identifiers = weighted_identifiers(dataset.identifiers, self.collection)
+        return datasets
+
+    def on_train_start(self) -> None:
+        # A twentieth of the training is the most that a killed run loses.
+        self.save_every = max(1, min(self.save_every, self.num_epochs // 20))
+        super().on_train_start()
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """nnU-Net's step, after telling the network the contexts of the batch."""
+        self._tell_contexts(batch["keys"])
+        return super().train_step(batch)
+
+    def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Loss, and hard counts of every task of the pool."""
+        self._tell_contexts(batch["keys"])
+        data = batch["data"].to(self.device, non_blocking=True)
+        target = [labels.to(self.device, non_blocking=True) for labels in batch["target"]]
+        with torch.autocast(self.device.type) if self.device.type == "cuda" else dummy_context():
+            output = self.network(data)
+            loss = self.loss(output, target)
+        counts = hard_counts(
+            output.logits[0], target[0], output.context.task_index, self.loss.task_values, self.loss.ignore_label
+        )
+        return {"loss": loss.detach().cpu().numpy(), **counts}
+
+    def _tell_contexts(self, cases: np.ndarray) -> None:
+        contexts = [self.collection.context_of(str(case)) for case in cases]
+        # The number of rows is the same in every batch, so that torch.compile sees one shape.
+        batch = self.context_of_batch(contexts, rows=self.hermes_plans.rows_per_case)
+        self.bare_network.set_context(batch.on(self.device))
+
+    def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
+        """nnU-Net's logging, and a line with the pseudo Dice of every member."""
+        with np.errstate(invalid="ignore"):  # a task may be in none of the patches
+            super().on_validation_epoch_end(val_outputs)
+        dice = dict(zip(self.hermes_plans.tasks, self.logger.get_value("dice_per_class_or_region", -1), strict=True))
+        for name, member in self.collection.members.items():
+            tasks = ", ".join(f"{task.removeprefix(name + '/')} {dice[task]:.3f}" for task in member.tasks)
+            self.print_to_log_file(f"{name}: {nan_mean([dice[task] for task in member.tasks]):.3f} ({tasks})")
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Save beside and rename, so that a kill leaves the old checkpoint or the new one, never half of one."""
+        with written_beside(filename) as temporary:
+            super().save_checkpoint(str(temporary))
+
+    def on_train_end(self) -> None:
+        super().on_train_end()
+        self._write_views()
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """nnU-Net's final validation, each case with its own context; then Dice by member, and the views."""
+        dataset_class = self.dataset_class
+        self.dataset_class = announcing_dataset_class(dataset_class, self._tell_context_in_pool_order)
+        try:
+            with np.errstate(invalid="ignore"):
+                super().perform_actual_validation(save_probabilities)
+        finally:
+            self.dataset_class = dataset_class
+        if self.local_rank == 0:
+            folder = Path(self.output_folder) / "validation"
+            results = dice_by_member(read_json(folder / "summary.json", "run the validation again"), self.collection)
+            write_member_dice(results, folder)
+            print_member_dice(results, f"{self.plans_manager.dataset_name}, fold {self.fold}: validation")
+            self._write_views()
+
+    def _tell_context_in_pool_order(self, case: str) -> None:
+        batch = self.context_of_batch.in_pool_order(self.collection.context_of(case))
+        self.bare_network.set_context(batch.on(self.device))
+
+    def _write_views(self) -> None:
+        if self.local_rank != 0 or self.disable_checkpointing:
+            return
+        for message in write_views(Path(self.output_folder_base), Path(nnUNet_results), [self.fold]):
+            self.print_to_log_file(message)
