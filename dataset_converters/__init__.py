@@ -1,0 +1,1 @@
+"""Converters that bring data sets into the raw format of nnU-Net."""

@@ -1,0 +1,1 @@
+"""The command line: `hermes_nnunet COMMAND`, a module a command."""

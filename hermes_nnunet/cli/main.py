@@ -1,0 +1,105 @@
+"""`hermes_nnunet`: finds the command that is asked for, and turns a user's error into one line.
+
+A command's module has `add_arguments(parser)` and `run(arguments)`, which returns the exit code. Only the module of the
+command that is asked for is imported, so that help comes at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+import hermes_nnunet
+from hermes_nnunet.errors import HermesError
+
+INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: its module, its line in the help, and a call of it as people use it."""
+
+    module: str
+    help: str
+    example: str
+
+
+COMMANDS = {
+    "merge": Command(
+        "hermes_nnunet.cli.merge",
+        "merge nnU-Net raw data sets into one collection",
+        "hermes_nnunet merge 301:CT 303:cineMRI --into 900 --name Universal",
+    ),
+    "views": Command(
+        "hermes_nnunet.cli.views",
+        "make a model folder for every member of a trained collection",
+        "hermes_nnunet views 900 3d_fullres -f 0",
+    ),
+    "doctor": Command(
+        "hermes_nnunet.cli.doctor",
+        "say what works on this machine, what is missing and what to run then",
+        "hermes_nnunet doctor",
+    ),
+    "link": Command(
+        "hermes_nnunet.cli.link",
+        "link Hermes into nnU-Net's package, for an editable install of either",
+        "pip install -e . && hermes_nnunet link",
+    ),
+    "unlink": Command(
+        "hermes_nnunet.cli.unlink",
+        "remove the links that 'link' made",
+        "hermes_nnunet unlink && pip uninstall hermes-nnunet",
+    ),
+    "demo": Command(
+        "hermes_nnunet.cli.demo",
+        "generate four small data sets, merge, train and predict them, and draw a report",
+        "hermes_nnunet demo",
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit code, 1 for an error that the user can mend.
+
+    Raises:
+        SystemExit: the call is wrong (2), or help or version was asked for (0).
+        HermesError: only with --debug.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    chosen = next((word for word in argv if not word.startswith("-")), None)
+    arguments = _parser(chosen).parse_args(argv)
+    try:
+        return import_module(COMMANDS[arguments.command].module).run(arguments)
+    except HermesError as error:
+        if arguments.debug:
+            raise
+        print(f"hermes_nnunet: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser(chosen: str | None) -> argparse.ArgumentParser:
+    """The parser of all commands, with the arguments of the chosen one."""
+    parser = argparse.ArgumentParser(prog="hermes_nnunet", description=hermes_nnunet.__doc__)
+    parser.add_argument("--version", action="version", version=f"hermes_nnunet {hermes_nnunet.__version__}")
+    _add_debug(parser, default=False)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        command_parser = commands.add_parser(
+            name,
+            help=command.help,
+            description=f"{command.help[0].upper()}{command.help[1:]}.",
+            epilog=f"example:\n  {command.example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name == chosen:
+            import_module(command.module).add_arguments(command_parser)
+        # SUPPRESS: a default here would undo a --debug before the command
+        _add_debug(command_parser, default=argparse.SUPPRESS)
+    return parser
+
+
+def _add_debug(parser: argparse.ArgumentParser, default: bool | str) -> None:
+    parser.add_argument("--debug", action="store_true", default=default, help="show the traceback of an error")

@@ -1,0 +1,3 @@
+from hermes_nnunet.labels.label_manager import HermesLabelManager
+
+__all__ = ["HermesLabelManager"]

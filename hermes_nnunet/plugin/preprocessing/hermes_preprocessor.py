@@ -1,0 +1,3 @@
+from hermes_nnunet.preprocessing.preprocessor import HermesPreprocessor
+
+__all__ = ["HermesPreprocessor"]

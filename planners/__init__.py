@@ -1,0 +1,1 @@
+"""Experiment planners of Hermes, as nnU-Net finds them."""

@@ -1,0 +1,1 @@
+"""Trainers of Hermes, as nnU-Net finds them."""
