@@ -1,0 +1,133 @@
+"""Contours of reference and prediction over one axial slice of a case."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nibabel
+import numpy as np
+
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.evaluation.labels import foreground_values
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PANELS = ("image", "reference", "prediction")
+
+# Hounsfield window for soft tissue.
+_CT_WINDOW = (-160.0, 240.0)
+# Bright, to be seen on grey.
+_PALETTE = ("#ffb000", "#3fa9ff", "#ff4f8b", "#00d69e", "#c59bff", "#ff3b30", "#7ce0ff", "#d4ff4d")
+
+Colour = str
+
+
+@dataclass(frozen=True)
+class PictureCase:
+    """One case to draw.
+
+    Attributes:
+        title: what stands above the row.
+        image, reference, prediction: NIfTI files of the same geometry; the image has one channel.
+        labels: `labels` of the dataset.json; background and ignore are not drawn.
+        modality: decides the grey-value window.
+        dice: by label name, shown beside the names; may be empty.
+    """
+
+    title: str
+    image: Path
+    reference: Path
+    prediction: Path
+    labels: Mapping[str, int | list[int]]
+    modality: str
+    dice: Mapping[str, float]
+
+
+def label_colours(names: Iterable[str]) -> dict[str, Colour]:
+    """A colour for each name, the same wherever the name comes up again; after eight names they repeat."""
+    return {name: _PALETTE[place % len(_PALETTE)] for place, name in enumerate(dict.fromkeys(names))}
+
+
+def draw_case(axes: Sequence["Axes"], case: PictureCase, colours: Mapping[str, Colour]) -> None:
+    """Draw image, image with reference and image with prediction into three axes.
+
+    The slice is seen from the patient's feet, as radiology has it: the patient's right is on the left.
+
+    Raises:
+        HermesError: the three files differ in shape.
+    """
+    image, reference, prediction = (
+        nibabel.as_closest_canonical(nibabel.load(path)) for path in (case.image, case.reference, case.prediction)
+    )
+    for path, other in ((case.reference, reference), (case.prediction, prediction)):
+        if other.shape != image.shape:
+            raise HermesError(
+                f"{path} has {other.shape} voxels, its image {case.image} has {image.shape}: give files of one case"
+            )
+    labels = foreground_values(case.labels)
+    reference_voxels = np.asarray(reference.dataobj)
+    level = best_slice(reference_voxels, labels.values())
+    spacing = image.header.get_zooms()
+    voxels = image.get_fdata(dtype=np.float32)
+    low, high = grey_window(voxels, case.modality)
+    overlays = (None, reference_voxels, np.asarray(prediction.dataobj))
+    for panel, overlay in zip(axes, overlays, strict=True):
+        panel.imshow(
+            radiological(voxels[:, :, level]), cmap="gray", vmin=low, vmax=high, aspect=spacing[1] / spacing[0]
+        )
+        if overlay is not None:
+            _draw_contours(panel, radiological(overlay[:, :, level]), labels, colours)
+        _mark_sides(panel)
+
+
+def radiological(plane: np.ndarray) -> np.ndarray:
+    """A canonical (x, y) plane as rows and columns: the front on top, the patient's right on the left."""
+    return plane[::-1, ::-1].T
+
+
+def best_slice(labels: np.ndarray, values: Iterable[Sequence[int]]) -> int:
+    """The axial slice that shows the labels best.
+
+    Each label counts with its share of its own largest slice, so that a small organ weighs as much as a large one.
+    Without any labelled voxel it is the middle.
+
+    Args:
+        labels: canonical label map, (X, Y, Z).
+        values: the values of each label.
+    """
+    shown = np.zeros(labels.shape[2])
+    for label in values:
+        counts = np.isin(labels, label).sum((0, 1))
+        shown += counts / max(counts.max(), 1)
+    return int(shown.argmax()) if shown.any() else labels.shape[2] // 2
+
+
+def grey_window(voxels: np.ndarray, modality: str) -> tuple[float, float]:
+    """Lowest and highest grey value to show: a soft-tissue window for CT, percentiles for all else."""
+    if modality == "CT":
+        return _CT_WINDOW
+    low, high = np.percentile(voxels, (1, 99.5))
+    return float(low), float(high)
+
+
+def _draw_contours(
+    panel: "Axes", plane: np.ndarray, labels: Mapping[str, tuple[int, ...]], colours: Mapping[str, Colour]
+) -> None:
+    for name, values in labels.items():
+        mask = np.isin(plane, values)
+        if mask.any():
+            # A frame of background closes the contour of a structure that touches the border.
+            rows, columns = (np.arange(-1, size + 1) for size in plane.shape)
+            panel.contour(columns, rows, np.pad(mask, 1), levels=[0.5], colors=[colours[name]], linewidths=1.6)
+    panel.set(xlim=(-0.5, plane.shape[1] - 0.5), ylim=(plane.shape[0] - 0.5, -0.5))
+
+
+def _mark_sides(panel: "Axes") -> None:
+    panel.set_axis_off()
+    for side, place in (("R", 0.03), ("L", 0.97)):
+        panel.text(
+            place, 0.5, side, transform=panel.transAxes, color="white", fontsize=8,
+            ha="left" if side == "R" else "right", va="center",
+        )  # fmt: skip

@@ -1,0 +1,42 @@
+import nibabel
+import numpy as np
+from matplotlib.image import imread
+
+from hermes_nnunet.demo.phantoms import KINDS, phantom_case
+from hermes_nnunet.pictures.overlay import PictureCase
+from hermes_nnunet.pictures.report import draw_report
+
+
+def picture_case(folder, kind):
+    image, label = phantom_case(kind, 0)
+    nibabel.save(image, folder / f"{kind}_image.nii.gz")
+    nibabel.save(label, folder / f"{kind}_label.nii.gz")
+    labels = {"background": 0} | {name: value for value, name in enumerate(KINDS[kind].labels, start=1)}
+    return PictureCase(
+        title=kind,
+        image=folder / f"{kind}_image.nii.gz",
+        reference=folder / f"{kind}_label.nii.gz",
+        prediction=folder / f"{kind}_label.nii.gz",
+        labels=labels,
+        modality=kind,
+        dice=dict.fromkeys(list(labels)[1:], 1.0),
+    )
+
+
+class TestDrawReport:
+    def test_grows_by_a_row_a_case(self, tmp_path):
+        rows = [picture_case(tmp_path, kind) for kind in ("CT", "PET")]
+        draw_report(rows[:1], tmp_path / "one.png")
+        draw_report(rows, tmp_path / "two.png")
+        one, two = (imread(tmp_path / name) for name in ("one.png", "two.png"))
+        assert two.shape[0] == 2 * one.shape[0]
+        assert two.shape[1] == one.shape[1]
+
+    def test_shows_colour_beside_the_grey_image(self, tmp_path):
+        draw_report([picture_case(tmp_path, "T2")], tmp_path / "report.png")
+        picture = imread(tmp_path / "report.png")[..., :3]
+        coloured = np.ptp(picture, axis=-1) > 0.3
+        third = int(picture.shape[1] * 2.6 / 9.8)
+        assert not coloured[:, :third].any()
+        assert coloured[:, third : 2 * third].sum() > 100
+        assert coloured[:, 2 * third : 3 * third].sum() > 100
