@@ -34,7 +34,7 @@ COMMANDS = {
     "views": Command(
         "hermes_nnunet.cli.views",
         "make a model folder for every member of a trained collection",
-        "hermes_nnunet views 900 3d_fullres -f 0",
+        "hermes_nnunet views 900 3d_fullres -f 0 1",
     ),
     "doctor": Command(
         "hermes_nnunet.cli.doctor",

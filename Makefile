@@ -1,0 +1,39 @@
+# `make test` and `make demo` install the project into .venv as a user would, and again when a source has changed.
+VENV := .venv
+PYTHON ?= python3
+PYTEST_ARGS ?=
+PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
+# nnU-Net's own commands, called by tests and demo, lie there
+WITH_COMMANDS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+# folders too: their time of change tells of deleted modules
+SOURCES := setup.py pyproject.toml $(shell find hermes_nnunet trainers planners dataset_converters \
+	-name __pycache__ -prune -o -print)
+
+.PHONY: test lint format demo clean
+
+test: $(VENV)/installed
+	$(WITH_COMMANDS) HERMES_TEST_INSTALLED=1 $(VENV)/bin/pytest --durations=15 $(PYTEST_ARGS)
+
+demo: $(VENV)/installed
+	$(WITH_COMMANDS) hermes_nnunet demo
+
+lint: $(VENV)/bin/ruff
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+
+format: $(VENV)/bin/ruff
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build hermes_nnunet.egg-info
+
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(SOURCES) | $(VENV)/bin/pip
+	$(PIP) install ".[test]"
+	touch $@
+
+$(VENV)/bin/ruff: | $(VENV)/bin/pip
+	$(PIP) install ruff

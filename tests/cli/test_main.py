@@ -1,0 +1,95 @@
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+import hermes_nnunet
+from hermes_nnunet.cli import main as cli
+from hermes_nnunet.errors import HermesError
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Puts a command named `try` on the command line; its `run` is what the test sets."""
+    module = SimpleNamespace(add_arguments=lambda parser: parser.add_argument("--size", type=int), run=lambda args: 0)
+    monkeypatch.setattr(cli, "COMMANDS", {"try": cli.Command("of_this_test", "try it", "hermes_nnunet try --size 3")})
+    monkeypatch.setattr(cli, "import_module", lambda name: {"of_this_test": module}[name])
+    return module
+
+
+def raising(error):
+    def run(arguments):
+        raise error
+
+    return run
+
+
+class TestExitCode:
+    def test_is_that_of_the_command(self, command):
+        command.run = lambda arguments: arguments.size
+        assert cli.main(["try", "--size", "3"]) == 3
+
+    def test_is_1_for_an_error_the_user_can_mend_told_in_one_line(self, command, capsys):
+        command.run = raising(HermesError("x.nii.gz is empty: copy it again"))
+        assert cli.main(["try"]) == 1
+        assert capsys.readouterr() == ("", "hermes_nnunet: error: x.nii.gz is empty: copy it again\n")
+
+    @pytest.mark.parametrize("argv", [["try", "--debug"], ["--debug", "try"]])
+    def test_debug_shows_where_the_error_is_from(self, command, argv):
+        command.run = raising(HermesError("x.nii.gz is empty"))
+        with pytest.raises(HermesError, match=r"x\.nii\.gz is empty"):
+            cli.main(argv)
+
+    def test_is_130_after_ctrl_c(self, command):
+        command.run = raising(KeyboardInterrupt())
+        assert cli.main(["try"]) == 130
+
+    def test_a_fault_of_ours_keeps_its_traceback(self, command):
+        command.run = raising(ZeroDivisionError())
+        with pytest.raises(ZeroDivisionError):
+            cli.main(["try"])
+
+    @pytest.mark.parametrize("argv", [[], ["nonsense"], ["try", "--size", "big"], ["try", "--nonsense"]])
+    def test_is_2_for_a_wrong_call(self, command, argv):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(argv)
+        assert stopped.value.code == 2
+
+
+class TestHelp:
+    def test_lists_every_command(self, capsys):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["--help"])
+        assert stopped.value.code == 0
+        printed = capsys.readouterr().out
+        assert all(f"\n    {name} " in printed for name in ("merge", "views", "doctor", "link", "unlink", "demo"))
+
+    @pytest.mark.parametrize("name", list(cli.COMMANDS))
+    def test_of_a_command_ends_with_an_example_of_it(self, name, capsys):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main([name, "--help"])
+        assert stopped.value.code == 0
+        example = capsys.readouterr().out.rpartition("example")[2]
+        assert f"hermes_nnunet {name}" in example
+
+    def test_version_is_that_of_the_package(self, capsys):
+        with pytest.raises(SystemExit):
+            cli.main(["--version"])
+        assert capsys.readouterr().out == f"hermes_nnunet {hermes_nnunet.__version__}\n"
+
+    def test_comes_within_a_second_and_without_torch(self, tmp_path):
+        times = []
+        for _ in range(3):
+            start = time.monotonic()
+            imported = subprocess.run(
+                [sys.executable, "-X", "importtime", "-m", "hermes_nnunet", "--help"],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stderr
+            times.append(time.monotonic() - start)
+        assert min(times) < 1
+        assert not {"torch", "nnunetv2", "rich"} & {line.split("|")[-1].strip() for line in imported.splitlines()}
