@@ -69,7 +69,7 @@ class TestSearchesOfNnunet:
                 "nnunetv2.training.nnUNetTrainer.nnUNetTrainer",
             ),
             (
-                "ResEncUNetPlanner",
+                "nnUNetPlannerResEncM",
                 "nnunetv2.experiment_planning",
                 "nnunetv2.experiment_planning.experiment_planners.residual_unets.residual_encoder_unet_planners",
             ),
