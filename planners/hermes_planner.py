@@ -11,12 +11,13 @@ class HermesPlanner(CollectionPlanner):
 
 
 class HermesPlannerS(CollectionPlanner):
-    """For a laptop or the CPU: half the width, no more than 128 channels."""
+    """For a laptop or the CPU: half the width, no more than 128 channels, fewer blocks."""
 
     plans_name = "HermesSPlans"
-    gpu_memory_gb = 1
+    gpu_memory_gb = 0.5
     base_num_features = 16
     max_num_features = 128
+    blocks_per_stage = (1, 2, 2, 2, 2, 2, 2, 2)
 
 
 class HermesPlannerL(CollectionPlanner):

@@ -20,7 +20,7 @@ FUSION_STRIDE = 4
 FUSION_DEPTH = 2
 BOTTLENECK_FUSION_DEPTH = 4
 MIN_STAGES = 3
-# Logit of a padded row at prediction. nnU-Net's sliding window multiplies it by up to 10 and adds up some dozen of them in
+# Logit of a padded row at prediction. nnU-Net's sliding window multiplies it by up to 10 and sums some dozen of them in
 # half precision, so this must stay far from -65504.
 ABSENT_LOGIT = -100.0
 

@@ -2,12 +2,14 @@
 
 import contextlib
 import io
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
 from nnunetv2.experiment_planning.experiment_planners.residual_unets.residual_encoder_unet_planners import (
     ResEncUNetPlanner,
 )
+from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 from nnunetv2.preprocessing.resampling.resample_torch import resample_torch_fornnunet
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
@@ -33,6 +35,7 @@ class CollectionPlanner(ResEncUNetPlanner):
     gpu_memory_gb: float
     base_num_features = 32
     max_num_features = 320
+    blocks_per_stage: tuple[int, ...] | None = None
 
     def __init__(
         self,
@@ -58,6 +61,8 @@ class CollectionPlanner(ResEncUNetPlanner):
         self.UNet_class = HermesUNet
         self.UNet_base_num_features = self.base_num_features
         self.UNet_max_features_3d = self.max_num_features
+        if self.blocks_per_stage is not None:
+            self.UNet_blocks_per_stage_encoder = self.blocks_per_stage
         # A collection is large; what limits the batch size is memory. (And no low-resolution configuration.)
         self.max_dataset_covered = 1
         self.lowres_creation_threshold = 0
@@ -142,10 +147,25 @@ class CollectionPlanner(ResEncUNetPlanner):
         if len(spacing) == 2:
             return {}
         plan = super().get_plans_for_configuration(
-            spacing, median_shape, data_identifier, approximate_n_voxels_dataset, _cache
+            spacing, self._largest_member_shape(spacing), data_identifier, approximate_n_voxels_dataset, _cache
         )
+        plan["median_image_size_in_voxels"] = median_shape
         plan["architecture"]["arch_kwargs"].update(self._hermes_arguments())
         return plan
+
+    def _largest_member_shape(self, spacing: np.ndarray) -> np.ndarray:
+        """For each axis the largest of the members' median image sizes, in voxels of `spacing`.
+
+        nnU-Net makes no patch larger than the median image; over all members, many thin images would flatten the
+        patches of the others.
+        """
+        shapes = defaultdict(list)
+        fingerprint = self.dataset_fingerprint
+        for case, shape, own in zip(
+            self.dataset, fingerprint["shapes_after_crop"], fingerprint["spacings"], strict=True
+        ):
+            shapes[self.collection.cases[case].member].append(compute_new_shape(shape, own, spacing))
+        return np.max([np.median(sizes, axis=0) for sizes in shapes.values()], axis=0)
 
     def plan_experiment(self) -> dict[str, Any]:
         """Plan, save the plans and return them."""
