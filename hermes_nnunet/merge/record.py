@@ -1,0 +1,99 @@
+"""hermes_merge.json: what a collection was made from, so that a second run knows what has changed."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.files import read_json, write_json
+from hermes_nnunet.merge.sources import SourceMember
+from hermes_nnunet.merge.specification import MergeSpecification
+
+RECORD_FILE = "hermes_merge.json"
+FORMAT_VERSION = 1
+
+# Reference, size in bytes and time of last change (ns) of a file.
+Stamp = list[Any]
+
+
+@dataclass(frozen=True)
+class MergeRecord:
+    """What a collection was made from.
+
+    Attributes:
+        specification: normalised, as JSON: equal for merges that mean the same.
+        values: member -> own value (as text) -> value of the collection.
+        cases: case of the collection -> stamps of its images, then of its label file.
+    """
+
+    specification: dict[str, Any]
+    values: dict[str, dict[str, int]]
+    cases: dict[str, list[Stamp]]
+
+    def write(self, folder: Path) -> None:
+        write_json({"format_version": FORMAT_VERSION, **vars(self)}, folder / RECORD_FILE)
+
+    def says_the_same(self, other: "MergeRecord", case: str, member: str) -> bool:
+        """Whether a case of a member would be written with the same content."""
+        stamps = self.cases.get(case)
+        return (
+            stamps is not None
+            and stamps == other.cases.get(case)
+            and self.values.get(member) == other.values.get(member)
+        )
+
+
+def read_record(folder: Path, remedy: str) -> MergeRecord:
+    """The record in the folder of a collection.
+
+    Raises:
+        HermesError: there is none, or this release cannot read it; the message ends with `remedy`.
+    """
+    path = folder / RECORD_FILE
+    content = read_json(path, remedy)
+    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
+        raise HermesError(f"{path} is not of format version {FORMAT_VERSION}, which this release reads: {remedy}")
+    try:
+        return MergeRecord(content["specification"], content["values"], content["cases"])
+    except KeyError as error:
+        raise HermesError(f"{path} has no {error}: {remedy}") from None
+
+
+def normalised_specification(specification: MergeSpecification, members: Sequence[SourceMember]) -> dict[str, Any]:
+    """The specification as JSON, with defaults filled in and without what changes nothing."""
+    return {
+        "name": specification.name,
+        "into": specification.into,
+        "members": [
+            {
+                "dataset": member.dataset_name,
+                "name": member.name,
+                "channels": [list(channel) for channel in member.channels.items()],
+                "labels": {own: new for own, new in member.specification.labels.items() if own != new},
+                "sampling_weight": member.specification.sampling_weight,
+                "patient_pattern": member.specification.patient_pattern,
+            }
+            for member in members
+        ],
+        "shared_tasks": {task: list(labels) for task, labels in specification.shared_tasks.items()},
+    }
+
+
+def differences(old: Any, new: Any, where: str = "") -> list[str]:
+    """Places where two JSON values differ, with both values."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        keys = [*old, *(key for key in new if key not in old)]
+        pairs = [(f"{where}.{key}".lstrip("."), old.get(key), new.get(key)) for key in keys]
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = [(f"{where}[{index}]", *pair) for index, pair in enumerate(zip(old, new, strict=True))]
+    else:
+        return [] if old == new else [f"{where} was {old!r}, is {new!r}"]
+    return [difference for place, *pair in pairs for difference in differences(*pair, place)]
+
+
+def stamp(path: Path, reference: str) -> Stamp:
+    """Stamp of a file that is called `reference` in the collection."""
+    status = os.stat(path)
+    return [reference, status.st_size, status.st_mtime_ns]

@@ -1,0 +1,29 @@
+"""Parts of error messages."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+LISTED = 10
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """ " (did you mean 'CT'?)" where a known word is near `word`, else nothing."""
+    by_lower_case = {other.lower(): other for other in known}
+    near = get_close_matches(str(word).lower(), by_lower_case, n=1)
+    return f" (did you mean '{by_lower_case[near[0]]}'?)" if near else ""
+
+
+def listed(items: Iterable[object], limit: int = LISTED) -> str:
+    """The items, separated by commas; those beyond `limit` are only counted."""
+    words = [str(item) for item in items]
+    more = f" and {len(words) - limit} more" if len(words) > limit else ""
+    return ", ".join(words[:limit]) + more
+
+
+def problem_lines(problems: list[str], remedy: str) -> str:
+    """One problem as one line; several as a count and the first of them, a line each."""
+    if len(problems) == 1:
+        return f"{problems[0]} ({remedy})"
+    shown = problems[:LISTED]
+    first = f", the first {LISTED}" if len(problems) > LISTED else ""
+    return "\n  ".join([f"{len(problems)} problems in the members' files{first} ({remedy}):", *shown])

@@ -1,0 +1,23 @@
+"""The modality words that a merge knows; a merge may add others on purpose."""
+
+from hermes_nnunet.collection import UNKNOWN_MODALITY
+
+KNOWN_MODALITIES = (
+    "CT",
+    "PET",
+    "SPECT",
+    "US",
+    "MRI",
+    "T1",
+    "T1c",
+    "T2",
+    "FLAIR",
+    "PD",
+    "DWI",
+    "ADC",
+    "SWI",
+    "MRA",
+    "cineMRI",
+    "LGE-MRI",
+    UNKNOWN_MODALITY,
+)
