@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+import torch
+
+from hermes_nnunet.loss.hermes_loss import HermesLoss, adaptive_dice_loss
+from hermes_nnunet.networks.context_batch import ContextBatch
+from hermes_nnunet.networks.output import HermesOutput
+
+
+@pytest.fixture
+def loss():
+    return HermesLoss([[1], [2, 3], [4]], unknown_modality=2, ignore_label=5)
+
+
+def output(logits, tasks, modalities=(0, 1)):
+    torch.manual_seed(1)
+    context = ContextBatch(torch.tensor(tasks), torch.tensor(modalities))
+    return HermesOutput([logits], torch.randn(len(tasks), 3, requires_grad=True), context)
+
+
+class TestReference:
+    @pytest.mark.parametrize("network", ["r", "m"])
+    def test_equals_the_papers_numbers(self, shared_data, network):
+        reference = np.load(shared_data.parent / "reference" / f"hermes_{network}_tiny_io.npz")
+        logits, labels = torch.tensor(reference["logits"]), torch.tensor(reference["label"])
+        task_index = torch.tensor(reference["task_index"])
+        loss = HermesLoss([[1]] * 12, unknown_modality=3)
+        # The reference has a label volume for each pair, so each pair is a case of its own here.
+        case, row = torch.nonzero(task_index >= 0, as_tuple=True)
+        bce, dice = loss.pair_losses(
+            logits[case, row][:, None], labels[case, row][:, None].long(), task_index[case, row][:, None]
+        )
+        assert bce.mean().item() == pytest.approx(float(reference["bce"]), abs=1e-5)
+        assert dice.mean().item() == pytest.approx(float(reference["dice"]), abs=1e-5)
+
+
+class TestAdaptiveDice:
+    def test_is_nought_for_a_perfect_prediction(self):
+        assert adaptive_dice_loss(*torch.tensor([100.0, 0.0, 0.0])).item() == pytest.approx(0, abs=1e-6)
+
+    def test_the_larger_kind_of_error_weighs_more(self):
+        # FP 30, FN 10: a = 0.75
+        got = adaptive_dice_loss(*torch.tensor([60.0, 30.0, 10.0])).item()
+        assert got == pytest.approx(1 - 60 / (60 + 0.75 * 30 + 0.25 * 10), abs=1e-6)
+
+    def test_weights_stay_between_0_2_and_0_8(self):
+        assert adaptive_dice_loss(*torch.tensor([60.0, 40.0, 0.0])).item() == pytest.approx(
+            1 - 60 / (60 + 0.8 * 40), abs=1e-6
+        )
+
+
+class TestPartialLabels:
+    def test_padded_rows_count_in_nothing(self, loss):
+        logits, labels = torch.randn(2, 3, 4, 4, 4), torch.randint(0, 5, (2, 1, 4, 4, 4))
+        padded = loss.segmentation_loss(logits, labels, torch.tensor([[0, -1, -1], [1, 2, -1]]))
+        a = loss.segmentation_loss(logits[:1, :1], labels[:1], torch.tensor([[0]]))
+        b = loss.segmentation_loss(logits[1:, :2], labels[1:], torch.tensor([[1, 2]]))
+        assert padded.item() == pytest.approx((a.item() + 2 * b.item()) / 3, rel=1e-6)
+
+    def test_padded_rows_get_no_gradient(self, loss):
+        logits = torch.randn(1, 2, 4, 4, 4, requires_grad=True)
+        loss.segmentation_loss(logits, torch.randint(0, 5, (1, 1, 4, 4, 4)), torch.tensor([[1, -1]])).backward()
+        assert logits.grad[:, 1].abs().max() == 0
+        assert logits.grad[:, 0].abs().max() > 0
+
+    def test_a_region_is_the_union_of_its_values(self, loss):
+        logits = torch.randn(1, 1, 4, 4, 4)
+        labels = torch.randint(0, 5, (1, 1, 4, 4, 4))
+        merged = torch.where(labels == 3, 2, labels)
+        assert torch.equal(
+            loss.segmentation_loss(logits, labels, torch.tensor([[1]])),
+            loss.segmentation_loss(logits, merged, torch.tensor([[1]])),
+        )
+
+    def test_ignored_voxels_count_in_nothing(self, loss):
+        logits, labels = torch.randn(1, 1, 4, 4, 8), torch.randint(0, 5, (1, 1, 4, 4, 8))
+        labels[..., 4:] = 5
+        assert loss.segmentation_loss(logits, labels, torch.tensor([[0]])).item() == pytest.approx(
+            loss.segmentation_loss(logits[..., :4], labels[..., :4], torch.tensor([[0]])).item(), rel=1e-6
+        )
+
+    def test_a_case_that_is_ignored_altogether_does_not_count(self, loss):
+        logits, labels = torch.randn(2, 1, 4, 4, 4), torch.randint(0, 5, (2, 1, 4, 4, 4))
+        labels[1] = 5
+        both = loss.segmentation_loss(logits, labels, torch.tensor([[0], [0]]))
+        first = loss.segmentation_loss(logits[:1], labels[:1], torch.tensor([[0]]))
+        assert both.item() == pytest.approx(first.item(), rel=1e-6)
+
+
+class TestModality:
+    def test_unknown_modalities_cost_nothing_but_stay_in_the_graph(self, loss):
+        made = output(torch.randn(1, 1, 4, 4, 4, requires_grad=True), [[0]], [2])
+        labels = torch.randint(0, 5, (1, 1, 4, 4, 4))
+        total = loss(made, labels)
+        assert total.item() == loss.segmentation_loss(made.logits[0], labels, made.context.task_index).item()
+        total.backward()
+        assert made.modality_logits.grad.abs().max() == 0
+
+    def test_known_modalities_cost_a_hundredth_of_their_cross_entropy(self, loss):
+        made = output(torch.randn(2, 1, 4, 4, 4), [[0], [1]], [1, 2])
+        labels = torch.randint(0, 5, (2, 1, 4, 4, 4))
+        entropy = -torch.log_softmax(made.modality_logits, dim=1)[0, 1]
+        expected = loss.segmentation_loss(made.logits[0], labels, made.context.task_index) + 0.01 * entropy
+        assert loss(made, labels).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+class TestDeepSupervision:
+    def test_outputs_are_weighted(self):
+        loss = HermesLoss([[1], [2]], unknown_modality=1, scale_weights=(0.75, 0.25))
+        context = ContextBatch(torch.tensor([[0, 1]]), torch.tensor([1]))
+        logits = [torch.randn(1, 2, 8, 8, 8), torch.randn(1, 2, 4, 4, 4)]
+        labels = [torch.randint(0, 3, (1, 1, 8, 8, 8)), torch.randint(0, 3, (1, 1, 4, 4, 4))]
+        single = [loss.segmentation_loss(x, y, context.task_index) for x, y in zip(logits, labels, strict=True)]
+        got = loss(HermesOutput(logits, torch.zeros(1, 2), context), labels)
+        assert got.item() == pytest.approx((0.75 * single[0] + 0.25 * single[1]).item(), rel=1e-6)

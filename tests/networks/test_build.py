@@ -1,0 +1,29 @@
+import pytest
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.networks.build import build_network
+from hermes_nnunet.plans import HermesPlans
+
+
+def build(plans, outputs):
+    manager = PlansManager(plans)
+    return build_network(manager, manager.get_configuration("3d_fullres"), 1, outputs, enable_deep_supervision=False)
+
+
+def test_the_universal_model_is_told_all_tasks_and_the_unknown_modality(plans):
+    context = build(plans, 4).context
+    assert context.task_index.tolist() == [[0, 1, 2, 3]]
+    assert context.modality_index.tolist() == [2]
+
+
+def test_a_view_is_told_its_members_context(plans):
+    plans["hermes"] = HermesPlans.from_plans(plans).of_member("brain").to_block()
+    context = build(plans, 2).context
+    assert context.task_index.tolist() == [[2, 3]]
+    assert context.modality_index.tolist() == [1]
+
+
+def test_labels_that_do_not_fit_the_plans_are_refused(plans):
+    with pytest.raises(HermesError, match="3 labels, but its plans predict 4 tasks"):
+        build(plans, 3)

@@ -1,0 +1,41 @@
+import pytest
+import torch
+
+from hermes_nnunet.collection import Context
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.networks.context_batch import ContextIndexer
+
+
+@pytest.fixture
+def indexer():
+    return ContextIndexer(["a", "b", "c", "d"], ["CT", "T1", "unknown"])
+
+
+class TestIndices:
+    def test_rows_follow_the_order_of_the_context_and_are_padded(self, indexer):
+        batch = indexer([Context(("d", "b", "a"), "T1"), Context(("c",), "unknown")])
+        assert batch.task_index.tolist() == [[3, 1, 0], [2, -1, -1]]
+        assert batch.modality_index.tolist() == [1, 2]
+        assert batch.real_rows.tolist() == [[True] * 3, [True, False, False]]
+
+    def test_the_number_of_rows_can_be_fixed(self, indexer):
+        assert indexer([Context(("c",), "CT")], rows=3).task_index.shape == (1, 3)
+
+    def test_pool_order_puts_each_task_into_its_own_row(self, indexer):
+        batch = indexer.in_pool_order(Context(("d", "b"), "CT"))
+        assert batch.task_index.tolist() == [[-1, 1, -1, 3]]
+
+    def test_an_unknown_task_is_named(self, indexer):
+        with pytest.raises(HermesError, match="task 'x'.*a, b, c, d"):
+            indexer([Context(("x",), "CT")])
+
+
+class TestRepeating:
+    def test_one_context_serves_a_whole_batch(self, indexer):
+        batch = indexer([Context(("c", "a"), "T1")]).repeated(3)
+        assert batch.task_index.tolist() == [[2, 0]] * 3
+        assert torch.equal(batch.modality_index, torch.tensor([1, 1, 1]))
+
+    def test_a_wrong_number_of_contexts_is_refused(self, indexer):
+        with pytest.raises(ValueError, match="3 cases, but 2 contexts"):
+            indexer([Context(("a",), "CT"), Context(("b",), "CT")]).repeated(3)

@@ -1,0 +1,43 @@
+import json
+
+import pytest
+
+from hermes_nnunet.collection import Collection, Context, case_identifier
+from hermes_nnunet.errors import HermesError
+
+
+class TestBlock:
+    def test_a_collection_survives_json(self, collection):
+        dataset_json = json.loads(json.dumps({"hermes": collection.to_block()}))
+        assert Collection.from_dataset_json(dataset_json, "Dataset900_Both") == collection
+
+    def test_a_data_set_that_was_not_merged_says_how_to_merge(self):
+        with pytest.raises(
+            HermesError, match=r"dataset\.json of Dataset301_X has no 'hermes' block.*hermes_nnunet merge"
+        ):
+            Collection.from_dataset_json({"labels": {}}, "Dataset301_X")
+
+    def test_another_format_version_is_named(self, collection):
+        block = {**collection.to_block(), "format_version": 99}
+        with pytest.raises(HermesError, match="format version 99, this release reads 1"):
+            Collection.from_dataset_json({"hermes": block}, "Dataset900_Both")
+
+    def test_a_missing_key_is_named(self, collection):
+        block = collection.to_block()
+        del block["modalities"]
+        with pytest.raises(HermesError, match="damaged .*modalities"):
+            Collection.from_dataset_json({"hermes": block}, "Dataset900_Both")
+
+
+class TestContext:
+    def test_context_is_that_of_the_member(self, collection):
+        assert collection.context_of("brain__y") == Context(("brain/whole", "brain/core"), "T1")
+
+    def test_an_unknown_case_is_named(self, collection):
+        with pytest.raises(HermesError, match="brain__z"):
+            collection.context_of("brain__z")
+
+
+def test_case_identifiers_name_member_case_and_channel():
+    assert case_identifier("chaos", "p01") == "chaos__p01"
+    assert case_identifier("chaos", "p01", "T2") == "chaos__p01__T2"
