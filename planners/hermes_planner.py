@@ -14,7 +14,7 @@ class HermesPlannerS(CollectionPlanner):
     """For a laptop or the CPU: half the width, no more than 128 channels, fewer blocks."""
 
     plans_name = "HermesSPlans"
-    gpu_memory_gb = 0.5
+    gpu_memory_gb = 0.3
     base_num_features = 16
     max_num_features = 128
     blocks_per_stage = (1, 2, 2, 2, 2, 2, 2, 2)

@@ -25,7 +25,7 @@ class TestBlock:
     def test_a_missing_key_is_named(self, collection):
         block = collection.to_block()
         del block["modalities"]
-        with pytest.raises(HermesError, match="damaged .*modalities"):
+        with pytest.raises(HermesError, match=r"damaged .*modalities"):
             Collection.from_dataset_json({"hermes": block}, "Dataset900_Both")
 
 

@@ -15,13 +15,13 @@ class TestBlock:
 
     def test_stock_plans_say_which_planner_to_use(self):
         with pytest.raises(
-            HermesError, match="plans nnUNetPlans of Dataset001_X has no 'hermes' block.*-pl HermesPlanner"
+            HermesError, match=r"plans nnUNetPlans of Dataset001_X has no 'hermes' block.*-pl HermesPlanner"
         ):
             HermesPlans.from_plans({"plans_name": "nnUNetPlans", "dataset_name": "Dataset001_X"})
 
     def test_a_damaged_block_names_what_is_missing(self, plans):
         del plans["hermes"]["context"]
-        with pytest.raises(HermesError, match="damaged .*context"):
+        with pytest.raises(HermesError, match=r"damaged .*context"):
             HermesPlans.from_plans(plans)
 
 
@@ -40,7 +40,7 @@ class TestContext:
 
     def test_an_unknown_modality_in_the_environment_lists_the_known(self, plans, monkeypatch):
         monkeypatch.setenv("HERMES_MODALITY", "MRT")
-        with pytest.raises(HermesError, match="HERMES_MODALITY=MRT .* CT, T1, unknown"):
+        with pytest.raises(HermesError, match=r"HERMES_MODALITY=MRT .* CT, T1, unknown"):
             HermesPlans.from_plans(plans).with_modality_override()
 
     def test_rows_are_those_of_the_member_with_most_tasks(self, plans):

@@ -26,7 +26,7 @@ class TestIndices:
         assert batch.task_index.tolist() == [[-1, 1, -1, 3]]
 
     def test_an_unknown_task_is_named(self, indexer):
-        with pytest.raises(HermesError, match="task 'x'.*a, b, c, d"):
+        with pytest.raises(HermesError, match=r"task 'x'.*a, b, c, d"):
             indexer([Context(("x",), "CT")])
 
 
