@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
+import torch
 from nnunetv2.experiment_planning.experiment_planners.residual_unets.residual_encoder_unet_planners import (
     ResEncUNetPlanner,
 )
@@ -115,15 +116,16 @@ class CollectionPlanner(ResEncUNetPlanner):
         arch_kwargs_req_import: tuple[str, ...],
     ) -> int:
         """Numbers kept for the backward pass, with fusion places and one logit channel for each task of a case."""
-        network = get_network_from_plans(
-            arch_class_name,
-            {**arch_kwargs, **self._hermes_arguments()},
-            arch_kwargs_req_import,
-            input_channels,
-            len(self.hermes_plans.tasks),
-            allow_init=False,
-            deep_supervision=True,
-        )
+        with torch.device("meta"):  # the sizes of the layers are enough
+            network = get_network_from_plans(
+                arch_class_name,
+                {**arch_kwargs, **self._hermes_arguments()},
+                arch_kwargs_req_import,
+                input_channels,
+                len(self.hermes_plans.tasks),
+                allow_init=False,
+                deep_supervision=True,
+            )
         return network.compute_conv_feature_map_size(patch_size)
 
     def _hermes_arguments(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def preprocessed(plans, dataset_json, image, seg=None):
 
 
 def expected_voxels(file, spacing_mm, clip):
-    """Clip, z-score and linear resampling of a NIfTI image, computed with scipy on voxel centres, axes z, y, x of RAS."""
+    """Clip, z-score and linear resampling with scipy between voxel centres; axes z, y, x of RAS."""
     image = nibabel.as_closest_canonical(nibabel.load(file))
     array = image.get_fdata(dtype=np.float32).transpose(2, 1, 0)
     own = np.array(image.header.get_zooms()[::-1], dtype=float)

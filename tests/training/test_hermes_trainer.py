@@ -1,5 +1,6 @@
 import json
 import math
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -98,17 +99,16 @@ class TestTraining:
         trainer.initialize()
         checkpoint = f"{trainer.output_folder}/checkpoint_latest.pth"
         trainer.save_checkpoint(checkpoint)
-        before = open(checkpoint, "rb").read()
+        before = Path(checkpoint).read_bytes()
 
         def half_written(content, path):
-            with open(path, "wb") as file:
-                file.write(b"half")
+            Path(path).write_bytes(b"half")
             raise OSError("disk full")
 
         monkeypatch.setattr(torch, "save", half_written)
         with pytest.raises(OSError, match="disk full"):
             trainer.save_checkpoint(checkpoint)
-        assert open(checkpoint, "rb").read() == before
+        assert Path(checkpoint).read_bytes() == before
 
     def test_disabled_checkpointing_writes_none(self, make_trainer, tmp_path):
         trainer = make_trainer(epochs=1)
@@ -119,9 +119,7 @@ class TestTraining:
 
 class TestWholeRun:
     def test_training_leaves_checkpoints_dice_and_views(self, make_trainer, monkeypatch, tmp_path, capsys):
-        import nnunetv2.training.nnUNetTrainer.nnUNetTrainer as stock
-
-        monkeypatch.setattr(stock, "default_num_processes", 1)
+        monkeypatch.setattr("nnunetv2.training.nnUNetTrainer.nnUNetTrainer.default_num_processes", 1)
         trainer = make_trainer()
         trainer.run_training()
         trainer.perform_actual_validation(save_probabilities=True)

@@ -1,0 +1,130 @@
+import json
+
+import numpy as np
+import pytest
+
+from hermes_nnunet.errors import HermesError
+
+
+@pytest.fixture
+def planned(tmp_path, monkeypatch, dataset_json):
+    """A function that plans the collection of conftest with a planner, given the members' image sizes in mm."""
+    for name in ("raw", "preprocessed", "results"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
+    raw, preprocessed = (tmp_path / name / "Dataset900_Both" for name in ("raw", "preprocessed"))
+    raw.mkdir()
+    preprocessed.mkdir()
+    cases = dataset_json["hermes"]["cases"]
+    dataset_json["overwrite_image_reader_writer"] = "NibabelIOWithReorient"
+    dataset_json["dataset"] = {case: {"images": [f"{case}.nii.gz"], "label": f"{case}.nii.gz"} for case in cases}
+    (raw / "dataset.json").write_text(json.dumps(dataset_json))
+
+    def plan(planner_name, abdomen_mm=(300, 300, 300), brain_mm=(60, 150, 150), **arguments):
+        from nnunetv2.experiment_planning.experiment_planners.hermes import hermes_planner
+
+        sizes = {"abdomen": abdomen_mm, "brain": brain_mm}
+        fingerprint = {
+            "spacings": [[1.0, 1.0, 1.0]] * len(cases),
+            "shapes_after_crop": [sizes[case["member"]] for case in cases.values()],
+            "foreground_intensity_properties_per_channel": {"0": {}},
+            "median_relative_size_after_cropping": 1.0,
+        }
+        (preprocessed / "dataset_fingerprint.json").write_text(json.dumps(fingerprint))
+        planner = getattr(hermes_planner, planner_name)(900, **arguments)
+        planner.plan_experiment()
+        return json.loads((preprocessed / f"{planner.plans_identifier}.json").read_text())
+
+    return plan
+
+
+class TestConfiguration:
+    def test_3d_fullres_is_isotropic_z_scored_and_not_transposed(self, planned):
+        plans = planned("HermesPlanner")
+        assert list(plans["configurations"]) == ["3d_fullres"]
+        configuration = plans["configurations"]["3d_fullres"]
+        assert configuration["spacing"] == [1.5, 1.5, 1.5]
+        assert configuration["normalization_schemes"] == ["ZScoreNormalization"]
+        assert plans["transpose_forward"] == plans["transpose_backward"] == [0, 1, 2]
+        assert configuration["preprocessor_name"] == "HermesPreprocessor"
+        assert plans["label_manager"] == "HermesLabelManager"
+        assert configuration["architecture"]["network_class_name"] == "hermes_nnunet.networks.hermes_unet.HermesUNet"
+
+    def test_the_target_spacing_can_be_overwritten(self, planned):
+        plans = planned("HermesPlanner", overwrite_target_spacing=[3.0, 2.0, 2.0])
+        assert plans["configurations"]["3d_fullres"]["spacing"] == [3, 2, 2]
+
+    def test_a_wrong_target_spacing_is_refused(self, planned):
+        with pytest.raises(HermesError, match=r"-overwrite_target_spacing \[3\.0, 2\.0\]: give three positive numbers"):
+            planned("HermesPlanner", overwrite_target_spacing=[3.0, 2.0])
+
+    @pytest.mark.parametrize(
+        ("planner", "name"),
+        [
+            ("HermesPlannerS", "HermesSPlans"),
+            ("HermesPlanner", "HermesPlans"),
+            ("HermesPlannerL", "HermesLPlans"),
+            ("HermesPlannerXL", "HermesXLPlans"),
+        ],
+    )
+    def test_every_planner_has_plans_and_preprocessed_data_of_its_own(self, planned, planner, name):
+        plans = planned(planner)
+        assert plans["plans_name"] == name
+        assert plans["configurations"]["3d_fullres"]["data_identifier"] == f"{name}_3d_fullres"
+
+    def test_everything_of_the_context_is_in_the_plans(self, planned, collection):
+        plans = planned("HermesPlanner")
+        assert plans["hermes"]["tasks"] == list(collection.task_names)
+        assert plans["hermes"]["context"]["modality"] == "unknown"
+        assert plans["hermes"]["intensity_clipping"]["CT"] == {"range": [-991, 500]}
+        arguments = plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
+        assert (arguments["num_modalities"], arguments["tokens_per_modality"], arguments["rows_per_case"]) == (3, 10, 2)
+
+
+class TestMemory:
+    def test_more_memory_gives_larger_batches_of_voxels(self, planned):
+        def voxels(**arguments):
+            configuration = planned("HermesPlanner", **arguments)["configurations"]["3d_fullres"]
+            return configuration["batch_size"] * np.prod(configuration["patch_size"])
+
+        assert voxels(gpu_memory_target_in_gb=4) < voxels() < voxels(gpu_memory_target_in_gb=16)
+
+    def test_the_estimate_of_the_planned_batch_stays_near_the_target(self, planned):
+        import torch
+        from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+
+        for gigabytes in (6, 24):
+            plans = planned("HermesPlanner", gpu_memory_target_in_gb=gigabytes)
+            configuration = plans["configurations"]["3d_fullres"]
+            architecture = configuration["architecture"]
+            with torch.device("meta"):
+                network = get_network_from_plans(
+                    architecture["network_class_name"],
+                    architecture["arch_kwargs"],
+                    architecture["_kw_requires_import"],
+                    1,
+                    len(plans["hermes"]["tasks"]),
+                    allow_init=False,
+                    deep_supervision=True,
+                )
+            kept = network.compute_conv_feature_map_size(configuration["patch_size"]) * configuration["batch_size"] / 2
+            target = 680e6 * gigabytes / 8  # nnU-Net's own calibration of residual encoders, at batch size 2
+            assert 0.5 * target < kept < 1.25 * target
+
+
+class TestPatch:
+    def test_many_thin_images_do_not_flatten_the_patch_of_the_others(self, planned):
+        alone = planned("HermesPlanner", brain_mm=(300, 300, 300))["configurations"]["3d_fullres"]
+        with_thin = planned("HermesPlanner", brain_mm=(30, 200, 200))["configurations"]["3d_fullres"]
+        assert with_thin["patch_size"] == alone["patch_size"]
+        assert with_thin["median_image_size_in_voxels"] == [200, 200, 200]
+
+
+def test_a_data_set_that_was_not_merged_is_refused(planned, tmp_path):
+    file = tmp_path / "raw/Dataset900_Both/dataset.json"
+    content = json.loads(file.read_text())
+    del content["hermes"]
+    file.write_text(json.dumps(content))
+    with pytest.raises(HermesError, match=r"dataset\.json of Dataset900_Both has no 'hermes' block"):
+        planned("HermesPlanner")
+    assert not list((tmp_path / "preprocessed").rglob("Hermes*"))
