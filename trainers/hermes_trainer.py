@@ -10,19 +10,21 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.helpers import dummy_context
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from rich.console import Console
 from torch import nn
 from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.evaluation.dice import dice_table, mean_of_defined
 from hermes_nnunet.files import read_json, written_beside
 from hermes_nnunet.loss.hermes_loss import HermesLoss
 from hermes_nnunet.networks.build import build_network
 from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
 from hermes_nnunet.training.case_context import announcing_dataset_class
 from hermes_nnunet.training.hard_counts import hard_counts
-from hermes_nnunet.training.member_dice import dice_by_member, nan_mean, print_member_dice, write_member_dice
+from hermes_nnunet.training.member_dice import dice_by_member, write_member_dice
 from hermes_nnunet.training.sampling import weighted_identifiers
 from hermes_nnunet.views.write import write_views
 
@@ -172,7 +174,7 @@ class HermesTrainer(nnUNetTrainer):
         dice = dict(zip(self.hermes_plans.tasks, self.logger.get_value("dice_per_class_or_region", -1), strict=True))
         for name, member in self.collection.members.items():
             tasks = ", ".join(f"{task.removeprefix(name + '/')} {dice[task]:.3f}" for task in member.tasks)
-            self.print_to_log_file(f"{name}: {nan_mean([dice[task] for task in member.tasks]):.3f} ({tasks})")
+            self.print_to_log_file(f"{name}: {mean_of_defined(dice[task] for task in member.tasks):.3f} ({tasks})")
 
     def save_checkpoint(self, filename: str) -> None:
         """Save beside and rename, so that a kill leaves the old checkpoint or the new one, never half of one."""
@@ -194,9 +196,9 @@ class HermesTrainer(nnUNetTrainer):
             self.dataset_class = dataset_class
         if self.local_rank == 0:
             folder = Path(self.output_folder) / "validation"
-            results = dice_by_member(read_json(folder / "summary.json", "run the validation again"), self.collection)
-            write_member_dice(results, folder)
-            print_member_dice(results, f"{self.plans_manager.dataset_name}, fold {self.fold}: validation")
+            members = dice_by_member(read_json(folder / "summary.json", "run the validation again"), self.collection)
+            write_member_dice(members, folder)
+            Console().print(dice_table(members, f"{self.plans_manager.dataset_name}, validation of fold {self.fold}"))
             self._write_views()
 
     def _tell_context_in_pool_order(self, case: str) -> None:

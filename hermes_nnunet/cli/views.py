@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-EXAMPLE = "hermes_nnunet views 900 3d_fullres -f 0 1"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
@@ -13,7 +11,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", "--folds", nargs="+", default=None, metavar="FOLD", help="default: every finished fold")
     parser.add_argument("-tr", "--trainer", default="HermesTrainer", help="default: %(default)s")
     parser.add_argument("-p", "--plans", default="HermesPlans", help="default: %(default)s")
-    parser.epilog = f"example: {EXAMPLE}"
 
 
 def run(arguments: argparse.Namespace) -> int:

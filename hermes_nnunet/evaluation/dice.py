@@ -86,11 +86,11 @@ def mean_dice(cases: CaseDice) -> float:
     return mean_of_defined(mean_by_label(cases).values())
 
 
-def dice_table(members: Mapping[str, CaseDice]) -> "Table":
+def dice_table(members: Mapping[str, CaseDice], title: str = "Dice on held-out cases") -> "Table":
     """One line a member and label, and the mean of each member."""
     from rich.table import Table
 
-    table = Table(title="Dice on held-out cases")
+    table = Table(title=title)
     for column in ("member", "label"):
         table.add_column(column)
     for column in ("cases", "Dice"):

@@ -1,12 +1,13 @@
 """What a view says differently from the universal model: its dataset.json, plans.json and validation summary."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection, Member
+from hermes_nnunet.evaluation.dice import mean_of_defined
+from hermes_nnunet.evaluation.labels import foreground_values
 from hermes_nnunet.plans import HermesPlans
-from hermes_nnunet.training.member_dice import nan_mean, summary_key
+from hermes_nnunet.training.member_dice import case_of_entry, summary_key
 
 
 def view_dataset_json(member: Member, num_training: int) -> dict[str, Any]:
@@ -41,21 +42,19 @@ def view_summary(summary: Mapping[str, Any], collection: Collection, name: str) 
     """A member's part of the universal model's summary.json, in the member's own labels and nnU-Net's layout."""
     member = collection.members[name]
     values = {task.name: task.values for task in collection.tasks}
-    own_labels = [value for label, value in member.labels.items() if label not in ("background", "ignore")]
     own_key = {
-        summary_key(values[task]): summary_key(own if isinstance(own, list) else [own])
-        for task, own in zip(member.tasks, own_labels, strict=True)
+        summary_key(values[task]): summary_key(own)
+        for task, own in zip(member.tasks, foreground_values(member.labels).values(), strict=True)
     }
     cases = []
     for entry in summary["metric_per_case"]:
-        case = Path(entry["prediction_file"]).name.split(".")[0]
-        if collection.cases[case].member == name:
+        if collection.cases[case_of_entry(entry)].member == name:
             metrics = {own_key[key]: value for key, value in entry["metrics"].items() if key in own_key}
             cases.append({**entry, "metrics": metrics})
     measures = list(next(iter(cases[0]["metrics"].values()))) if cases else []
     mean = {
-        key: {measure: nan_mean([case["metrics"][key][measure] for case in cases]) for measure in measures}
+        key: {measure: mean_of_defined(case["metrics"][key][measure] for case in cases) for measure in measures}
         for key in own_key.values()
     }
-    foreground = {measure: nan_mean([mean[key][measure] for key in mean]) for measure in measures}
+    foreground = {measure: mean_of_defined(values[measure] for values in mean.values()) for measure in measures}
     return {"foreground_mean": foreground, "mean": mean, "metric_per_case": cases}

@@ -129,7 +129,7 @@ class TestWholeRun:
         printed = capsys.readouterr().out
         assert "abdomen: " in printed
         assert "brain: " in printed
-        assert "mean over members" in printed
+        assert "all members" in printed
 
         validation = fold / "validation"
         segmented = {p.name: set(np.unique(nibabel.load(p).dataobj)) for p in validation.glob("*.nii.gz")}

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from hermes_nnunet.training.member_dice import dice_by_member, print_member_dice, write_member_dice
+from hermes_nnunet.evaluation.dice import mean_by_label, mean_dice
+from hermes_nnunet.training.member_dice import dice_by_member, write_member_dice
 
 NAN = float("nan")
 
@@ -31,16 +32,22 @@ def results(collection):
 
 
 class TestDice:
-    def test_is_averaged_over_the_cases_that_show_a_task(self, results):
-        abdomen, brain = results
-        assert abdomen.tasks == pytest.approx({"abdomen/liver": 0.6, "abdomen/spleen": 0.9})
-        assert (abdomen.cases, brain.cases) == (2, 1)
-        assert abdomen.mean == pytest.approx(0.75)
+    def test_members_have_their_own_cases_and_tasks(self, results):
+        assert list(results) == ["abdomen", "brain"]
+        assert list(results["abdomen"]) == ["abdomen__a", "abdomen__c"]
+        assert results["brain"]["brain__y"]["brain/whole"] == 0.4
+
+    def test_a_task_is_averaged_over_the_cases_that_show_it(self, results):
+        assert mean_by_label(results["abdomen"]) == pytest.approx({"abdomen/liver": 0.6, "abdomen/spleen": 0.9})
+        assert mean_dice(results["abdomen"]) == pytest.approx(0.75)
 
     def test_a_task_that_no_case_shows_is_left_out_of_the_mean(self, results):
-        brain = results[1]
-        assert math.isnan(brain.tasks["brain/core"])
-        assert brain.mean == pytest.approx(0.4)
+        assert math.isnan(mean_by_label(results["brain"])["brain/core"])
+        assert mean_dice(results["brain"]) == pytest.approx(0.4)
+
+    def test_a_member_without_a_case_is_left_out(self, collection):
+        summary = summary_of({"abdomen__a": {"1": 0.5, "2": 0.5}})
+        assert list(dice_by_member(summary, collection)) == ["abdomen"]
 
 
 class TestFiles:
@@ -61,10 +68,3 @@ class TestFiles:
             ("brain", "brain/whole", "1", "0.400000"),
             ("brain", "brain/core", "1", ""),
         ]
-
-
-def test_table_names_members_tasks_and_means(results, capsys):
-    print_member_dice(results, "validation")
-    printed = capsys.readouterr().out
-    for text in ("abdomen/spleen", "0.900", "0.750", "mean over members", "0.575"):
-        assert text in printed
