@@ -165,3 +165,20 @@ class TestMemoryEstimate:
         fusion = 4**3 * 4 * network.encoder_fusion["2"].blocks[0].elements_per_voxel
         size = (16, 16, 16)
         assert network.compute_conv_feature_map_size(size) == plain.compute_conv_feature_map_size(size) + fusion
+
+
+class TestCompilation:
+    def test_changing_contexts_neither_break_the_graph_nor_compile_again(self):
+        from torch._dynamo.testing import CompileCounter
+        from torch._dynamo.utils import counters
+
+        torch._dynamo.reset()
+        counters.clear()
+        counter = CompileCounter()
+        network = make_network(deep_supervision=True)
+        compiled = torch.compile(network, backend=counter)
+        for tasks, modalities in (([[0, 1], [2, -1]], [0, 2]), ([[5, -1], [3, 4]], [1, 1]), ([[2, 3], [4, 5]], [0, 1])):
+            network.set_context(context(tasks, modalities))
+            compiled(torch.randn(2, 1, 16, 16, 16))
+        assert counter.frame_count == 1
+        assert not counters["graph_break"]

@@ -91,3 +91,16 @@ class TestRefusals:
         (model / "dataset.json").write_text("{}")
         with pytest.raises(HermesError, match="no 'hermes' block"):
             write_views(model, results, [0])
+
+
+def test_weights_that_were_deleted_from_a_view_are_named_by_nnunet_and_come_back_with_the_command(model, results):
+    import torch
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    write_views(model, results, [0])
+    view = results / "Dataset011_abdomen" / NAME
+    (view / "fold_0/checkpoint_final.pth").unlink()
+    with pytest.raises(FileNotFoundError, match=rf"Dataset011_abdomen/{NAME}/fold_0/checkpoint_final\.pth"):
+        nnUNetPredictor(device=torch.device("cpu")).initialize_from_trained_model_folder(str(view), (0,))
+    write_views(model, results, [0])
+    assert (view / "fold_0/checkpoint_final.pth").is_file()
