@@ -5,9 +5,11 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import nibabel
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
@@ -106,8 +108,9 @@ def map_values(own: np.ndarray, values: Mapping[int, int], dtype: str) -> tuple[
 def _read(path: Path, problems: list[str], *, scaled: bool) -> tuple[nibabel.Nifti1Image | None, np.ndarray | None]:
     """An image and all its voxels; None, and a problem, where it cannot be read or is not three-dimensional."""
     try:
-        image = nibabel.load(path, mmap=False)
-        voxels = np.asanyarray(image.dataobj) if scaled else image.dataobj.get_unscaled()
+        image = cast(nibabel.Nifti1Image, nibabel.load(path, mmap=False))
+        stored = cast(ArrayProxy, image.dataobj)
+        voxels = np.asanyarray(stored) if scaled else stored.get_unscaled()
     except _UNREADABLE as error:
         reason = " ".join(str(error).split())
         problems.append(f"{path} cannot be read ({type(error).__name__}: {reason}): copy it again, or leave it out")

@@ -72,7 +72,9 @@ def make_folds(member: str, patients: Mapping[str, str], number: int) -> list[Fo
             f"member {member} has one patient only ({names[0]}), who cannot be both trained on and validated on: "
             "correct its patient_pattern, or leave the member out"
         )
-    splitter = KFold(n_splits=min(number, len(names)), shuffle=True, random_state=SEED)
+    # A collection of one fold takes the first of these.
+    parts = number if number > 1 else DEFAULT_FOLDS
+    splitter = KFold(n_splits=min(parts, len(names)), shuffle=True, random_state=SEED)
     return [
         {"train": _cases_of(patients, {names[i] for i in train}), "val": _cases_of(patients, {names[i] for i in val})}
         for train, val in splitter.split(names)

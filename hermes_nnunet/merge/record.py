@@ -85,12 +85,12 @@ def differences(old: Any, new: Any, where: str = "") -> list[str]:
     """Places where two JSON values differ, with both values."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         keys = [*old, *(key for key in new if key not in old)]
-        pairs = [(f"{where}.{key}".lstrip("."), old.get(key), new.get(key)) for key in keys]
+        parts = [(old.get(key), new.get(key), f"{where}.{key}".lstrip(".")) for key in keys]
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        pairs = [(f"{where}[{index}]", *pair) for index, pair in enumerate(zip(old, new, strict=True))]
+        parts = [(*pair, f"{where}[{index}]") for index, pair in enumerate(zip(old, new, strict=True))]
     else:
         return [] if old == new else [f"{where} was {old!r}, is {new!r}"]
-    return [difference for place, *pair in pairs for difference in differences(*pair, place)]
+    return [difference for part in parts for difference in differences(*part)]
 
 
 def stamp(path: Path, reference: str) -> Stamp:

@@ -116,7 +116,7 @@ def _channels(
     specification: MemberSpecification, channel_names: Mapping[str, str], where: str
 ) -> dict[str, int | None]:
     if specification.channels is not None:
-        chosen = {
+        chosen: dict[str, int | None] = {
             modality: _channel_index(channel, channel_names, where)
             for channel, modality in specification.channels.items()
         }

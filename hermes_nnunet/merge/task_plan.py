@@ -101,10 +101,10 @@ _Values = Mapping[str, Mapping[int, int]]
 
 def _kept_labels(member: LabelledMember) -> list[_KeptLabel]:
     own_names = [label.name for label in member.labels.labels]
-    for name in member.renamed:
-        if name not in own_names:
+    for own_name in member.renamed:
+        if own_name not in own_names:
             raise HermesError(
-                f"member {member.name} has no label '{name}'{did_you_mean(name, own_names)}: its labels are "
+                f"member {member.name} has no label '{own_name}'{did_you_mean(own_name, own_names)}: its labels are "
                 f"{listed(own_names)}"
             )
     kept: dict[str, _KeptLabel] = {}

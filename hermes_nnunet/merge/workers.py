@@ -47,7 +47,7 @@ def _in_processes(cases: Sequence[CaseFiles], processes: int, progress: tqdm) ->
             future.result()
             progress.update()
         return [future.result() for future in futures]
-    except BrokenProcessPool:
+    except (BrokenProcessPool, MemoryError):
         raise HermesError(
             f"one of {processes} processes died while merging, most likely because memory ran out: run it again with "
             "fewer --processes; finished cases are kept"
