@@ -11,8 +11,8 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.merge.specification import MemberSpecification, MergeSpecification
 from hermes_nnunet.merge.wording import did_you_mean
 
-_MERGE_KEYS = ("name", "into", "new_modalities", "members", "shared_tasks")
-_MEMBER_KEYS = (
+MERGE_KEYS = ("name", "into", "new_modalities", "members", "shared_tasks")
+MEMBER_KEYS = (
     "dataset",
     "modality",
     "name",
@@ -34,7 +34,7 @@ def read_merge_file(
     """
     content = _load(Path(path))
     where = str(path)
-    _check_mapping(content, _MERGE_KEYS, where)
+    _check_mapping(content, MERGE_KEYS, where)
     name = _text(content, "name", where) if name is None else name
     into = _into(content, where) if into is None else into
     members = content.get("members")
@@ -89,7 +89,7 @@ def _check_mapping(content: Any, known: Sequence[str], where: str) -> None:
 
 
 def _member(content: Any, where: str) -> MemberSpecification:
-    _check_mapping(content, _MEMBER_KEYS, where)
+    _check_mapping(content, MEMBER_KEYS, where)
     dataset = content.get("dataset")
     if isinstance(dataset, bool) or not isinstance(dataset, int | str) or dataset == "":
         raise HermesError(

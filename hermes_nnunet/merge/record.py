@@ -14,6 +14,8 @@ from hermes_nnunet.merge.specification import MergeSpecification
 RECORD_FILE = "hermes_merge.json"
 FORMAT_VERSION = 1
 
+_ABSENT = object()
+
 # Reference, size in bytes and time of last change (ns) of a file.
 Stamp = list[Any]
 
@@ -81,16 +83,26 @@ def normalised_specification(specification: MergeSpecification, members: Sequenc
     }
 
 
-def differences(old: Any, new: Any, where: str = "") -> list[str]:
-    """Places where two JSON values differ, with both values."""
+def specification_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What differs between two normalised specifications, in words."""
+    found = _differences(_by_dataset(old), _by_dataset(new))
+    return found if found or old == new else ["the order of members"]
+
+
+def _by_dataset(specification: dict[str, Any]) -> dict[str, Any]:
+    return {**specification, "members": {member["dataset"]: member for member in specification["members"]}}
+
+
+def _differences(old: Any, new: Any, where: str = "") -> list[str]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         keys = [*old, *(key for key in new if key not in old)]
-        parts = [(old.get(key), new.get(key), f"{where}.{key}".lstrip(".")) for key in keys]
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        parts = [(*pair, f"{where}[{index}]") for index, pair in enumerate(zip(old, new, strict=True))]
-    else:
-        return [] if old == new else [f"{where} was {old!r}, is {new!r}"]
-    return [difference for part in parts for difference in differences(*part)]
+        parts = [(old.get(key, _ABSENT), new.get(key, _ABSENT), f"{where}.{key}".lstrip(".")) for key in keys]
+        return [difference for part in parts for difference in _differences(*part)]
+    if old == new:
+        return []
+    if new is _ABSENT:
+        return [f"{where} is left out now"]
+    return [f"{where} is new"] if old is _ABSENT else [f"{where} was {old!r}, is {new!r}"]
 
 
 def stamp(path: Path, reference: str) -> Stamp:

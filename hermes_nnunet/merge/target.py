@@ -3,7 +3,7 @@
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.merge.nnunet_folders import PREPROCESSED, RAW, RESULTS, datasets_with_id, optional_folder
 from hermes_nnunet.merge.planning import MergePlan
-from hermes_nnunet.merge.record import RECORD_FILE, MergeRecord, differences, read_record
+from hermes_nnunet.merge.record import RECORD_FILE, MergeRecord, read_record, specification_differences
 from hermes_nnunet.merge.specification import MergeSpecification
 from hermes_nnunet.merge.wording import listed
 
@@ -31,7 +31,7 @@ def existing_record(specification: MergeSpecification, plan: MergePlan) -> Merge
             "remove that folder"
         )
     record = read_record(plan.folder, "choose another --into, or remove that folder")
-    different = differences(record.specification, plan.record.specification)
+    different = specification_differences(record.specification, plan.record.specification)
     if different:
         raise HermesError(
             f"{plan.folder} was made by another merge ({listed(different, limit=3)}): choose another --into, or remove "

@@ -9,6 +9,7 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.merge import MemberSpecification, MergeSpecification, merge
 
 CT = MemberSpecification(1, "CT")
+HEART = MemberSpecification(2, "CT")
 
 
 def merge_members(*members: MemberSpecification, **others):
@@ -330,12 +331,30 @@ class TestTarget:
         raw.add("Dataset001_Belly")
         assert "id 1 is taken by Dataset001_Belly" in refused(CT, into=1)
 
-    def test_another_merge_of_the_same_name_is_told_with_what_differs(self, raw, refused):
-        raw.add("Dataset001_Belly")
-        merge_members(CT)
-        message = refused(MemberSpecification(1, "PET", sampling_weight=4))
-        assert "was made by another merge (members[0].channels[0][0] was 'CT', is 'PET', " in message
-        assert "members[0].sampling_weight was None, is 4)" in message
+    @pytest.mark.parametrize(
+        ("members", "others", "difference"),
+        [
+            (
+                (MemberSpecification(1, "PET", sampling_weight=4), HEART),
+                {},
+                "members.Dataset001_Belly.channels was [['CT', None]], is [['PET', None]], "
+                "members.Dataset001_Belly.sampling_weight was None, is 4",
+            ),
+            ((CT,), {}, "members.Dataset002_Heart is left out now"),
+            ((CT, HEART, MemberSpecification(3, "CT")), {}, "members.Dataset003_Head is new"),
+            ((HEART, CT), {}, "the order of members"),
+            (
+                (CT, HEART),
+                {"shared_tasks": {"liver": ["Belly/liver", "Heart/liver"]}},
+                "shared_tasks.liver is new",
+            ),
+        ],
+    )
+    def test_another_merge_of_the_same_name_is_told_with_what_differs(self, raw, refused, members, others, difference):
+        for name in ("Dataset001_Belly", "Dataset002_Heart", "Dataset003_Head"):
+            raw.add(name)
+        merge_members(CT, HEART)
+        assert f"was made by another merge ({difference}): choose another" in refused(*members, **others)
 
     def test_preprocessed_data_of_the_same_name_are_no_obstacle(self, raw, tmp_path):
         raw.add("Dataset001_Belly")

@@ -5,6 +5,8 @@ import pytest
 
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.merge import MemberSpecification, MergeSpecification, merge, read_merge_file
+from hermes_nnunet.merge.merge_file import MEMBER_KEYS, MERGE_KEYS
+from hermes_nnunet.modalities import KNOWN_MODALITIES
 
 DOCUMENTATION = Path(__file__).resolve().parents[2] / "docs" / "merge.md"
 
@@ -145,3 +147,10 @@ def test_example_of_the_documentation_merges(raw, read):
     collection = merge(read(example), dry_run=True).collection
     assert collection.modalities == ("CT", "FLAIR", "T1", "DIXON", "unknown")
     assert "stem" in collection.task_names
+
+
+def test_documentation_names_every_key_and_modality():
+    text = DOCUMENTATION.read_text()
+    assert f": {', '.join(KNOWN_MODALITIES)}." in text
+    for key in (*MERGE_KEYS, *MEMBER_KEYS):
+        assert f"`{key}`" in text
