@@ -356,6 +356,13 @@ class TestTarget:
         merge_members(CT, HEART)
         assert f"was made by another merge ({difference}): choose another" in refused(*members, **others)
 
+    def test_raw_folder_that_cannot_be_written_is_told(self, raw, refused):
+        raw.add("Dataset001_Belly")
+        (raw.path / ".Dataset900_All.merging").touch()
+        message = refused(CT)
+        assert f"{raw.path}/.Dataset900_All.merging cannot be made (" in message
+        assert f"make {raw.path} writable, or link the data sets into a folder of your own" in message
+
     def test_preprocessed_data_of_the_same_name_are_no_obstacle(self, raw, tmp_path):
         raw.add("Dataset001_Belly")
         (tmp_path / "preprocessed" / "Dataset900_All").mkdir()
