@@ -59,6 +59,13 @@ def _json_files(plan: MergePlan) -> dict[str, Any]:
 def _prepare(staging: Path, plan: MergePlan, pending: Sequence[str]) -> list[str]:
     """Make the staging folder, keep what a killed merge left that still holds, and say which cases it lacks."""
     try:
+        (staging / LABELS_FOLDER).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HermesError(
+            f"{staging} cannot be made ({error.strerror}): make {staging.parent} writable, or link the data sets into "
+            "a folder of your own and set nnUNet_raw to it"
+        ) from None
+    try:
         left = read_record(staging, "begin anew")
     except HermesError:
         finished = set()
@@ -70,13 +77,6 @@ def _prepare(staging: Path, plan: MergePlan, pending: Sequence[str]) -> list[str
             and label_file(staging, case).is_file()
         }
     kept = {label_file(staging, case) for case in finished}
-    try:
-        (staging / LABELS_FOLDER).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HermesError(
-            f"{staging} cannot be made ({error.strerror}): make {staging.parent} writable, or link the data sets into a "
-            "folder of your own and set nnUNet_raw to it"
-        ) from None
     for path in (staging / LABELS_FOLDER).iterdir():
         if path not in kept:
             path.unlink()
