@@ -30,7 +30,7 @@ from hermes_nnunet.pictures.overlay import PictureCase
 from hermes_nnunet.pictures.report import draw_report
 
 MEMBERS = {301: "CT", 302: "CT", 303: "cineMRI", 304: "LGE-MRI"}
-TRAINER, PLANS, CONFIGURATION = "HermesTrainer_5epochs", "HermesSPlans", "3d_fullres"
+TRAINER, PLANS, CONFIGURATION = "HermesTrainerDemo", "HermesSPlans", "3d_fullres"
 MODEL = f"{TRAINER}__{PLANS}__{CONFIGURATION}"
 COMMANDS = ("hermes_nnunet", "nnUNetv2_plan_and_preprocess", "nnUNetv2_train", "nnUNetv2_predict")
 RESULT = Path(__file__).parent / "results" / "head_and_heart.json"

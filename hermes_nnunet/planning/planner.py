@@ -3,6 +3,7 @@
 import contextlib
 import io
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,16 @@ import torch
 from nnunetv2.experiment_planning.experiment_planners.residual_unets.residual_encoder_unet_planners import (
     ResEncUNetPlanner,
 )
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 from nnunetv2.preprocessing.resampling.resample_torch import resample_torch_fornnunet
+from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.hermes_unet import HermesUNet
+from hermes_nnunet.planning.splits import check_planned_splits
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.preprocessing.intensity import default_intensity_clipping
 
@@ -47,6 +51,8 @@ class CollectionPlanner(ResEncUNetPlanner):
         overwrite_target_spacing: list[float] | tuple[float, ...] | None = None,
         suppress_transpose: bool = False,
     ) -> None:
+        name = maybe_convert_to_dataset_name(dataset_name_or_id)
+        check_planned_splits(Path(nnUNet_raw) / name, Path(nnUNet_preprocessed) / name)
         # nnU-Net's command always passes its own preprocessor's name.
         preprocessor = "HermesPreprocessor" if preprocessor_name == STOCK_PREPROCESSOR else preprocessor_name
         super().__init__(

@@ -164,6 +164,7 @@ def new_workplace(tmp_path_factory) -> Callable[[], Workplace]:
             "nnUNet_def_n_proc": "1",
             "nnUNet_n_proc_DA": "0",
             "OMP_NUM_THREADS": "2",
+            "OMP_WAIT_POLICY": "passive",  # threads that spin while they wait are slow on a busy machine
         }
         for name in ("raw", "preprocessed", "results"):
             (root / name).mkdir()
