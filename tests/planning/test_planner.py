@@ -20,7 +20,7 @@ def planned(tmp_path, monkeypatch, dataset_json):
     dataset_json["dataset"] = {case: {"images": [f"{case}.nii.gz"], "label": f"{case}.nii.gz"} for case in cases}
     (raw / "dataset.json").write_text(json.dumps(dataset_json))
 
-    def plan(planner_name, abdomen_mm=(300, 300, 300), brain_mm=(60, 150, 150), **arguments):
+    def plan(planner_name, abdomen_mm=(210, 210, 210), brain_mm=(60, 150, 150), **arguments):
         from nnunetv2.experiment_planning.experiment_planners.hermes import hermes_planner
 
         sizes = {"abdomen": abdomen_mm, "brain": brain_mm}
@@ -114,10 +114,10 @@ class TestMemory:
 
 class TestPatch:
     def test_many_thin_images_do_not_flatten_the_patch_of_the_others(self, planned):
-        alone = planned("HermesPlanner", brain_mm=(300, 300, 300))["configurations"]["3d_fullres"]
+        alone = planned("HermesPlanner", brain_mm=(210, 210, 210))["configurations"]["3d_fullres"]
         with_thin = planned("HermesPlanner", brain_mm=(30, 200, 200))["configurations"]["3d_fullres"]
         assert with_thin["patch_size"] == alone["patch_size"]
-        assert with_thin["median_image_size_in_voxels"] == [200, 200, 200]
+        assert with_thin["median_image_size_in_voxels"] == [140, 140, 140]
 
 
 def test_a_data_set_that_was_not_merged_is_refused(planned, tmp_path):
