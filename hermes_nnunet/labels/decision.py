@@ -37,7 +37,8 @@ def decide(
     best = torch.full(shape, threshold, dtype=scores.dtype, device=scores.device)
     segmentation = torch.zeros(shape, dtype=torch.int16, device=scores.device)
     for group in groups:
-        top_score, top_value = scores[group[0]], written_values[group[0]]
+        top_score: torch.Tensor = scores[group[0]]
+        top_value: torch.Tensor | int = written_values[group[0]]
         if len(group) > 1:
             top_score, top_value = _paint(scores, threshold, written_values, group)
         wins = top_score > best

@@ -36,6 +36,7 @@ class HermesLoss(nn.Module):
         table = torch.full((len(task_values) + 1, max(map(len, task_values))), NO_VALUE)
         for task, values in enumerate(task_values):
             table[task, : len(values)] = torch.tensor(values)
+        self.task_values: torch.Tensor
         self.register_buffer("task_values", table, persistent=False)
         self.unknown_modality = unknown_modality
         self.scale_weights = tuple(scale_weights)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import nn
@@ -42,7 +43,7 @@ class FusionPlace(nn.Module):
 
     @property
     def priors(self) -> PriorPools:
-        return self.seg_layers["priors"]
+        return cast(PriorPools, self.seg_layers["priors"])
 
     def forward(self, features: torch.Tensor, context: ContextBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """features (B, C, D, H, W) -> fused features of the same shape and posterior tokens (B, R + M, C)."""
@@ -55,4 +56,4 @@ class FusionPlace(nn.Module):
 
     def compute_feature_map_size(self, feature_size: Sequence[int]) -> int:
         """Numbers kept for the backward pass for a feature map of `feature_size` voxels an axis, one case."""
-        return math.prod(feature_size) * sum(block.elements_per_voxel for block in self.blocks)
+        return math.prod(feature_size) * sum(cast(FusionBlock, block).elements_per_voxel for block in self.blocks)

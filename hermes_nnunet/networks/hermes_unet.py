@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from dynamic_network_architectures.building_blocks.plain_conv_encoder import PlainConvEncoder
@@ -157,7 +157,10 @@ class HermesUNet(nn.Module):
         Convolutions are counted as dynamic-network-architectures counts them; fusion places and heads are added.
         """
         sizes = _stage_sizes(input_size, self.encoder.strides)
-        encoder_fusion = sum(place.compute_feature_map_size(sizes[int(s)]) for s, place in self.encoder_fusion.items())
+        encoder_fusion = sum(
+            cast(FusionPlace, place).compute_feature_map_size(sizes[int(stage)])
+            for stage, place in self.encoder_fusion.items()
+        )
         return int(
             self.encoder.compute_conv_feature_map_size(input_size)
             + encoder_fusion
@@ -180,7 +183,7 @@ class HermesDecoder(nn.Module):
 
     def __init__(
         self,
-        encoder: nn.Module,
+        encoder: PlainConvEncoder | ResidualEncoder,
         n_conv_per_stage: Sequence[int],
         fusion: nn.ModuleDict,
         *,
@@ -228,7 +231,7 @@ class HermesDecoder(nn.Module):
             voxels = math.prod(sizes[stage])
             total += int(layers.compute_conv_feature_map_size(sizes[stage])) + widths[stage] * voxels
             if str(stage) in self.fusion:
-                total += self.fusion[str(stage)].compute_feature_map_size(sizes[stage])
+                total += cast(FusionPlace, self.fusion[str(stage)]).compute_feature_map_size(sizes[stage])
             if stage < len(self.heads):
                 total += rows * voxels
         return total

@@ -23,8 +23,8 @@ class HermesPreprocessor(DefaultPreprocessor):
     def __init__(self, verbose: bool = True) -> None:
         super().__init__(verbose)
         self._training_modality: str | None = None
-        self._modality: str | None = None
-        self._rules: dict[str, dict[str, list[float]]] | None = None
+        self._modality = ""
+        self._rules: dict[str, dict[str, list[float]]] = {}
 
     def run_case_save(
         self,
@@ -33,7 +33,7 @@ class HermesPreprocessor(DefaultPreprocessor):
         seg_file: str,
         plans_manager: PlansManager,
         configuration_manager: ConfigurationManager,
-        dataset_json: dict[str, Any] | str,
+        dataset_json: dict[str, Any],
     ) -> None:
         """Preprocess a training case; its name is the last part of `output_filename_truncated`."""
         case = os.path.basename(output_filename_truncated)
