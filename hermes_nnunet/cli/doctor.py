@@ -201,15 +201,15 @@ def _devices() -> Iterator[Finding]:
 def _lamb() -> Iterator[Finding]:
     problem = _problem_of(_step_of_fused_lamb)
     if problem is None:
-        yield Finding(Status.OK, "LAMB: FusedLAMB of NVIDIA's apex works")
+        yield Finding(Status.OK, "optimizer LAMB: FusedLAMB of NVIDIA's apex works")
         return
     problem_of_timm = _problem_of(_step_of_timm_lamb)
     if problem_of_timm is None:
-        yield Finding(Status.OK, f"LAMB: timm's works and is used, apex's FusedLAMB does not ({problem})")
+        yield Finding(Status.OK, f"optimizer LAMB: timm's works, FusedLAMB of NVIDIA's apex does not ({problem})")
         return
     yield Finding(
         Status.MISSING,
-        f"LAMB: neither timm's ({problem_of_timm}) nor apex's ({problem}) works: run "
+        f"optimizer LAMB: neither timm's ({problem_of_timm}) nor apex's ({problem}) works: run "
         f"'pip install --force-reinstall timm torch torchvision' so that their versions fit together",
     )
 
