@@ -1,6 +1,7 @@
 """nnU-Net's preprocessor, with intensities clipped by the modality of each case."""
 
 import os
+import re
 from typing import Any
 
 import numpy as np
@@ -96,8 +97,7 @@ def context_channel(image_files: list[str], plans: HermesPlans) -> list[str]:
     if channel is None or len(image_files) == 1:
         return image_files
     for file in image_files:
-        stem = os.path.basename(file).split(".")[0]
-        if stem.endswith(f"_{channel:04d}"):
+        if re.search(rf"_{channel:04d}\.nii(\.gz)?$", file):
             return [file]
     raise HermesError(
         f"{image_files[0]}: modality {plans.context.modality} is channel {channel} of this data set, "

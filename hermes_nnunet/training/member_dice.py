@@ -20,7 +20,7 @@ def summary_key(values: Sequence[int]) -> str:
 
 def case_of_entry(entry: Mapping[str, Any]) -> str:
     """The case that an entry of summary.json's metric_per_case is about."""
-    return Path(entry["prediction_file"]).name.split(".")[0]
+    return Path(entry["prediction_file"]).name.removesuffix(".nii.gz")
 
 
 def dice_by_member(summary: Mapping[str, Any], collection: Collection) -> dict[str, CaseDice]:

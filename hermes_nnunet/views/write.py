@@ -9,6 +9,7 @@ from hermes_nnunet.collection import Collection, Member
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.files import read_json, write_json, written_beside
 from hermes_nnunet.views.content import view_dataset_json, view_plans, view_summary
+from hermes_nnunet.views.segmentations import write_own_segmentations
 
 FORMAT_VERSION = 1
 MARKER = "hermes_view.json"
@@ -81,6 +82,7 @@ def _write_fold(target: Path, source: Path, member: Member, collection: Collecti
     summary = source / "validation" / "summary.json"
     if summary.is_file():
         content = read_json(summary, "run the validation again (nnUNetv2_train ... --val)")
+        write_own_segmentations(source / "validation", validation, member, collection)
         write_json(view_summary(content, collection, member.name), validation / "summary.json")
     for name in CHECKPOINTS:
         if (source / name).is_file():

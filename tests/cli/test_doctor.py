@@ -208,7 +208,10 @@ class TestLamb:
     def test_without_it_timms_is_used_and_the_reason_told_in_one_line(self, monkeypatch):
         monkeypatch.setattr(doctor, "_step_of_fused_lamb", self.broken)
         assert list(doctor._lamb()) == [
-            Finding(Status.OK, "optimizer LAMB: timm's works, FusedLAMB of NVIDIA's apex does not (undefined symbol: _ZN3c10)")
+            Finding(
+                Status.OK,
+                "optimizer LAMB: timm's works, FusedLAMB of NVIDIA's apex does not (undefined symbol: _ZN3c10)",
+            )
         ]
 
     def test_without_either_something_is_missing(self, monkeypatch):

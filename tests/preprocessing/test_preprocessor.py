@@ -95,7 +95,7 @@ class TestRealImages:
 
 class TestChannels:
     def test_the_channel_of_the_context_is_taken(self, plans):
-        files = ["/in/p1_0000.nii.gz", "/in/p1_0001.nii.gz"]
+        files = ["/in/p1.5_0000.nii.gz", "/in/p1.5_0001.nii.gz"]
         brain = HermesPlans.from_plans(plans).of_member("brain")
         assert context_channel(files, brain) == files[1:]
         assert context_channel(files[:1], brain) == files[:1]

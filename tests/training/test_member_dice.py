@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -44,6 +45,11 @@ class TestDice:
     def test_a_task_that_no_case_shows_is_left_out_of_the_mean(self, results):
         assert math.isnan(mean_by_label(results["brain"])["brain/core"])
         assert mean_dice(results["brain"]) == pytest.approx(0.4)
+
+    def test_a_dot_in_a_cases_name_does_no_harm(self, collection):
+        renamed = replace(collection, cases={"brain__x.1": collection.cases["brain__x"]})
+        summary = summary_of({"brain__x.1": {"(3, 4)": 0.5, "4": 0.5}})
+        assert list(dice_by_member(summary, renamed)["brain"]) == ["brain__x.1"]
 
     def test_a_member_without_a_case_is_left_out(self, collection):
         summary = summary_of({"abdomen__a": {"1": 0.5, "2": 0.5}})
