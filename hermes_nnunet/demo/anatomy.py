@@ -10,12 +10,17 @@ import numpy as np
 Masks = dict[str, np.ndarray]
 Vector = Sequence[float] | np.ndarray
 
-# Later structures are cut out of earlier ones; the lesion alone lies inside what it grew in.
-LESION = "lesion"
-STRUCTURES = ("body", "fat", "lungs", "liver", "left_kidney", "right_kidney", "spine", "disc", "heart", LESION)
+# Later structures are cut out of earlier ones.
+STRUCTURES = (
+    "body", "fat", "lungs", "stomach", "liver", "left_kidney", "right_kidney", "spine", "disc", "heart", "lesion",
+)  # fmt: skip
 
-_VERTEBRA_HEIGHT = 16.0
-_FAT_THICKNESS = 6.0
+# All in mm.
+_BODY_RADII = (57, 47)
+_FAT_THICKNESS = 6
+_VERTEBRA_HEIGHT = 16
+_DISC_HEIGHT = 4.5
+_LESION_LEVELS = (-45, -5)
 
 
 def draw_anatomy(points: np.ndarray, generator: np.random.Generator) -> Masks:
@@ -28,33 +33,37 @@ def draw_anatomy(points: np.ndarray, generator: np.random.Generator) -> Masks:
         generator: the only source of chance.
 
     Returns:
-        A boolean (X, Y, Z) mask for each of STRUCTURES. They are disjoint, except that the liver includes a lesion
-        that lies in it.
+        A boolean (X, Y, Z) mask for each of STRUCTURES; they are disjoint.
     """
-    size = generator.uniform(0.92, 1.06)
-    points = _bent(points, generator) / size
+    points = _bent(points, generator) / generator.uniform(0.92, 1.06)
+    inside = _cylinder(points, (0, 0), _BODY_RADII)
+    column = _cylinder(points, generator.normal((0, -29), 1.0), generator.uniform(8.5, 10.5, 2))
+    level = (points[2] + generator.uniform(0, _VERTEBRA_HEIGHT)) % _VERTEBRA_HEIGHT
+    between_vertebrae = level < _DISC_HEIGHT
     drawn = {
-        "body": _cylinder(points, (0, 0), (62, 48)),
+        "body": inside,
+        "fat": ~_cylinder(points, (0, 0), np.subtract(_BODY_RADII, _FAT_THICKNESS)),
         "lungs": (
-            _organ(points, (31, 2, 46), (20, 27, 30), generator) | _organ(points, (-31, 2, 46), (20, 27, 30), generator)
+            _organ(points, (29, 2, 44), (18, 26, 28), generator) | _organ(points, (-29, 2, 44), (18, 26, 28), generator)
         ),
         "liver": (
-            _organ(points, (26, 8, 2), (28, 30, 22), generator) | _organ(points, (0, 18, 6), (20, 15, 13), generator)
+            _organ(points, (22, 8, 2), (26, 29, 21), generator) | _organ(points, (-2, 18, 6), (20, 15, 13), generator)
         ),
-        "left_kidney": _organ(points, (-31, -17, -29), (10, 11, 18), generator),
-        "right_kidney": _organ(points, (31, -17, -29), (10, 11, 18), generator),
-        "heart": _organ(points, (-9, 12, 40), (20, 18, 19), generator),
+        "stomach": _organ(points, (-26, 8, 0), (20, 22, 19), generator),
+        "left_kidney": _organ(points, (-28, -15, -29), (12, 13, 18), generator),
+        "right_kidney": _organ(points, (28, -15, -29), (12, 13, 18), generator),
+        "spine": column & ~between_vertebrae,
+        "disc": column & between_vertebrae,
+        "heart": _organ(points, (-9, 12, 38), (20, 18, 19), generator),
     }
-    drawn["fat"] = drawn["body"] & ~_cylinder(points, (0, 0), (62 - _FAT_THICKNESS, 48 - _FAT_THICKNESS))
-    drawn["spine"] = _cylinder(points, generator.normal((0, -31), 1.0), generator.uniform(8.5, 10.5, 2))
-    level = (points[2] + generator.uniform(0, _VERTEBRA_HEIGHT)) % _VERTEBRA_HEIGHT
-    drawn["disc"] = drawn["spine"] & (level < 4.5)
-    drawn["spine"] &= ~drawn["disc"]
-
-    masks = _disjoint({name: drawn[name] for name in STRUCTURES if name != LESION})
-    lesion = _lesion(points, masks, generator) & drawn["body"]
-    masks = {name: mask if name == "liver" else mask & ~lesion for name, mask in masks.items()}
-    return masks | {LESION: lesion}
+    soft_tissue = inside & ~np.logical_or.reduce([mask for name, mask in drawn.items() if name != "body"])
+    drawn["lesion"] = _lesion(points, soft_tissue, generator)
+    masks: Masks = {}
+    taken = ~inside
+    for name in reversed(STRUCTURES):
+        masks[name] = drawn[name] & ~taken
+        taken |= masks[name]
+    return masks
 
 
 def _organ(points: np.ndarray, centre: Vector, radii: Vector, generator: np.random.Generator) -> np.ndarray:
@@ -85,18 +94,9 @@ def _bent(points: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return bent
 
 
-def _disjoint(drawn: Masks) -> Masks:
-    masks: Masks = {}
-    taken = np.zeros_like(drawn["body"])
-    for name in reversed(drawn):
-        masks[name] = drawn[name] & drawn["body"] & ~taken
-        taken |= masks[name]
-    return masks
-
-
-def _lesion(points: np.ndarray, masks: Masks, generator: np.random.Generator) -> np.ndarray:
-    """A ball around a place in the liver or in the soft tissue, as likely one as the other."""
-    home = masks["liver"] if generator.random() < 0.5 else masks["body"]
-    places = np.argwhere(home & (np.abs(points[2]) < 45))
+def _lesion(points: np.ndarray, soft_tissue: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A ball around a place in the soft tissue of the lower abdomen."""
+    lowest, highest = _LESION_LEVELS
+    places = np.argwhere(soft_tissue & (points[2] > lowest) & (points[2] < highest))
     x, y, z = places[generator.integers(len(places))]
-    return _ellipsoid(points, points[:, x, y, z], generator.uniform(8.0, 11.0, 3))
+    return _ellipsoid(points, points[:, x, y, z], generator.uniform(9.0, 12.0, 3))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from tqdm import tqdm
 
 from hermes_nnunet.demo.phantoms import PhantomDataset, write_phantoms
@@ -23,9 +24,11 @@ from hermes_nnunet.pictures.report import draw_report
 COLLECTION_ID = 990
 CONFIGURATION = "3d_fullres"
 TRAINER_AND_PLANS = ("-tr", "HermesTrainerDemo", "-p", "HermesSPlans")
-SPACING_MM = ("3", "3", "3")
+# Patches of 32 x 32 x 32 voxels, which hold most of a phantom, two a batch: half a second a step on two cores.
+SIZE = ("-overwrite_target_spacing", "4", "4", "4", "-gpu_memory_target", "0.09")
 
 REPORT = "report.png"
+MERGE_FILE = "merge.yaml"
 DICE_FILE = "dice.json"
 FORMAT_VERSION = 1
 
@@ -82,7 +85,7 @@ def prepare_folder(folder: Path) -> None:
         raise HermesError(f"{folder} was not made by the demo: choose another folder with --folder")
     for name in (*_NNUNET_FOLDERS, _PREDICTIONS, _LOGS):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (REPORT, DICE_FILE):
+    for name in (MERGE_FILE, REPORT, DICE_FILE):
         (folder / name).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     marker.write_text("Made by 'hermes_nnunet demo', which empties this folder when it runs again.\n")
@@ -106,6 +109,8 @@ class _Demonstration:
             "nnUNet_n_proc_DA": "1",
             "nnUNet_def_n_proc": "2",
             "nnUNet_compile": "f",
+            # On cores that are shared with other work, threads that spin while they wait take ten times as long.
+            "OMP_WAIT_POLICY": "PASSIVE",
         }
 
     def write_phantoms(self) -> list[PhantomDataset]:
@@ -114,23 +119,36 @@ class _Demonstration:
 
     def merge(self, phantoms: Sequence[PhantomDataset]) -> None:
         self._announce("merge them into one collection")
-        members = [f"{phantom.dataset_id}:{phantom.kind.modality}" for phantom in phantoms]
-        self._run("merge", "hermes_nnunet", "merge", *members, "--into", str(COLLECTION_ID), "--name", "Phantoms")
+        members = [
+            {
+                "dataset": phantom.dataset_id,
+                "modality": phantom.kind.modality,
+                "sampling_weight": phantom.kind.sampling_weight,
+            }
+            for phantom in phantoms
+        ]
+        merge_file = self.folder / MERGE_FILE
+        merge_file.write_text(yaml.safe_dump({"name": "Phantoms", "into": COLLECTION_ID, "members": members}))
+        self._run("merge", "hermes_nnunet", "merge", "--members", str(merge_file))
 
     def plan(self) -> None:
         self._announce("plan and preprocess")
         self._run(
             "plan", "nnUNetv2_plan_and_preprocess", "-d", str(COLLECTION_ID), "-pl", "HermesPlannerS",
-            "-c", CONFIGURATION, "-overwrite_target_spacing", *SPACING_MM, "-npfp", "2", "-np", "2",
+            "-c", CONFIGURATION, *SIZE, "-npfp", "2", "-np", "2",
         )  # fmt: skip
 
     def train(self) -> None:
         self._announce(f"train one network on all of them ({self._device})")
         with tqdm(total=EPOCHS, unit="epoch") as bar:
+
+            def count_epoch(line: str) -> None:
+                if _END_OF_EPOCH in line:
+                    bar.update()
+
             self._run(
                 "train", "nnUNetv2_train", str(COLLECTION_ID), CONFIGURATION, "0", *TRAINER_AND_PLANS,
-                "-device", self._device,
-                on_line=lambda line: bar.update(_END_OF_EPOCH in line),
+                "-device", self._device, on_line=count_epoch,
             )  # fmt: skip
 
     def predict(self, phantoms: Sequence[PhantomDataset]) -> None:

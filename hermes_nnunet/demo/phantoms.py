@@ -26,8 +26,8 @@ class PhantomKind:
         look: renders the image.
         orientation: axis codes of the stored voxels.
         spacing: mm a voxel along the world's x, y and z, whatever the order of the stored axes.
-        labels: label name -> structures of the anatomy that it covers; values count from 1 in this order, and a
-            later label wins where two cover a voxel.
+        labels: label name -> structures of the anatomy that it covers; values count from 1 in this order.
+        sampling_weight: share of the training patches in the demonstration; more for what is harder to learn.
     """
 
     name: str
@@ -36,6 +36,7 @@ class PhantomKind:
     orientation: str
     spacing: tuple[float, float, float]
     labels: dict[str, tuple[str, ...]]
+    sampling_weight: float
 
 
 KINDS = {
@@ -46,6 +47,7 @@ KINDS = {
         orientation="LPI",
         spacing=(2.5, 2.5, 4.0),
         labels={"liver": ("liver",), "left_kidney": ("left_kidney",), "right_kidney": ("right_kidney",)},
+        sampling_weight=2.5,
     ),
     "T1": PhantomKind(
         name="PhantomT1",
@@ -54,6 +56,7 @@ KINDS = {
         orientation="RAS",
         spacing=(3.0, 3.0, 5.0),
         labels={"spine": ("spine", "disc"), "liver": ("liver",)},
+        sampling_weight=1,
     ),
     "T2": PhantomKind(
         name="PhantomT2",
@@ -62,6 +65,7 @@ KINDS = {
         orientation="PSR",
         spacing=(4.0, 3.0, 3.0),
         labels={"heart": ("heart",), "kidney": ("left_kidney", "right_kidney")},
+        sampling_weight=1,
     ),
     "PET": PhantomKind(
         name="PhantomPET",
@@ -70,6 +74,7 @@ KINDS = {
         orientation="LAS",
         spacing=(4.0, 4.0, 4.0),
         labels={"liver": ("liver",), "lesion": ("lesion",)},
+        sampling_weight=1.5,
     ),
 }
 DEFAULT_IDS = (991, 992, 993, 994)
@@ -85,7 +90,7 @@ class PhantomDataset:
 
 
 def phantom_case(kind: str, seed: int | Sequence[int]) -> tuple[nibabel.Nifti1Image, nibabel.Nifti1Image]:
-    """Image and label map of one patient, about 45 voxels a side; the same seed gives the same patient and noise.
+    """Image and label map of one patient, about 40 voxels a side; the same seed gives the same patient and noise.
 
     Args:
         kind: a key of KINDS.
@@ -94,7 +99,7 @@ def phantom_case(kind: str, seed: int | Sequence[int]) -> tuple[nibabel.Nifti1Im
     phantom = KINDS[kind]
     generator = np.random.default_rng(seed)
     spacing = np.asarray(phantom.spacing)
-    shape = np.round(generator.uniform((132, 112, 120), (146, 126, 134)) / spacing).astype(int)
+    shape = np.round(generator.uniform((118, 108, 118), (128, 122, 128)) / spacing).astype(int)
     origin = -spacing * (shape - 1) / 2 + generator.normal((0, 0, 3), 3)
     points = origin[:, None, None, None] + np.indices(shape) * spacing[:, None, None, None]
     masks = draw_anatomy(points, generator)

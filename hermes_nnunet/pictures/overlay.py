@@ -88,20 +88,21 @@ def radiological(plane: np.ndarray) -> np.ndarray:
 
 
 def best_slice(labels: np.ndarray, values: Iterable[Sequence[int]]) -> int:
-    """The axial slice that shows the labels best.
+    """The axial slice that shows the most labels, and among those the one that shows most of them.
 
-    Each label counts with its share of its own largest slice, so that a small organ weighs as much as a large one.
-    Without any labelled voxel it is the middle.
+    A label counts as shown with a quarter of the voxels of its own largest slice. Without any labelled voxel it is the
+    middle slice.
 
     Args:
         labels: canonical label map, (X, Y, Z).
         values: the values of each label.
     """
-    shown = np.zeros(labels.shape[2])
-    for label in values:
-        counts = np.isin(labels, label).sum((0, 1))
-        shown += counts / max(counts.max(), 1)
-    return int(shown.argmax()) if shown.any() else labels.shape[2] // 2
+    counts = np.array([np.isin(labels, label).sum((0, 1)) for label in values])
+    shares = counts / np.maximum(counts.max(1, keepdims=True), 1)
+    if not shares.any():
+        return labels.shape[2] // 2
+    number_shown = (shares >= 0.25).sum(0)
+    return int(np.lexsort((shares.sum(0), number_shown))[-1])
 
 
 def grey_window(voxels: np.ndarray, modality: str) -> tuple[float, float]:

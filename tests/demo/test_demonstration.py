@@ -3,6 +3,7 @@ import sys
 import textwrap
 
 import pytest
+import yaml
 
 from hermes_nnunet.cli.main import main
 from hermes_nnunet.demo.demonstration import prepare_folder, run_demo
@@ -65,6 +66,19 @@ def finished(tmp_path_factory):
 
 
 class TestRunDemo:
+    def test_merges_with_a_file_that_gives_more_patches_to_what_is_harder(self, finished):
+        folder, calls, _ = finished
+        assert calls[0][1] == ["merge", "--members", str(folder / "merge.yaml")]
+        content = yaml.safe_load((folder / "merge.yaml").read_text())
+        assert (content["into"], content["name"]) == (990, "Phantoms")
+        assert [(m["dataset"], m["modality"]) for m in content["members"]] == [
+            (991, "CT"),
+            (992, "T1"),
+            (993, "T2"),
+            (994, "PET"),
+        ]
+        assert content["members"][0]["sampling_weight"] > content["members"][1]["sampling_weight"]
+
     def test_runs_merge_plan_train_and_a_prediction_for_each_member(self, finished):
         _, calls, _ = finished
         assert [name for name, _, _ in calls] == [
@@ -73,7 +87,6 @@ class TestRunDemo:
             "nnUNetv2_train",
             *["nnUNetv2_predict"] * 4,
         ]
-        assert calls[0][1] == ["merge", "991:CT", "992:T1", "993:T2", "994:PET", "--into", "990", "--name", "Phantoms"]
         assert [arguments[arguments.index("-d") + 1] for _, arguments, _ in calls[3:]] == ["991", "992", "993", "994"]
 
     def test_keeps_nnunets_folders_inside_its_own(self, finished):

@@ -50,12 +50,27 @@ class TestRadiological:
 
 
 class TestBestSlice:
-    def test_small_label_weighs_as_much_as_a_large_one(self):
+    def test_shows_as_many_labels_as_it_can(self):
         labels = np.zeros((6, 6, 4), int)
         labels[..., 1] = 1
         labels[:3, :, 2] = 1
         labels[5, 5, 2] = 2
         assert best_slice(labels, [(1,), (2,)]) == 2
+
+    def test_among_equal_ones_shows_the_most_of_them(self):
+        labels = np.zeros((6, 6, 4), int)
+        labels[:2, :, 1] = 1
+        labels[:5, :, 3] = 1
+        assert best_slice(labels, [(1,)]) == 3
+
+    def test_a_rest_of_a_label_does_not_count_as_shown(self):
+        labels = np.zeros((6, 6, 4), int)
+        labels[..., 1] = 1
+        labels[0, 0, 2] = 1
+        labels[1, :, 2] = 2
+        labels[1, :, 1] = 2
+        labels[2, :, 1] = 2
+        assert best_slice(labels, [(1,), (2,)]) == 1
 
     def test_is_the_middle_without_labels(self):
         assert best_slice(np.zeros((2, 2, 9)), [(1,)]) == 4
