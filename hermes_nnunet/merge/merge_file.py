@@ -106,7 +106,7 @@ def _member(content: Any, where: str) -> MemberSpecification:
         _check_channel(channel, where)
     return MemberSpecification(
         dataset=dataset,
-        modality=_optional_text(content, "modality", where),
+        modality=_modality(content, where),
         name=_optional_text(content, "name", where),
         channel=channel,
         channels=_channels(content, where),
@@ -114,6 +114,19 @@ def _member(content: Any, where: str) -> MemberSpecification:
         sampling_weight=weight,
         patient_pattern=_optional_text(content, "patient_pattern", where),
     )
+
+
+def _modality(content: Mapping[str, Any], where: str) -> str | dict[str, str] | None:
+    patterns = content.get("modality")
+    if not isinstance(patterns, dict):
+        return _optional_text(content, "modality", where)
+    words = [word for pair in patterns.items() for word in pair]
+    if not words or not all(isinstance(word, str) for word in words):
+        raise HermesError(
+            f"{where}: modality must be a word, or map each modality to a pattern of its cases' names, for example "
+            f"{{T1: '_t1$', T2: '_t2$'}}, not {patterns!r}"
+        )
+    return patterns
 
 
 def _check_channel(channel: Any, where: str) -> None:

@@ -130,7 +130,8 @@ def _planned_cases(members: Sequence[SourceMember]) -> dict[str, PlannedCase]:
     cases = {}
     for member in members:
         for source in member.cases:
-            for modality, channel in member.channels.items():
+            for modality in source.modalities:
+                channel = member.channels[modality]
                 name = case_identifier(member.name, source.name, modality if _splits_channels(member) else None)
                 images = source.images if channel is None else (source.images[channel],)
                 cases[name] = PlannedCase(member, source, modality, images)

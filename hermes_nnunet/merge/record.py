@@ -73,6 +73,7 @@ def normalised_specification(specification: MergeSpecification, members: Sequenc
                 "dataset": member.dataset_name,
                 "name": member.name,
                 "channels": [list(channel) for channel in member.channels.items()],
+                **_modality_patterns(member),
                 "labels": {own: new for own, new in member.specification.labels.items() if own != new},
                 "sampling_weight": member.specification.sampling_weight,
                 "patient_pattern": member.specification.patient_pattern,
@@ -81,6 +82,12 @@ def normalised_specification(specification: MergeSpecification, members: Sequenc
         ],
         "shared_tasks": {task: list(labels) for task, labels in specification.shared_tasks.items()},
     }
+
+
+def _modality_patterns(member: SourceMember) -> dict[str, Any]:
+    # No key without patterns: a collection of a release that had none stays the same merge.
+    patterns = member.specification.modality_patterns
+    return {"modality_patterns": dict(patterns)} if patterns else {}
 
 
 def specification_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

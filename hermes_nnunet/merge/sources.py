@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,13 @@ _Files = dict[str, tuple[list[Path], Path]]
 
 @dataclass(frozen=True)
 class SourceCase:
-    """A case of a member: the image of every channel, the label file, and the patient."""
+    """A case of a member: the image of every channel, the label file, the patient, and the modalities it is used as."""
 
     name: str
     images: tuple[Path, ...]
     label: Path
     patient: str
+    modalities: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _channels(
             raise HermesError(f"channels of member {specification.dataset} name one channel twice: once each")
         return chosen
     channel = None if specification.channel is None else _channel_index(specification.channel, channel_names, where)
-    return {specification.modalities[0]: channel}
+    return dict.fromkeys(specification.modalities, channel)
 
 
 def _channel_index(channel: int | str, channel_names: Mapping[str, str], where: str) -> int:
@@ -154,8 +155,15 @@ def _cases(
     if not files:
         raise HermesError(f"{folder / 'imagesTr'} holds no images (<case>_0000{ending}): a member needs cases")
     pattern = specification.patient_pattern
+    modalities_of = _modalities_of(files, specification, folder)
     return tuple(
-        SourceCase(name, tuple(images), label, name if pattern is None else _patient(name, pattern, folder))
+        SourceCase(
+            name,
+            tuple(images),
+            label,
+            patient=name if pattern is None else _patient(name, pattern, folder),
+            modalities=modalities_of[name],
+        )
         for name, (images, label) in sorted(files.items())
     )
 
@@ -212,6 +220,31 @@ def _visible_files(folder: Path, ending: str) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.name.endswith(ending) and not path.name.startswith("."))
+
+
+def _modalities_of(
+    cases: Iterable[str], specification: MemberSpecification, folder: Path
+) -> dict[str, tuple[str, ...]]:
+    patterns = specification.modality_patterns
+    if not patterns:
+        return dict.fromkeys(cases, specification.modalities)
+    found = {
+        case: tuple(modality for modality, pattern in patterns.items() if re.search(pattern, case))
+        for case in sorted(cases)
+    }
+    for case, modalities in found.items():
+        if len(modalities) != 1:
+            raise HermesError(
+                f"case {case} of {folder.name} matches the patterns of {listed(modalities) or 'no modality'}: every "
+                "case must match one; change the patterns under modality"
+            )
+    for modality, pattern in patterns.items():
+        if (modality,) not in found.values():
+            raise HermesError(
+                f"pattern '{pattern}' of modality {modality} matches no case of {folder.name}: change it, or leave the "
+                "modality out"
+            )
+    return found
 
 
 def _patient(case: str, pattern: str, folder: Path) -> str:

@@ -24,7 +24,8 @@ class MemberSpecification:
 
     Attributes:
         dataset: its id (301) or folder name (Dataset301_HeadNeckCord).
-        modality: of its images; not where `channels` tells it.
+        modality: of its images; where they are of different modalities, modality -> regular expression that is searched
+            in a case's name; not where `channels` tells it.
         name: in the collection; by default the folder name without DatasetXXX_.
         channel: name or index of the one channel to use.
         channels: channel (name or index) -> modality, every one a case of its own.
@@ -35,7 +36,7 @@ class MemberSpecification:
     """
 
     dataset: int | str
-    modality: str | None = None
+    modality: str | Mapping[str, str] | None = None
     name: str | None = None
     channel: int | str | None = None
     channels: Mapping[int | str, str] | None = None
@@ -53,18 +54,15 @@ class MemberSpecification:
             _check_channels(self.channels, where)
         elif self.modality is None:
             raise HermesError(f"{where} has no modality: name it, for example {self.dataset}:CT")
+        for modality, pattern in self.modality_patterns.items():
+            _check_pattern(pattern, f"pattern of modality {modality}", where)
         if self.name is not None:
             check_word(self.name, f"name of {where}")
         weight = self.sampling_weight
         if weight is not None and not 0 < weight < float("inf"):
             raise HermesError(f"sampling_weight {weight} of {where}: give a number above 0")
         if self.patient_pattern is not None:
-            try:
-                re.compile(self.patient_pattern)
-            except re.error as error:
-                raise HermesError(
-                    f"patient_pattern '{self.patient_pattern}' of {where} is not a regular expression: {error}"
-                ) from None
+            _check_pattern(self.patient_pattern, "patient_pattern", where)
         for own, renamed in self.labels.items():
             if own in RESERVED_LABELS or renamed in RESERVED_LABELS:
                 raise HermesError(
@@ -73,8 +71,15 @@ class MemberSpecification:
                 )
 
     @property
+    def modality_patterns(self) -> Mapping[str, str]:
+        """Modality -> regular expression; empty where all cases have the same modalities."""
+        return self.modality if isinstance(self.modality, Mapping) else {}
+
+    @property
     def modalities(self) -> tuple[str, ...]:
-        return tuple(self.channels.values()) if self.channels is not None else (str(self.modality),)
+        if self.channels is not None:
+            return tuple(self.channels.values())
+        return tuple(self.modality_patterns) or (str(self.modality),)
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,13 @@ def check_task_word(word: str, what: str, remedy: str) -> None:
     """Raises: HermesError where `word` cannot be a task's name, or the label's part of it."""
     if not word or "/" in word or "__" in word:
         raise HermesError(f"{what} '{word}' must not be empty nor hold '/' or '__': {remedy}")
+
+
+def _check_pattern(pattern: str, what: str, where: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise HermesError(f"{what} '{pattern}' of {where} is not a regular expression: {error}") from None
 
 
 def _check_channels(channels: Mapping[int | str, str], where: str) -> None:

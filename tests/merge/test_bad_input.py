@@ -233,6 +233,21 @@ class TestModalities:
     def test_new_word_that_cannot_be_in_a_file_name_is_told(self, refused, word):
         assert f"new modality '{word}': use letters" in refused(CT, new_modalities=(word,))
 
+    @pytest.mark.parametrize(
+        ("patterns", "message"),
+        [
+            (
+                {"T1": "[ab]", "T2": "[cd]"},
+                "case e of Dataset001_Belly matches the patterns of no modality: every case",
+            ),
+            ({"T1": "[abc]", "T2": "[cde]"}, "case c of Dataset001_Belly matches the patterns of T1, T2: every case"),
+            ({"T1": ".", "T2": "t2"}, "pattern 't2' of modality T2 matches no case of Dataset001_Belly"),
+        ],
+    )
+    def test_that_do_not_fit_the_cases_are_told(self, raw, refused, patterns, message):
+        raw.add("Dataset001_Belly")
+        assert message in refused(MemberSpecification(1, patterns))
+
     def test_missing_one_is_told(self, refused):
         with pytest.raises(HermesError, match="member 1 has no modality"):
             MemberSpecification(1)

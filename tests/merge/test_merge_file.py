@@ -26,6 +26,8 @@ members:
     modality: FLAIR
   - dataset: 042
     channels: {T1: T1, 1: DIXON}
+  - dataset: 43
+    modality: {T1: '_t1(in|out)$', T2: '_t2$'}
 shared_tasks:
   stem: [cord/stem, Brain/brainstem]
 """
@@ -58,6 +60,7 @@ class TestKeys:
                 ),
                 MemberSpecification("Dataset041_Brain", "FLAIR", channel="FLAIR"),
                 MemberSpecification(42, channels={"T1": "T1", 1: "DIXON"}),
+                MemberSpecification(43, {"T1": "_t1(in|out)$", "T2": "_t2$"}),
             ),
             shared_tasks={"stem": ("cord/stem", "Brain/brainstem")},
         )
@@ -106,6 +109,10 @@ class TestMistakes:
             ("dataset: 1", "member 1 has no modality"),
             ("{dataset: 1, modalty: CT}", r"member 1: unknown key 'modalty' \(did you mean 'modality'\?\)"),
             ("{dataset: 1, modality: 5}", r"member 1 \(1\): modality must be a word, not 5"),
+            ("{dataset: 1, modality: {}}", "modality must be a word, or map each modality to a pattern"),
+            ("{dataset: 1, modality: {T1: 5}}", "modality must be a word, or map .* not {'T1': 5}"),
+            ("{dataset: 1, modality: {T1: '('}}", r"pattern of modality T1 '\(' of member 1 is not a regular expr"),
+            ("{dataset: 1, modality: {T1: a}, channels: {T1: T1}}", "has channels beside channel or modality"),
             (
                 "{dataset: 1, modality: CT, sampling_weight: much}",
                 "sampling_weight must be a number above 0, not 'much'",
@@ -143,9 +150,10 @@ def test_example_of_the_documentation_merges(raw, read):
     )
     raw.add("Dataset041_Brain", {"background": 0, "lesion": 1, "brainstem": 2}, channels=["T1", "FLAIR"])
     raw.add("Dataset042_Spine", channels=["T1", "DIXON"])
+    raw.add("Dataset043_Belly", cases=["1_t1in", "1_t1out", "1_t2", "2_t1in", "2_t2"])
     example = re.search(r"```yaml\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)[1]
     collection = merge(read(example), dry_run=True).collection
-    assert collection.modalities == ("CT", "FLAIR", "T1", "DIXON", "unknown")
+    assert collection.modalities == ("CT", "FLAIR", "T1", "DIXON", "T2", "unknown")
     assert "stem" in collection.task_names
 
 

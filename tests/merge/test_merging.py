@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -6,7 +7,10 @@ import numpy as np
 import pytest
 
 from hermes_nnunet.collection import Case, Collection
+from hermes_nnunet.errors import HermesError
 from hermes_nnunet.merge import MemberSpecification, MergeSpecification, merge
+from hermes_nnunet.plans import HermesPlans
+from hermes_nnunet.preprocessing.preprocessor import context_channel
 
 SHARED_RAW = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "raw"
 LPI = np.diag([-2.0, -2.0, -3.0, 1.0])
@@ -164,6 +168,53 @@ class TestChannels:
         content = read_json(result.folder / "dataset.json")
         assert content["channel_names"] == {"0": "image_0", "1": "image_1"}
         assert len(content["dataset"]["Head__a"]["images"]) == 2
+
+
+class TestModalityByCase:
+    CASES = ("1_t1in", "1_t1out", "1_t2", "2_t1in", "2_t2", "3_t2")
+    MEMBER = MemberSpecification(1, {"T1": "_t1(in|out)$", "T2": "_t2$"}, patient_pattern=r"^\d+")
+
+    def test_is_that_of_the_pattern_in_the_cases_name(self, raw, read_json):
+        raw.add("Dataset001_Belly", cases=self.CASES, channels=("MR",))
+        result = merge(specification(self.MEMBER), processes=1)
+        assert {name: case.modality for name, case in result.collection.cases.items()} == {
+            "Belly__1_t1in": "T1",
+            "Belly__1_t1out": "T1",
+            "Belly__1_t2": "T2",
+            "Belly__2_t1in": "T1",
+            "Belly__2_t2": "T2",
+            "Belly__3_t2": "T2",
+        }
+        assert result.collection.modalities == ("T1", "T2", "unknown")
+        assert result.collection.members["Belly"].channels == {"T1": None, "T2": None}
+        assert read_json(result.folder / "dataset.json")["numTraining"] == 6
+
+    def test_goes_with_a_chosen_channel(self, raw, read_json):
+        raw.add("Dataset001_Belly", cases=self.CASES, channels=("image", "mask"))
+        result = merge(specification(replace(self.MEMBER, channel="mask")), processes=1)
+        entry = read_json(result.folder / "dataset.json")["dataset"]["Belly__1_t2"]
+        assert entry["images"] == ["../Dataset001_Belly/imagesTr/1_t2_0001.nii.gz"]
+        assert result.collection.members["Belly"].channels == {"T1": 1, "T2": 1}
+
+    def test_reaches_the_context_of_a_case_and_of_the_view(self, raw, monkeypatch):
+        raw.add("Dataset001_Belly", cases=self.CASES)
+        collection = merge(specification(self.MEMBER), dry_run=True).collection
+        assert collection.context_of("Belly__1_t1out").modality == "T1"
+        assert collection.context_of("Belly__1_t2").modality == "T2"
+        view = HermesPlans.of_collection(collection, {}).of_member("Belly")
+        assert view.context.modality == "T1"
+        monkeypatch.setenv("HERMES_MODALITY", "T2")
+        assert view.with_modality_override().context.modality == "T2"
+        files = ["/in/4_0000.nii.gz"]
+        assert context_channel(files, view) == files
+
+    def test_is_part_of_what_a_second_run_compares(self, raw):
+        raw.add("Dataset001_Belly", cases=self.CASES)
+        merge(specification(self.MEMBER), processes=1)
+        assert merge(specification(self.MEMBER), processes=1).is_up_to_date
+        other = replace(self.MEMBER, modality={"T1": "_t1in$", "T2": "_t1out|_t2$"})
+        with pytest.raises(HermesError, match=r"made by another merge .*modality_patterns\.T1 was"):
+            merge(specification(other), processes=1)
 
 
 class TestFolds:
