@@ -33,6 +33,8 @@ class HermesPlans:
         context: what the network is told at prediction; in a view the member's, else every task and "unknown".
         context_channels: modality -> channel to take of a prediction's input; None where it has the model's channels.
         intensity_clipping: modality (or "default") -> {"range": [low, high]} or {"percentiles": [low, high]}.
+        rows_per_case: rows to which every case is padded in training, and at prediction where the network's padding
+            takes part in the attention.
     """
 
     tasks: tuple[str, ...]
@@ -41,21 +43,20 @@ class HermesPlans:
     context: Context
     context_channels: dict[str, int | None]
     intensity_clipping: dict[str, dict[str, list[float]]]
+    rows_per_case: int
 
     @property
     def indexer(self) -> ContextIndexer:
         return ContextIndexer(self.tasks, self.modalities)
 
-    @property
-    def rows_per_case(self) -> int:
-        """Most tasks that one member annotates."""
-        return max(len(member.tasks) for member in self.members.values())
-
     @classmethod
     def of_collection(
         cls, collection: Collection, intensity_clipping: dict[str, dict[str, list[float]]]
     ) -> "HermesPlans":
-        """Plans of a universal model, which predicts every task with the modality "unknown"."""
+        """Plans of a universal model, which predicts every task with the modality "unknown".
+
+        A case has as many rows as the member with the most tasks.
+        """
         return cls(
             tasks=collection.task_names,
             modalities=collection.modalities,
@@ -63,6 +64,7 @@ class HermesPlans:
             context=Context(collection.task_names, collection.modalities[-1]),
             context_channels={},
             intensity_clipping=intensity_clipping,
+            rows_per_case=_most_tasks(collection.members),
         )
 
     def of_member(self, name: str) -> "HermesPlans":
@@ -95,6 +97,7 @@ class HermesPlans:
             "modalities": list(self.modalities),
             "context": {**asdict(self.context), "channels": self.context_channels},
             "intensity_clipping": self.intensity_clipping,
+            "rows_per_case": self.rows_per_case,
             "members": members_to_json(self.members),
         }
 
@@ -109,13 +112,19 @@ class HermesPlans:
         block = hermes_block(plans, where, PLANS_REMEDY)
         try:
             context = block["context"]
+            members = members_from_json(block["members"])
             return cls(
                 tasks=tuple(block["tasks"]),
                 modalities=tuple(block["modalities"]),
-                members=members_from_json(block["members"]),
+                members=members,
                 context=Context(tuple(context["tasks"]), context["modality"]),
                 context_channels=context["channels"],
                 intensity_clipping=block["intensity_clipping"],
+                rows_per_case=block.get("rows_per_case", _most_tasks(members)),
             )
         except (KeyError, TypeError) as error:
             raise HermesError(f"the '{HERMES_BLOCK}' block of {where} is damaged ({error}): {PLANS_REMEDY}") from None
+
+
+def _most_tasks(members: Mapping[str, Member]) -> int:
+    return max(len(member.tasks) for member in members.values())

@@ -20,7 +20,7 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.evaluation.dice import dice_table, mean_of_defined
 from hermes_nnunet.files import read_json, written_beside
 from hermes_nnunet.loss.hermes_loss import HermesLoss
-from hermes_nnunet.networks.build import build_network
+from hermes_nnunet.networks.build import build_network, prediction_context
 from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
 from hermes_nnunet.training.case_context import announcing_dataset_class
 from hermes_nnunet.training.hard_counts import hard_counts
@@ -86,17 +86,14 @@ class HermesTrainer(nnUNetTrainer):
         return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
 
     def _get_deep_supervision_scales(self) -> list[list[float]] | None:
-        """nnU-Net's scales without the lowest, to which it gives no weight."""
-        scales = super()._get_deep_supervision_scales()
-        return scales if scales is None or len(scales) == 1 else scales[:-1]
+        """Those of the network's heads."""
+        return self.bare_network.supervision_scales if self.enable_deep_supervision else None
 
     def _build_loss(self) -> HermesLoss:
-        scales = self._get_deep_supervision_scales()
-        weights = 0.5 ** np.arange(1 if scales is None else len(scales))
         return HermesLoss(
             [task.values for task in self.collection.tasks],
             unknown_modality=self.context_of_batch.unknown_modality,
-            scale_weights=(weights / weights.sum()).tolist(),
+            scale_weights=self.bare_network.supervision_weights if self.enable_deep_supervision else (1.0,),
             ignore_label=self.label_manager.ignore_label,
         ).to(self.device)
 
@@ -202,7 +199,8 @@ class HermesTrainer(nnUNetTrainer):
             self._write_views()
 
     def _tell_context_in_pool_order(self, case: str) -> None:
-        batch = self.context_of_batch.in_pool_order(self.collection.context_of(case))
+        context = self.collection.context_of(case)
+        batch = prediction_context(self.bare_network, self.hermes_plans, context, self.hermes_plans.tasks)
         self.bare_network.set_context(batch.on(self.device))
 
     def _write_views(self) -> None:

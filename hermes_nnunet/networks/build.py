@@ -1,10 +1,14 @@
 """The network of a model folder or a training, ready to run with its context."""
 
+from collections.abc import Sequence
+
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
-from torch import nn
 
+from hermes_nnunet.collection import Context
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.networks.context_batch import ContextBatch
+from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.plans import HermesPlans
 
 
@@ -14,7 +18,7 @@ def build_network(
     num_input_channels: int,
     num_output_channels: int,
     enable_deep_supervision: bool,
-) -> nn.Module:
+) -> ContextualNetwork:
     """Build the network that the plans describe and set the plans' context, for prediction.
 
     Raises:
@@ -35,5 +39,16 @@ def build_network(
         allow_init=True,
         deep_supervision=enable_deep_supervision,
     )
-    network.set_context(plans.indexer([plans.context]))
+    network.set_context(prediction_context(network, plans, plans.context))
     return network
+
+
+def prediction_context(
+    network: ContextualNetwork, plans: HermesPlans, context: Context, shown: Sequence[str] | None = None
+) -> ContextBatch:
+    """A context as the network wants it at prediction, with one output channel for each task of `shown`.
+
+    `shown` is by default the context's tasks. Padding is left out where it changes nothing.
+    """
+    rows = plans.rows_per_case if network.attends_to_null_rows else None
+    return plans.indexer.for_prediction(context, shown=shown, rows=rows)

@@ -17,10 +17,14 @@ class ContextBatch(NamedTuple):
     Attributes:
         task_index: (B, R) rows of the task pool; -1 (the pool's null row) pads cases with fewer tasks.
         modality_index: (B,) rows of the modality pool.
+        channel_rows: (T,) which of the R rows each output channel of a prediction shows, -1 where it shows none; None
+            where every row has a channel. The network runs no more rows than the context has tasks, however many
+            channels are asked for.
     """
 
     task_index: torch.Tensor
     modality_index: torch.Tensor
+    channel_rows: torch.Tensor | None = None
 
     @property
     def real_rows(self) -> torch.Tensor:
@@ -29,7 +33,7 @@ class ContextBatch(NamedTuple):
 
     def on(self, device: torch.device) -> "ContextBatch":
         """The same contexts on another device."""
-        return ContextBatch(self.task_index.to(device), self.modality_index.to(device))
+        return ContextBatch(*(index if index is None else index.to(device) for index in self))
 
     def repeated(self, batch_size: int) -> "ContextBatch":
         """A single context for every case of a batch; contexts that already fit are returned as they are.
@@ -43,7 +47,15 @@ class ContextBatch(NamedTuple):
         if present != 1:
             msg = f"the batch has {batch_size} cases, but {present} contexts were set"
             raise ValueError(msg)
-        return ContextBatch(self.task_index.expand(batch_size, -1), self.modality_index.expand(batch_size))
+        return ContextBatch(
+            self.task_index.expand(batch_size, -1), self.modality_index.expand(batch_size), self.channel_rows
+        )
+
+    def in_channels(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens (B, R, C) as the channels of a prediction: (B, T, C), and which channels show a task (B or 1, T)."""
+        if self.channel_rows is None:
+            return rows, self.real_rows
+        return rows[:, self.channel_rows.clamp(min=0)], (self.channel_rows >= 0)[None]
 
 
 class ContextIndexer:
@@ -68,12 +80,20 @@ class ContextIndexer:
         modality_index = torch.tensor([self._row(self._modality_row, c.modality, "modality") for c in contexts])
         return ContextBatch(task_index, modality_index)
 
-    def in_pool_order(self, context: Context) -> ContextBatch:
-        """One context with a row for every task of the pool, in the pool's order; tasks outside of it are padding."""
-        batch = self([context])
-        task_index = torch.full((1, len(self._task_row)), NULL_ROW, dtype=torch.long)
-        task_index[0, batch.task_index[0]] = batch.task_index[0]
-        return ContextBatch(task_index, batch.modality_index)
+    def for_prediction(
+        self, context: Context, *, shown: Sequence[str] | None = None, rows: int | None = None
+    ) -> ContextBatch:
+        """One context, and the output channels that its prediction has.
+
+        Args:
+            context: the tasks and modality that the network is told.
+            shown: task of each output channel, default: those of the context; channels of other tasks stay empty.
+            rows: pad the context to as many rows; one with more tasks is not padded.
+        """
+        batch = self([context], rows=max(rows or 0, len(context.tasks)))
+        row_of = {task: row for row, task in enumerate(context.tasks)}
+        channel_rows = [row_of.get(task, NULL_ROW) for task in (context.tasks if shown is None else shown)]
+        return batch._replace(channel_rows=torch.tensor(channel_rows, dtype=torch.long))
 
     @staticmethod
     def _row(rows: dict[str, int], name: str, kind: str) -> int:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
+import numpy as np
 import torch
 from dynamic_network_architectures.building_blocks.plain_conv_encoder import PlainConvEncoder
 from dynamic_network_architectures.building_blocks.residual_encoders import ResidualEncoder
@@ -12,20 +13,17 @@ from dynamic_network_architectures.initialization.weight_init import InitWeights
 from torch import nn
 
 from hermes_nnunet.networks.context_batch import ContextBatch
+from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.fusion import FusionPlace
 from hermes_nnunet.networks.heads import ModalityHead, TaskConditionedHead
-from hermes_nnunet.networks.output import HermesOutput
 
 FUSION_STRIDE = 4
 FUSION_DEPTH = 2
 BOTTLENECK_FUSION_DEPTH = 4
 MIN_STAGES = 3
-# Logit of a padded row at prediction. nnU-Net's sliding window multiplies it by up to 10 and sums some dozen of them in
-# half precision, so this must stay far from -65504.
-ABSENT_LOGIT = -100.0
 
 
-class HermesUNet(nn.Module):
+class HermesUNet(ContextualNetwork):
     """U-Net that is told the context of every image (paper, section 3).
 
     The arguments are those of dynamic-network-architectures' ResidualEncoderUNet, so that plans.json describes the
@@ -112,32 +110,26 @@ class HermesUNet(nn.Module):
         )
         self.rows_per_case = num_classes if rows_per_case is None else rows_per_case
         self.tokens_per_modality = tokens_per_modality
-        self.context: ContextBatch | None = None
 
-    def set_context(self, context: ContextBatch) -> None:
-        """Set the contexts of the following batches: one for each case, or one for all of them."""
-        self.context = context
+    @property
+    def supervision_scales(self) -> list[list[float]]:
+        """Size of each head's output in relation to the patch, an axis each."""
+        strides = np.cumprod(self.encoder.strides[: len(self.decoder.heads)], axis=0)
+        return (1 / strides).tolist()
 
-    def forward(self, x: torch.Tensor) -> HermesOutput | torch.Tensor:
-        """Images (B, channels, D, H, W) -> HermesOutput; in evaluation without deep supervision logits (B, R, D, H, W).
+    @property
+    def supervision_weights(self) -> list[float]:
+        """nnU-Net's weights of the outputs: each half of the one above."""
+        weights = 0.5 ** np.arange(len(self.decoder.heads))
+        return (weights / weights.sum()).tolist()
 
-        Raises:
-            RuntimeError: no context was set.
-        """
-        if self.context is None:
-            msg = "call set_context before running the network"
-            raise RuntimeError(msg)
-        context = self.context.on(x.device).repeated(x.shape[0])
+    def features_and_posteriors(
+        self, x: torch.Tensor, context: ContextBatch
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """See ContextualNetwork."""
         skips, posteriors = self._encode(x, context)
         features, more_posteriors = self.decoder(skips, context)
-        tokens = torch.cat((*posteriors, *more_posteriors), dim=-1)
-        task_tokens = tokens[:, : -self.tokens_per_modality]
-        if not (self.training or self.decoder.deep_supervision):
-            logits = self.decoder.heads[0](task_tokens, features[0])
-            return logits.masked_fill(~context.real_rows[:, :, None, None, None], ABSENT_LOGIT)
-        heads = self.decoder.heads if self.decoder.deep_supervision else self.decoder.heads[:1]
-        logits = [head(task_tokens, maps) for head, maps in zip(heads, features, strict=False)]
-        return HermesOutput(logits, self.decoder.modality_head(tokens[:, -self.tokens_per_modality :]), context)
+        return features, [*posteriors, *more_posteriors]
 
     def _encode(self, x: torch.Tensor, context: ContextBatch) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         stem = getattr(self.encoder, "stem", None)

@@ -21,9 +21,18 @@ class TestIndices:
     def test_the_number_of_rows_can_be_fixed(self, indexer):
         assert indexer([Context(("c",), "CT")], rows=3).task_index.shape == (1, 3)
 
-    def test_pool_order_puts_each_task_into_its_own_row(self, indexer):
-        batch = indexer.in_pool_order(Context(("d", "b"), "CT"))
-        assert batch.task_index.tolist() == [[-1, 1, -1, 3]]
+    def test_a_prediction_can_show_other_channels_than_the_context_has_rows(self, indexer):
+        batch = indexer.for_prediction(Context(("d", "b"), "CT"), shown=("a", "b", "c", "d"))
+        assert batch.task_index.tolist() == [[3, 1]]
+        assert batch.channel_rows.tolist() == [-1, 1, -1, 0]
+
+    def test_padding_of_a_prediction_adds_rows_but_no_channels(self, indexer):
+        batch = indexer.for_prediction(Context(("d", "b"), "CT"), rows=3)
+        assert batch.task_index.tolist() == [[3, 1, -1]]
+        assert batch.channel_rows.tolist() == [0, 1]
+
+    def test_a_context_with_more_tasks_than_rows_is_not_padded(self, indexer):
+        assert indexer.for_prediction(Context(("d", "b", "a"), "CT"), rows=2).task_index.tolist() == [[3, 1, 0]]
 
     def test_an_unknown_task_is_named(self, indexer):
         with pytest.raises(HermesError, match=r"task 'x'.*a, b, c, d"):

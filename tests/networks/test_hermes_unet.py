@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hermes_nnunet.networks.context_batch import ContextBatch
-from hermes_nnunet.networks.hermes_unet import ABSENT_LOGIT, HermesUNet
+from hermes_nnunet.networks.contextual import ABSENT_LOGIT
+from hermes_nnunet.networks.hermes_unet import HermesUNet
 
 TASKS = 6
 
@@ -104,11 +105,14 @@ class TestContext:
         )
         torch.testing.assert_close(both[:1, : len(tasks)], alone, rtol=1e-4, atol=1e-5)
 
-    def test_rows_in_pool_order_give_the_same_logits(self):
+    def test_channels_of_all_tasks_show_those_of_the_context_and_leave_the_others_empty(self):
         network, image = make_network(), torch.randn(1, 1, 16, 16, 16)
         short = predict(network, image, [[4, 1]], [1])
-        in_pool_order = predict(network, image, [[-1, 1, -1, -1, 4, -1]], [1])
-        torch.testing.assert_close(in_pool_order[:, [4, 1]], short, rtol=1e-4, atol=1e-5)
+        network.set_context(network.context._replace(channel_rows=torch.tensor([-1, 1, -1, -1, 0, -1])))
+        with torch.no_grad():
+            channels = network(image)
+        torch.testing.assert_close(channels[:, [4, 1]], short)
+        assert (channels[:, [0, 2, 3, 5]] == ABSENT_LOGIT).all()
 
 
 class TestTraining:

@@ -1,0 +1,74 @@
+"""What every network of Hermes has in common: it is told contexts, and its heads read the posterior tokens."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import nn
+
+from hermes_nnunet.networks.context_batch import ContextBatch
+from hermes_nnunet.networks.output import HermesOutput
+
+# Logit of a channel that shows no task. nnU-Net's sliding window multiplies it by up to 10 and sums some dozen of them
+# in half precision, so this must stay far from -65504.
+ABSENT_LOGIT = -100.0
+
+
+class ContextualNetwork(nn.Module, ABC):
+    """A network that is told the context of every image (paper, section 3).
+
+    Attributes:
+        attends_to_null_rows: whether padded rows of a context take part in the attention, so that the number of rows
+            matters.
+        tokens_per_modality: prior tokens of one modality.
+        decoder: has `heads` (one for each supervised output, full resolution first), `modality_head`, and nnU-Net's
+            switch `deep_supervision`.
+    """
+
+    attends_to_null_rows = False
+    tokens_per_modality: int
+    decoder: nn.Module
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.context: ContextBatch | None = None
+
+    @property
+    @abstractmethod
+    def supervision_scales(self) -> list[list[float]]:
+        """Size of each supervised output in relation to the patch, an axis each."""
+
+    @property
+    @abstractmethod
+    def supervision_weights(self) -> list[float]:
+        """Weight of each supervised output in the loss; they sum to 1."""
+
+    @abstractmethod
+    def features_and_posteriors(
+        self, x: torch.Tensor, context: ContextBatch
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Feature map that each head reads (or more maps), and the posterior tokens (B, R + M, C) of every place."""
+
+    def set_context(self, context: ContextBatch) -> None:
+        """Set the contexts of the following batches: one for each case, or one for all of them."""
+        self.context = context
+
+    def forward(self, x: torch.Tensor) -> HermesOutput | torch.Tensor:
+        """Images (B, channels, D, H, W) -> HermesOutput; in evaluation without deep supervision logits (B, T, D, H, W).
+
+        Raises:
+            RuntimeError: no context was set.
+        """
+        if self.context is None:
+            msg = "call set_context before running the network"
+            raise RuntimeError(msg)
+        context = self.context.on(x.device).repeated(x.shape[0])
+        features, posteriors = self.features_and_posteriors(x, context)
+        tokens = torch.cat(posteriors, dim=-1)
+        task_tokens = tokens[:, : -self.tokens_per_modality]
+        if not (self.training or self.decoder.deep_supervision):
+            channels, shown = context.in_channels(task_tokens)
+            logits = self.decoder.heads[0](channels, features[0])
+            return logits.masked_fill(~shown[:, :, None, None, None], ABSENT_LOGIT)
+        heads = self.decoder.heads if self.decoder.deep_supervision else self.decoder.heads[:1]
+        logits = [head(task_tokens, maps) for head, maps in zip(heads, features, strict=False)]
+        return HermesOutput(logits, self.decoder.modality_head(tokens[:, -self.tokens_per_modality :]), context)
