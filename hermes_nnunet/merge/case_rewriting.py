@@ -72,7 +72,7 @@ def rewrite_case(files: CaseFiles) -> list[str]:
         )
     if image is not None and not problems:
         try:
-            _write_label(mapped, image, files.outputs)
+            write_label(mapped, image, files.outputs)
         except OSError as error:
             problems.append(
                 f"{files.outputs[0]} cannot be written ({error.strerror}): make room, or the folder writable"
@@ -141,8 +141,8 @@ def _geometry_problems(
     return []
 
 
-def _write_label(mapped: np.ndarray, image: nibabel.Nifti1Image, outputs: Sequence[Path]) -> None:
-    """Write `mapped` with exactly the image's geometry, so that nothing later can find the two apart."""
+def write_label(mapped: np.ndarray, image: nibabel.Nifti1Image, outputs: Sequence[Path]) -> None:
+    """Write a label image (X, Y, Z) with exactly the geometry of `image`, so that nothing later can find them apart."""
     header = nibabel.Nifti1Header()
     for name in _GEOMETRY_FIELDS:
         header[name] = image.header[name]

@@ -12,7 +12,7 @@ from hermes_nnunet.merge.record import MergeRecord
 from hermes_nnunet.merge.specification import MergeSpecification
 from hermes_nnunet.merge.staging import label_file, out_of_date, write_collection
 from hermes_nnunet.merge.target import existing_record
-from hermes_nnunet.merge.workers import default_processes
+from hermes_nnunet.processes import default_processes
 
 
 @dataclass(frozen=True)
