@@ -27,10 +27,20 @@ class PriorPools(nn.Module):
 
 
 class FusionPlace(nn.Module):
-    """Prior tokens of the context and a feature map update each other."""
+    """Prior tokens of the context and a feature map update each other.
+
+    `attend_to_null_rows` lets the voxels read the tokens that pad a context, as the paper's networks do.
+    """
 
     def __init__(
-        self, *, width: int, depth: int, num_tasks: int, num_modalities: int, tokens_per_modality: int
+        self,
+        *,
+        width: int,
+        depth: int,
+        num_tasks: int,
+        num_modalities: int,
+        tokens_per_modality: int,
+        attend_to_null_rows: bool = False,
     ) -> None:
         super().__init__()
         pools = PriorPools(
@@ -40,6 +50,7 @@ class FusionPlace(nn.Module):
         self.seg_layers = nn.ModuleDict({"priors": pools})
         self.blocks = nn.ModuleList(FusionBlock(width) for _ in range(depth))
         self.tokens_per_modality = tokens_per_modality
+        self.attend_to_null_rows = attend_to_null_rows
 
     @property
     def priors(self) -> PriorPools:
@@ -48,7 +59,9 @@ class FusionPlace(nn.Module):
     def forward(self, features: torch.Tensor, context: ContextBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """features (B, C, D, H, W) -> fused features of the same shape and posterior tokens (B, R + M, C)."""
         tokens = self.priors(context)
-        readable = torch.nn.functional.pad(context.real_rows, (0, self.tokens_per_modality), value=True)
+        readable = None
+        if not self.attend_to_null_rows:
+            readable = nn.functional.pad(context.real_rows, (0, self.tokens_per_modality), value=True)
         voxels = features.flatten(2).transpose(1, 2)  # (B, C, D, H, W) -> (B, N, C)
         for block in self.blocks:
             tokens, voxels = block(tokens, voxels, readable)

@@ -1,0 +1,1 @@
+"""Released weights of the paper's networks as nnU-Net models."""
