@@ -26,6 +26,11 @@ class Command:
 
 
 COMMANDS = {
+    "convert": Command(
+        "hermes_nnunet.cli.convert",
+        "convert a public data set to an nnU-Net raw data set",
+        "hermes_nnunet convert bcv ~/Downloads/RawData/Training -d 11",
+    ),
     "merge": Command(
         "hermes_nnunet.cli.merge",
         "merge nnU-Net raw data sets into one collection",

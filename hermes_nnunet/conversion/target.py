@@ -1,0 +1,117 @@
+"""The folder of the nnU-Net data set that is written, and what tells a conversion that was cut short."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import hermes_nnunet
+from hermes_nnunet.conversion.converter import Converter, SourceCase
+from hermes_nnunet.conversion.parts import Parts
+from hermes_nnunet.conversion.volumes import FILE_ENDING
+from hermes_nnunet.conversion.writing import CaseTask
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.files import read_json, write_json
+from hermes_nnunet.merge.nnunet_folders import datasets_with_id
+
+RECORD_FILE = "conversion.json"
+FORMAT_VERSION = 1
+# Also those of written_beside that a killed conversion leaves; nnU-Net would take them for cases.
+_TEMPORARY = ".writing-*"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides which files a conversion writes."""
+
+    converter: str
+    converter_version: str
+    source: str
+    all_training: bool
+    channels: tuple[str, ...]
+    labels: tuple[str, ...]
+
+    @classmethod
+    def of(cls, converter: Converter, source: Path, all_training: bool) -> "Settings":
+        return cls(
+            converter.name,
+            hermes_nnunet.__version__,
+            str(source.resolve()),
+            all_training,
+            converter.channels,
+            converter.labels,
+        )
+
+
+class TargetFolder:
+    """nnUNet_raw/DatasetXXX_Name and the files in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def check_free(self, raw: Path, number: int, settings: Settings) -> None:
+        """Raise HermesError where the id is taken by something else than an earlier call of the same conversion."""
+        others = [name for name in datasets_with_id(raw, number) if name != self.path.name]
+        if others:
+            raise HermesError(f"the id {number} belongs to {raw / others[0]}: choose another -d")
+        if not self.path.exists():
+            return
+        remedy = f"choose another -d, or remove {self.path}"
+        record = read_json(self.path / RECORD_FILE, remedy)
+        if record.get("format_version") != FORMAT_VERSION:
+            raise HermesError(f"{self.path / RECORD_FILE}: format_version is not {FORMAT_VERSION}: {remedy}")
+        for key, value in _as_json(settings).items():
+            if record.get(key) != value:
+                raise HermesError(f"{self.path} was made with {key} {record.get(key)}, not {value}: {remedy}")
+
+    def begin(self, settings: Settings, tasks: Sequence[CaseTask]) -> None:
+        """Make the folders, take away what a killed conversion left half-done, and record the settings.
+
+        Raises:
+            HermesError: the folder holds files of cases that are not among `tasks`, or cannot be written.
+        """
+        wanted = {path for task in tasks for path in task.outputs}
+        try:
+            for folder in sorted({path.parent for path in wanted}):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HermesError(
+                f"{self.path} cannot be made ({error.strerror}): make {self.path.parent} writable"
+            ) from None
+        for leftover in self.path.glob(f"*/{_TEMPORARY}"):
+            leftover.unlink()
+        surplus = sorted({*self.path.glob(f"*/*{FILE_ENDING}")} - wanted)
+        if surplus:
+            raise HermesError(
+                f"{surplus[0]} is of a case that the source does not hold any more: remove it, or all of {self.path}"
+            )
+        write_json({"format_version": FORMAT_VERSION, **_as_json(settings)}, self.path / RECORD_FILE)
+
+    def tasks(self, converter: Converter, parts: Parts, *, link: bool) -> list[CaseTask]:
+        """What is to be written for every case."""
+        return [
+            *(self._task(converter, case, "Tr", link) for case in parts.train),
+            *(self._task(converter, case, "Ts", link) for case in parts.test),
+        ]
+
+    def _task(self, converter: Converter, case: SourceCase, part: str, link: bool) -> CaseTask:
+        images = self.path / f"images{part}"
+        return CaseTask(
+            case=case,
+            images=tuple(images / f"{case.name}_{channel:04d}{FILE_ENDING}" for channel in range(len(case.images))),
+            label=None if case.label is None else self.path / f"labels{part}" / f"{case.name}{FILE_ENDING}",
+            values=converter.label_values,
+            may_be_empty=converter.may_be_empty,
+            link=link,
+        )
+
+    def finish(self, dataset_json: Any, folds: Any, settings: Settings, left_out: Iterable[tuple[str, str]]) -> None:
+        """Write the JSON files, dataset.json last: with it the data set is complete."""
+        record = {"format_version": FORMAT_VERSION, **_as_json(settings), "left_out": dict(left_out)}
+        write_json(record, self.path / RECORD_FILE)
+        write_json(folds, self.path / "splits_final.json")
+        write_json(dataset_json, self.path / "dataset.json")
+
+
+def _as_json(settings: Settings) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()}
