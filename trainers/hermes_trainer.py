@@ -1,5 +1,6 @@
 """The trainer that nnU-Net finds by name (-tr HermesTrainer)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.helpers import dummy_context
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from rich.console import Console
+from torch import distributed as dist
 from torch import nn
 from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
 from hermes_nnunet.collection import Collection
+from hermes_nnunet.distributed.data_parallel import check_batch_size, data_parallel, own_device
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.evaluation.dice import dice_table, mean_of_defined
 from hermes_nnunet.files import read_json, written_beside
@@ -23,14 +26,19 @@ from hermes_nnunet.loss.hermes_loss import HermesLoss
 from hermes_nnunet.networks.build import build_network, prediction_context
 from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
 from hermes_nnunet.training.case_context import announcing_dataset_class
+from hermes_nnunet.training.continuation import Continuation
 from hermes_nnunet.training.hard_counts import hard_counts
 from hermes_nnunet.training.member_dice import dice_by_member, write_member_dice
-from hermes_nnunet.training.sampling import weighted_identifiers
+from hermes_nnunet.training.random_state import random_states, set_random_states
+from hermes_nnunet.training.sampling import case_probabilities, weighted_identifiers
 from hermes_nnunet.views.write import write_views
 
 
 class HermesTrainer(nnUNetTrainer):
     """Trains one network on a collection; every case is run with the tasks and modality of its member.
+
+    A training continued with --c draws the random numbers that it would have drawn without the interruption, apart from
+    those of data workers (nnUNet_n_proc_DA above 0).
 
     Attributes:
         epochs: length of the training; what the short variants change.
@@ -53,11 +61,27 @@ class HermesTrainer(nnUNetTrainer):
                 f"{plans['dataset_name']} was merged again after {plans['plans_name']}.json was made, and has other "
                 f"tasks now: {PLANS_REMEDY}"
             )
+        check_batch_size(plans, configuration)
         super().__init__(plans, configuration, fold, dataset_json, device)
+        if self.is_ddp:
+            # nnU-Net takes the rank, which counts over all machines, for the number of a GPU.
+            self.device = own_device(device.type)
+            if device.type != "cuda":
+                self.grad_scaler = None
         self.num_epochs = self.epochs
         self.initial_lr = 2e-3
         self.weight_decay = 1e-2
         self.context_of_batch = self.hermes_plans.indexer
+        self.interrupted: Continuation | None = None
+
+    def initialize(self) -> None:
+        """nnU-Net's, with our own wrapping for several processes: on the GPU of this process, or the CPU."""
+        is_ddp, self.is_ddp = self.is_ddp, False
+        super().initialize()
+        self.is_ddp = is_ddp
+        if is_ddp:
+            self._set_batch_size_and_oversample()
+            self.network = data_parallel(self.network, self.device)
 
     @staticmethod
     def build_network_architecture(
@@ -129,16 +153,35 @@ class HermesTrainer(nnUNetTrainer):
         return super().do_split()
 
     def get_tr_and_val_datasets(self) -> tuple:
-        """The data sets of the fold, members drawn by their sampling weights."""
+        """The data sets of the fold, cases drawn by `case_probabilities`."""
         datasets = super().get_tr_and_val_datasets()
         for dataset in datasets:
-            dataset.identifiers = weighted_identifiers(dataset.identifiers, self.collection)
+            dataset.identifiers = weighted_identifiers(
+                dataset.identifiers, self.case_probabilities(dataset.identifiers)
+            )
         return datasets
+
+    def case_probabilities(self, cases: Sequence[str]) -> np.ndarray:
+        """How often each case is drawn: a member by its sampling weight, its cases alike."""
+        return case_probabilities(cases, self.collection)
 
     def on_train_start(self) -> None:
         # A twentieth of the training is the most that a killed run loses.
         self.save_every = max(1, min(self.save_every, self.num_epochs // 20))
         super().on_train_start()
+        if self.interrupted is not None:
+            self.resume(self.interrupted)
+            self.interrupted = None
+
+    def resume(self, interrupted: Continuation) -> None:
+        """Last step before the first epoch of a continued training."""
+        # nnU-Net saves the latest checkpoint before it compares the epoch's Dice with the best.
+        self._best_ema = max(self.logger.get_value("ema_fg_dice", None), default=None)
+        if not set_random_states(interrupted.random_states, self.device):
+            self.print_to_log_file(
+                f"the training began with {len(interrupted.random_states)} processes, so its random numbers are not "
+                f"those of an uninterrupted training"
+            )
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """nnU-Net's step, after telling the network the contexts of the batch."""
@@ -175,12 +218,26 @@ class HermesTrainer(nnUNetTrainer):
 
     def save_checkpoint(self, filename: str) -> None:
         """Save beside and rename, so that a kill leaves the old checkpoint or the new one, never half of one."""
+        state = self.state_to_resume()
         with written_beside(filename) as temporary:
             super().save_checkpoint(str(temporary))
+            if temporary.exists():
+                state.add_to(temporary)
+
+    def state_to_resume(self) -> Continuation:
+        """What `resume` needs; called by every process."""
+        return Continuation(random_states(self.device))
+
+    def load_checkpoint(self, filename: str) -> None:
+        """nnU-Net's loading. The rest waits for on_train_start, since --val has no use for it."""
+        super().load_checkpoint(filename)
+        self.interrupted = Continuation.read(filename)
 
     def on_train_end(self) -> None:
         super().on_train_end()
         self._write_views()
+        if self.is_ddp:
+            dist.barrier()  # what follows may read the checkpoints
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """nnU-Net's final validation, each case with its own context; then Dice by member, and the views."""

@@ -1,0 +1,51 @@
+"""What a checkpoint holds beside nnU-Net's own entries, so that an interrupted training continues exactly."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from hermes_nnunet.errors import HermesError
+
+CHECKPOINT_KEY = "hermes_continuation"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """The state of a training that neither network nor optimizer knows.
+
+    Attributes:
+        random_states: of the random number generators, by rank.
+        training_weights: the network's state where the checkpoint's network_weights are an average; None elsewhere.
+        averaged_updates: number of optimizer steps that are in the average.
+    """
+
+    random_states: list[dict[str, Any]] = field(repr=False)
+    training_weights: dict[str, torch.Tensor] | None = field(default=None, repr=False)
+    averaged_updates: int = 0
+
+    def add_to(self, checkpoint: str | os.PathLike) -> None:
+        """Add this to a checkpoint file, in place."""
+        content = torch.load(checkpoint, map_location="cpu", weights_only=False)
+        content[CHECKPOINT_KEY] = {"format_version": FORMAT_VERSION, **vars(self)}
+        torch.save(content, checkpoint)
+
+    @classmethod
+    def read(cls, checkpoint: str | os.PathLike) -> "Continuation | None":
+        """Read it from a checkpoint file; None where there is none, as in imported weights.
+
+        Raises:
+            HermesError: it is of another format version.
+        """
+        content = torch.load(checkpoint, map_location="cpu", weights_only=False).get(CHECKPOINT_KEY)
+        if content is None:
+            return None
+        version = content.pop("format_version", None)
+        if version != FORMAT_VERSION:
+            raise HermesError(
+                f"{checkpoint} has a {CHECKPOINT_KEY} of format version {version}, this release reads "
+                f"{FORMAT_VERSION}: continue with the release of hermes_nnunet that began the training"
+            )
+        return cls(**content)
