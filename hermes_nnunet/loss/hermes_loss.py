@@ -6,7 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from hermes_nnunet.distributed.averaging import batch_means
 from hermes_nnunet.loss.voxel_sums import NO_VALUE, counted_voxels, voxel_sums
+from hermes_nnunet.networks.context_batch import NULL_ROW
 from hermes_nnunet.networks.output import HermesOutput
 
 EPSILON = 1e-6
@@ -16,6 +18,9 @@ MODALITY_LOSS_WEIGHT = 0.01
 
 class HermesLoss(nn.Module):
     """Loss of a batch whose cases annotate different tasks.
+
+    In a distributed training the mean over the processes' losses is the loss of the whole batch, so all of them have to
+    compute it together.
 
     Args:
         task_values: label values of each task of the collection, in the order of the task pool.
@@ -45,19 +50,21 @@ class HermesLoss(nn.Module):
     def forward(self, output: HermesOutput, target: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
         """Scalar loss; target is the label map (B, 1, D, H, W), or a list of it at each output's resolution."""
         targets = [target] if isinstance(target, torch.Tensor) else target
-        segmentation = sum(
-            weight * self.segmentation_loss(logits, labels, output.context.task_index)
-            for weight, logits, labels in zip(self.scale_weights, output.logits, targets, strict=False)
-        )
-        return segmentation + MODALITY_LOSS_WEIGHT * self.modality_loss(
-            output.modality_logits, output.context.modality_index
-        )
+        tasks, modalities = output.context.task_index, output.context.modality_index
+        scales = [
+            self.segmentation_terms(logits, labels, tasks)
+            for logits, labels in zip(output.logits, targets, strict=False)
+        ]
+        *segmentation, modality = batch_means((*scales, self.modality_terms(output.modality_logits, modalities)))
+        weighted = sum(weight * mean for weight, mean in zip(self.scale_weights, segmentation, strict=False))
+        return weighted + MODALITY_LOSS_WEIGHT * modality
 
-    def segmentation_loss(self, logits: torch.Tensor, labels: torch.Tensor, task_index: torch.Tensor) -> torch.Tensor:
-        """Mean of BCE + adaptive Dice over the real (case, task) pairs of logits (B, R, D, H, W)."""
+    def segmentation_terms(
+        self, logits: torch.Tensor, labels: torch.Tensor, task_index: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """BCE + adaptive Dice of logits (B, R, D, H, W), and which (case, task) pairs are real; both (B, R)."""
         bce, dice = self.pair_losses(logits, labels, task_index)
-        pairs = (task_index >= 0) & (counted_voxels(labels, self.ignore_label) > 0)[:, None]
-        return ((bce + dice) * pairs).sum() / pairs.sum().clamp(min=1)
+        return bce + dice, (task_index != NULL_ROW) & (counted_voxels(labels, self.ignore_label) > 0)[:, None]
 
     def pair_losses(
         self, logits: torch.Tensor, labels: torch.Tensor, task_index: torch.Tensor
@@ -68,11 +75,12 @@ class HermesLoss(nn.Module):
         voxels = counted_voxels(labels, self.ignore_label).clamp(min=1)[:, None]
         return bce / voxels, adaptive_dice_loss(true_positive, predicted - true_positive, size - true_positive)
 
-    def modality_loss(self, modality_logits: torch.Tensor, modality_index: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy of the known modalities; 0, but still part of the graph, where all are unknown."""
-        known = modality_index != self.unknown_modality
+    def modality_terms(
+        self, modality_logits: torch.Tensor, modality_index: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cross-entropy, and which modalities are known; both (B,). The unknown stay part of the graph."""
         entropy = functional.cross_entropy(modality_logits.float(), modality_index, reduction="none")
-        return (entropy * known).sum() / known.sum().clamp(min=1)
+        return entropy, modality_index != self.unknown_modality
 
 
 def adaptive_dice_loss(

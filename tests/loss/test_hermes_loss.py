@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from hermes_nnunet.distributed.averaging import batch_means
 from hermes_nnunet.loss.hermes_loss import HermesLoss, adaptive_dice_loss
 from hermes_nnunet.networks.context_batch import ContextBatch
 from hermes_nnunet.networks.output import HermesOutput
@@ -16,6 +17,11 @@ def output(logits, tasks, modalities=(0, 1)):
     torch.manual_seed(1)
     context = ContextBatch(torch.tensor(tasks), torch.tensor(modalities))
     return HermesOutput([logits], torch.randn(len(tasks), 3, requires_grad=True), context)
+
+
+def segmentation_loss(loss, logits, labels, task_index):
+    (mean,) = batch_means([loss.segmentation_terms(logits, labels, task_index)])
+    return mean
 
 
 class TestReference:
@@ -52,14 +58,14 @@ class TestAdaptiveDice:
 class TestPartialLabels:
     def test_padded_rows_count_in_nothing(self, loss):
         logits, labels = torch.randn(2, 3, 4, 4, 4), torch.randint(0, 5, (2, 1, 4, 4, 4))
-        padded = loss.segmentation_loss(logits, labels, torch.tensor([[0, -1, -1], [1, 2, -1]]))
-        a = loss.segmentation_loss(logits[:1, :1], labels[:1], torch.tensor([[0]]))
-        b = loss.segmentation_loss(logits[1:, :2], labels[1:], torch.tensor([[1, 2]]))
+        padded = segmentation_loss(loss, logits, labels, torch.tensor([[0, -1, -1], [1, 2, -1]]))
+        a = segmentation_loss(loss, logits[:1, :1], labels[:1], torch.tensor([[0]]))
+        b = segmentation_loss(loss, logits[1:, :2], labels[1:], torch.tensor([[1, 2]]))
         assert padded.item() == pytest.approx((a.item() + 2 * b.item()) / 3, rel=1e-6)
 
     def test_padded_rows_get_no_gradient(self, loss):
         logits = torch.randn(1, 2, 4, 4, 4, requires_grad=True)
-        loss.segmentation_loss(logits, torch.randint(0, 5, (1, 1, 4, 4, 4)), torch.tensor([[1, -1]])).backward()
+        segmentation_loss(loss, logits, torch.randint(0, 5, (1, 1, 4, 4, 4)), torch.tensor([[1, -1]])).backward()
         assert logits.grad[:, 1].abs().max() == 0
         assert logits.grad[:, 0].abs().max() > 0
 
@@ -68,22 +74,22 @@ class TestPartialLabels:
         labels = torch.randint(0, 5, (1, 1, 4, 4, 4))
         merged = torch.where(labels == 3, 2, labels)
         assert torch.equal(
-            loss.segmentation_loss(logits, labels, torch.tensor([[1]])),
-            loss.segmentation_loss(logits, merged, torch.tensor([[1]])),
+            segmentation_loss(loss, logits, labels, torch.tensor([[1]])),
+            segmentation_loss(loss, logits, merged, torch.tensor([[1]])),
         )
 
     def test_ignored_voxels_count_in_nothing(self, loss):
         logits, labels = torch.randn(1, 1, 4, 4, 8), torch.randint(0, 5, (1, 1, 4, 4, 8))
         labels[..., 4:] = 5
-        assert loss.segmentation_loss(logits, labels, torch.tensor([[0]])).item() == pytest.approx(
-            loss.segmentation_loss(logits[..., :4], labels[..., :4], torch.tensor([[0]])).item(), rel=1e-6
+        assert segmentation_loss(loss, logits, labels, torch.tensor([[0]])).item() == pytest.approx(
+            segmentation_loss(loss, logits[..., :4], labels[..., :4], torch.tensor([[0]])).item(), rel=1e-6
         )
 
     def test_a_case_that_is_ignored_altogether_does_not_count(self, loss):
         logits, labels = torch.randn(2, 1, 4, 4, 4), torch.randint(0, 5, (2, 1, 4, 4, 4))
         labels[1] = 5
-        both = loss.segmentation_loss(logits, labels, torch.tensor([[0], [0]]))
-        first = loss.segmentation_loss(logits[:1], labels[:1], torch.tensor([[0]]))
+        both = segmentation_loss(loss, logits, labels, torch.tensor([[0], [0]]))
+        first = segmentation_loss(loss, logits[:1], labels[:1], torch.tensor([[0]]))
         assert both.item() == pytest.approx(first.item(), rel=1e-6)
 
 
@@ -92,7 +98,7 @@ class TestModality:
         made = output(torch.randn(1, 1, 4, 4, 4, requires_grad=True), [[0]], [2])
         labels = torch.randint(0, 5, (1, 1, 4, 4, 4))
         total = loss(made, labels)
-        assert total.item() == loss.segmentation_loss(made.logits[0], labels, made.context.task_index).item()
+        assert total.item() == segmentation_loss(loss, made.logits[0], labels, made.context.task_index).item()
         total.backward()
         assert made.modality_logits.grad.abs().max() == 0
 
@@ -100,7 +106,7 @@ class TestModality:
         made = output(torch.randn(2, 1, 4, 4, 4), [[0], [1]], [1, 2])
         labels = torch.randint(0, 5, (2, 1, 4, 4, 4))
         entropy = -torch.log_softmax(made.modality_logits, dim=1)[0, 1]
-        expected = loss.segmentation_loss(made.logits[0], labels, made.context.task_index) + 0.01 * entropy
+        expected = segmentation_loss(loss, made.logits[0], labels, made.context.task_index) + 0.01 * entropy
         assert loss(made, labels).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
@@ -110,6 +116,6 @@ class TestDeepSupervision:
         context = ContextBatch(torch.tensor([[0, 1]]), torch.tensor([1]))
         logits = [torch.randn(1, 2, 8, 8, 8), torch.randn(1, 2, 4, 4, 4)]
         labels = [torch.randint(0, 3, (1, 1, 8, 8, 8)), torch.randint(0, 3, (1, 1, 4, 4, 4))]
-        single = [loss.segmentation_loss(x, y, context.task_index) for x, y in zip(logits, labels, strict=True)]
+        single = [segmentation_loss(loss, x, y, context.task_index) for x, y in zip(logits, labels, strict=True)]
         got = loss(HermesOutput(logits, torch.zeros(1, 2), context), labels)
         assert got.item() == pytest.approx((0.75 * single[0] + 0.25 * single[1]).item(), rel=1e-6)
