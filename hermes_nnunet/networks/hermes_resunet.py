@@ -52,8 +52,7 @@ class HermesResUNet(ContextualNetwork):
         widths = [base_width * width for width in WIDTHS]
         self.stem = Stem(input_channels, widths[0])
         self.stages = nn.ModuleList(
-            nn.Sequential(nn.MaxPool3d(2), TwoResidualBlocks(narrow, wide))
-            for narrow, wide in pairwise(widths)
+            nn.Sequential(nn.MaxPool3d(2), TwoResidualBlocks(narrow, wide)) for narrow, wide in pairwise(widths)
         )
         self.fusion = nn.ModuleDict(
             {

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from hermes_nnunet.collection import HERMES_BLOCK, Collection
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.hermes_unet import HermesUNet
+from hermes_nnunet.planning.resampling import IMAGE_OPTIONS, SEGMENTATION_OPTIONS
 from hermes_nnunet.planning.splits import check_planned_splits
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.preprocessing.intensity import default_intensity_clipping
@@ -101,11 +103,8 @@ class CollectionPlanner(ResEncUNetPlanner):
         return ["ZScoreNormalization"] * channels, [False] * channels
 
     def determine_resampling(self, *args: Any, **kwargs: Any) -> tuple:
-        """nnU-Net's torch resampling, linear, with its own rule for anisotropic images."""
-        options = {"force_separate_z": None, "memefficient_seg_resampling": False}
-        image = {"is_seg": False, **options}
-        segmentation = {"is_seg": True, **options}
-        return resample_torch_fornnunet, image, resample_torch_fornnunet, segmentation
+        """See hermes_nnunet.planning.resampling."""
+        return resample_torch_fornnunet, IMAGE_OPTIONS, resample_torch_fornnunet, SEGMENTATION_OPTIONS
 
     def determine_segmentation_softmax_export_fn(self, *args: Any, **kwargs: Any) -> tuple:
         """As for images."""
@@ -184,10 +183,12 @@ class CollectionPlanner(ResEncUNetPlanner):
         print(
             f"{self.plans_identifier}: {len(self.hermes_plans.tasks)} tasks of {len(self.collection.members)} members, "
             f"spacing {_row(configuration['spacing'])} mm, patch {_row(configuration['patch_size'])}, "
-            f"batch size {configuration['batch_size']}, "
-            f"widths {_row(configuration['architecture']['arch_kwargs']['features_per_stage'])}"
+            f"batch size {configuration['batch_size']}, {self._network_in_words(configuration)}"
         )
         return plans
+
+    def _network_in_words(self, configuration: Mapping[str, Any]) -> str:
+        return f"widths {_row(configuration['architecture']['arch_kwargs']['features_per_stage'])}"
 
     def save_plans(self, plans: dict[str, Any]) -> None:
         """Save 3d_fullres and the `hermes` block."""
