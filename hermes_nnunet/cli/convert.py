@@ -26,7 +26,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--skip-broken", action="store_true", help="leave out broken cases instead of stopping")
     parser.add_argument(
-        "--channels", nargs="+", default=[], metavar="CHANNEL", help="channels to take, by name (default: all)"
+        "--channels",
+        nargs="+",
+        default=[],
+        metavar="CHANNEL",
+        help="channels to take, by name (default: all, of autopet PET)",
+    )
+    parser.add_argument(
+        "--labels",
+        nargs="+",
+        metavar="LABEL",
+        help="from_dicom: structures to take, which every case must have (default: all of any case)",
+    )
+    parser.add_argument(
+        "--priority",
+        nargs="+",
+        metavar="LABEL",
+        help="from_dicom: structures that win where they overlap others, the first of them first",
     )
     parser.add_argument("--name", help="last part of the name of the data set's folder (default: the data set's own)")
     parser.add_argument("--processes", type=int, metavar="N", help="cases at the same time (default: one a core)")
@@ -60,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         skip_broken=arguments.skip_broken,
         channels=arguments.channels,
         name=arguments.name,
+        options={name: words for name in ("labels", "priority") if (words := getattr(arguments, name)) is not None},
         processes=arguments.processes,
     )
     print_result(result, console)

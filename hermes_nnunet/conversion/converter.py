@@ -62,6 +62,9 @@ class Converter:
         published: names (`SourceCase.listed_as`) of all labelled cases, to tell which are missing; by default those
             of `lists`.
         may_be_empty: whether a label image may hold background only.
+        default_channels: those that are taken where the user names none; all by default.
+        options: names of the options of `hermes_nnunet convert` that `resolve` takes beside SOURCE.
+        notes: what else the summary tells of SOURCE, a line each.
         resolve: for what only the folder SOURCE can tell (labels, channels, title, ...): this converter with them.
     """
 
@@ -82,7 +85,10 @@ class Converter:
     lists: CaseLists | None = None
     published: tuple[str, ...] = ()
     may_be_empty: bool = False
-    resolve: "Callable[[Path], Converter] | None" = None
+    default_channels: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    resolve: "Callable[..., Converter] | None" = None
 
     @classmethod
     def of_paper(cls, name: str, **facts: Any) -> "Converter":

@@ -55,6 +55,7 @@ def convert(
     skip_broken: bool = False,
     channels: Sequence[str] = (),
     name: str | None = None,
+    options: Mapping[str, Sequence[str]] | None = None,
     processes: int | None = None,
 ) -> ConversionResult:
     """Convert the data set in the folder `source` to nnUNet_raw/Dataset<number>_<name>.
@@ -67,8 +68,9 @@ def convert(
         all_training: all labelled cases for training, in folds of our own, instead of the paper's lists.
         link: link to image files that need no change, instead of copying them.
         skip_broken: leave out broken cases instead of raising.
-        channels: names of the channels to take, in this order; all by default.
+        channels: names of the channels to take, in this order; the converter's default by default.
         name: last part of the folder's name; the converter's by default.
+        options: what only some converters take, by name.
         processes: cases at the same time; one a core by default.
 
     Raises:
@@ -79,12 +81,16 @@ def convert(
         raise HermesError(f"-d {number} is no id of a data set: choose one from 1 to {_LARGEST_ID}")
     if not source.is_dir():
         raise HermesError(f"{source} is not a folder: give the folder of the downloaded data set")
+    options = options or {}
+    for option in options:
+        if option not in converter.options:
+            raise HermesError(f"{converter.name} takes no --{option}: leave it out")
     if converter.resolve is not None:
-        converter = converter.resolve(source)
+        converter = converter.resolve(source, **options)
     cases = sorted(converter.find_cases(source), key=lambda case: case.name)
-    converter, cases = _with_channels(converter, cases, channels)
+    converter, cases = _with_channels(converter, cases, channels or converter.default_channels)
     _check_names(cases)
-    settings = Settings.of(converter, source, all_training)
+    settings = Settings.of(converter, source, all_training, options)
     target = TargetFolder(raw / f"Dataset{number:03d}_{name or converter.dataset}")
     target.check_free(raw, number, settings)
     parts = divide(converter, cases, all_training=all_training)

@@ -63,5 +63,6 @@ def result_lines(result: ConversionResult) -> list[str]:
             f"warning: {len(result.missing)} of {total} published cases are missing in the source: "
             f"{listed(result.missing)}"
         )
+    lines += converter.notes
     lines += [f"left out: {name}: {problem}" for name, problem in sorted(result.left_out.items())]
     return lines

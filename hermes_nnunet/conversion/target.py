@@ -1,6 +1,6 @@
 """The folder of the nnU-Net data set that is written, and what tells a conversion that was cut short."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,12 @@ class Settings:
     all_training: bool
     channels: tuple[str, ...]
     labels: tuple[str, ...]
+    options: dict[str, list[str]]
 
     @classmethod
-    def of(cls, converter: Converter, source: Path, all_training: bool) -> "Settings":
+    def of(
+        cls, converter: Converter, source: Path, all_training: bool, options: Mapping[str, Sequence[str]]
+    ) -> "Settings":
         return cls(
             converter.name,
             hermes_nnunet.__version__,
@@ -40,6 +43,7 @@ class Settings:
             all_training,
             converter.channels,
             converter.labels,
+            {name: list(words) for name, words in options.items()},
         )
 
 
