@@ -28,6 +28,8 @@ from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
 from hermes_nnunet.training.case_context import announcing_dataset_class
 from hermes_nnunet.training.continuation import Continuation
 from hermes_nnunet.training.hard_counts import hard_counts
+from hermes_nnunet.training.learning_curves import FILE_NAME as LEARNING_CURVES
+from hermes_nnunet.training.learning_curves import LearningCurves, member_sums, summed_over_processes
 from hermes_nnunet.training.member_dice import dice_by_member, write_member_dice
 from hermes_nnunet.training.random_state import random_states, set_random_states
 from hermes_nnunet.training.sampling import case_probabilities, weighted_identifiers
@@ -168,6 +170,7 @@ class HermesTrainer(nnUNetTrainer):
     def on_train_start(self) -> None:
         # A twentieth of the training is the most that a killed run loses.
         self.save_every = max(1, min(self.save_every, self.num_epochs // 20))
+        self.learning_curves = LearningCurves.continued(Path(self.output_folder) / LEARNING_CURVES, self.current_epoch)
         super().on_train_start()
         if self.interrupted is not None:
             self.resume(self.interrupted)
@@ -189,7 +192,7 @@ class HermesTrainer(nnUNetTrainer):
         return super().train_step(batch)
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Loss, and hard counts of every task of the pool."""
+        """Loss, hard counts of every task of the pool, and sums for the members' learning curves."""
         self._tell_contexts(batch["keys"])
         data = batch["data"].to(self.device, non_blocking=True)
         target = [labels.to(self.device, non_blocking=True) for labels in batch["target"]]
@@ -199,7 +202,8 @@ class HermesTrainer(nnUNetTrainer):
         counts = hard_counts(
             output.logits[0], target[0], output.context.task_index, self.loss.task_values, self.loss.ignore_label
         )
-        return {"loss": loss.detach().cpu().numpy(), **counts}
+        sums = member_sums(self.loss, output, target, batch["keys"], self.collection)
+        return {"loss": loss.detach().cpu().numpy(), "member_sums": sums, **counts}
 
     def _tell_contexts(self, cases: np.ndarray) -> None:
         contexts = [self.collection.context_of(str(case)) for case in cases]
@@ -208,13 +212,18 @@ class HermesTrainer(nnUNetTrainer):
         self.bare_network.set_context(batch.on(self.device))
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
-        """nnU-Net's logging, and a line with the pseudo Dice of every member."""
+        """nnU-Net's logging, a line with the pseudo Dice of every member, and the learning curves."""
         with np.errstate(invalid="ignore"):  # a task may be in none of the patches
             super().on_validation_epoch_end(val_outputs)
         dice = dict(zip(self.hermes_plans.tasks, self.logger.get_value("dice_per_class_or_region", -1), strict=True))
         for name, member in self.collection.members.items():
             tasks = ", ".join(f"{task.removeprefix(name + '/')} {dice[task]:.3f}" for task in member.tasks)
             self.print_to_log_file(f"{name}: {mean_of_defined(dice[task] for task in member.tasks):.3f} ({tasks})")
+        sums = summed_over_processes([output["member_sums"] for output in val_outputs])
+        if self.local_rank == 0:
+            logged = {key: self.logger.get_value(key, -1) for key in ("lrs", "train_losses", "val_losses")}
+            self.learning_curves.add(self.current_epoch, *logged.values(), dice, sums, list(self.collection.members))
+            self.learning_curves.write(Path(self.output_folder) / LEARNING_CURVES)
 
     def save_checkpoint(self, filename: str) -> None:
         """Save beside and rename, so that a kill leaves the old checkpoint or the new one, never half of one."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.training.learning_curves import LearningCurves
 
 
 def weights_of(trainer):
@@ -130,6 +131,11 @@ class TestWholeRun:
         assert "abdomen: " in printed
         assert "brain: " in printed
         assert "all members" in printed
+
+        epochs = LearningCurves.read(fold / "learning_curves.json").epochs
+        assert [entry.epoch for entry in epochs] == [0, 1]
+        assert sum(member.patches for member in epochs[1].members.values()) == 4
+        assert set(epochs[1].dice) == set(trainer.collection.task_names)
 
         validation = fold / "validation"
         segmented = {p.name: set(np.unique(nibabel.load(p).dataobj)) for p in validation.glob("*.nii.gz")}
