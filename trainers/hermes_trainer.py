@@ -74,6 +74,7 @@ class HermesTrainer(nnUNetTrainer):
         self.initial_lr = 2e-3
         self.weight_decay = 1e-2
         self.context_of_batch = self.hermes_plans.indexer
+        self.learning_curves = LearningCurves()
         self.interrupted: Continuation | None = None
 
     def initialize(self) -> None:
