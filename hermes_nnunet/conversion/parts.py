@@ -62,6 +62,6 @@ def folds_of(converter: Converter, train: Sequence[SourceCase], *, all_training:
 
 
 def missing_names(converter: Converter, cases: Sequence[SourceCase]) -> list[str]:
-    """Names of labelled cases that are published, but are not among `cases`."""
-    present = {case.listed_as for case in cases if case.label is not None}
+    """Names of labelled cases that are published, but are not among `cases`, whole or broken."""
+    present = {case.listed_as for case in cases if case.label is not None or case.problems}
     return sorted({*converter.published_names} - present, key=lambda name: (len(name), name))
