@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hermes_nnunet.conversion.converter import SourceCase
-from hermes_nnunet.conversion.volumes import NiftiVolume
+from hermes_nnunet.conversion.volumes import NiftiVolume, Volume
 from hermes_nnunet.errors import HermesError
 
 
@@ -31,7 +31,12 @@ def files_by_key(folder: Path, pattern: str) -> dict[str, Path]:
 
 
 def nifti_pairs(
-    images: Mapping[str, Path], labels: Mapping[str, Path], describe: Callable[[str], dict[str, str]]
+    images: Mapping[str, Path],
+    labels: Mapping[str, Path],
+    describe: Callable[[str], dict[str, str]],
+    *,
+    unlabelled: Mapping[str, Path] | None = None,
+    channels: int = 1,
 ) -> list[SourceCase]:
     """Cases of one image and one label file each; where one of the two is missing, that is the case's problem.
 
@@ -39,8 +44,14 @@ def nifti_pairs(
         images: key -> image.
         labels: key -> label file.
         describe: key -> `name` of the case, and `patient` and `listed_as` where they differ from it.
+        unlabelled: key -> image of a case that is published without label.
+        channels: number of volumes in an image file, each a channel.
     """
-    cases = []
+
+    def volumes(image: Path) -> tuple[Volume, ...]:
+        return tuple(NiftiVolume(image, channel if channels > 1 else None) for channel in range(channels))
+
+    cases = [SourceCase(**describe(key), images=volumes(path), label=None) for key, path in (unlabelled or {}).items()]
     for key in sorted({*images, *labels}):
         image, label = images.get(key), labels.get(key)
         missing = tuple(
@@ -51,7 +62,7 @@ def nifti_pairs(
         cases.append(
             SourceCase(
                 **describe(key),
-                images=() if image is None else (NiftiVolume(image),),
+                images=() if image is None else volumes(image),
                 label=None if label is None else NiftiVolume(label),
                 problems=missing,
             )
