@@ -42,7 +42,7 @@ AMOS_FACTS = {
     "licence": "CC BY-NC-SA 4.0 (as the publication says)",
     "reference": "Ji et al., AMOS: A Large-Scale Abdominal Multi-Organ Benchmark for Versatile Medical Image "
     "Segmentation, NeurIPS Datasets and Benchmarks 2022",
-    "release": "AMOS22",
+    "release": "2022",
     "layout": (
         "imagesTr/amos_0001.nii.gz, labelsTr/amos_0001.nii.gz",
         "imagesVa/amos_0008.nii.gz, labelsVa/amos_0008.nii.gz",

@@ -106,8 +106,8 @@ def convert(
     folds_of(converter, parts.train, all_training=all_training)
 
     tasks = target.tasks(converter, parts, link=link)
-    target.begin(settings, tasks)
     pending = [task for task in tasks if not task.is_finished()]
+    target.begin(settings, tasks, complete=not pending)
     problems = map_cases(write_case, pending, processes, "Converting")
     broken = {task.case.name: problem for task, problem in zip(pending, problems, strict=True) if problem is not None}
     _refuse_broken(broken, skip_broken, "all other cases are written: mend these and run it again")
@@ -139,6 +139,8 @@ def dataset_json(converter: Converter, parts: Parts) -> dict[str, Any]:
         "labels": {"background": 0, **{label: value for value, label in enumerate(converter.labels, start=1)}},
         "numTraining": len(parts.train),
         "file_ending": FILE_ENDING,
+        # nnU-Net's default reader of NIfTI takes the axes as stored; this one brings any direction into one.
+        "overwrite_image_reader_writer": "NibabelIOWithReorient",
         "licence": converter.licence,
         "reference": converter.reference,
         "release": converter.release,

@@ -38,12 +38,12 @@ def divide(converter: Converter, cases: Sequence[SourceCase], *, all_training: b
 
 
 def folds_of(converter: Converter, train: Sequence[SourceCase], *, all_training: bool) -> list[Fold]:
-    """The one fold of the converter's lists, or seeded folds by patient.
+    """The one fold of the converter's lists, or seeded folds by patient where they name no validation cases.
 
     Raises:
         HermesError: training or validation would be empty.
     """
-    if converter.lists is None or all_training:
+    if converter.lists is None or not converter.lists.val or all_training:
         if not train:
             raise HermesError(f"{converter.name}: no labelled case can be used")
         return make_folds(converter.name, {case.name: case.patient for case in train}, DEFAULT_FOLDS)

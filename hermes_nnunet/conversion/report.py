@@ -12,20 +12,25 @@ from hermes_nnunet.merge.wording import listed
 
 def print_converters(converters: Sequence[Converter], console: Console) -> None:
     """Print every data set with its facts."""
+    # Narrow columns for the short facts, so that a terminal of 80 columns leaves room for the long ones.
     table = Table(box=None, padding=(0, 2, 1, 0), pad_edge=False)
     table.add_column("name", no_wrap=True)
-    table.add_column("modality")
-    table.add_column("cases", justify="right")
-    table.add_column("labels")
-    table.add_column("where, licence, folder", overflow="fold", ratio=1)
+    table.add_column("modality", no_wrap=True)
+    table.add_column("cases", justify="right", no_wrap=True)
+    table.add_column("labels, home, licence, folder", overflow="fold", ratio=1)
     for converter in converters:
         table.add_row(
             converter.name,
-            ", ".join(converter.modalities),
+            "\n".join(converter.modalities),
             "" if converter.cases is None else str(converter.cases),
-            ", ".join(converter.labels),
             "\n".join(
-                (f"{converter.title} ({converter.release})", converter.home, converter.licence, *converter.layout)
+                (
+                    f"{converter.title}, {converter.release}",
+                    f"labels: {', '.join(converter.labels) or 'those that the folder names'}",
+                    f"home: {converter.home}",
+                    f"licence: {converter.licence}",
+                    *(f"folder: {line}" for line in converter.layout),
+                )
             ),
         )
     console.print(table, markup=False, highlight=False)
@@ -41,7 +46,7 @@ def result_lines(result: ConversionResult) -> list[str]:
     """What was done, a line each; what the user should look at comes last."""
     converter, parts = result.converter, result.parts
     fold = result.folds[0]
-    folds = f"{len(result.folds)} folds" if len(result.folds) > 1 else "one fold, the paper's"
+    folds = f"{len(result.folds)} folds" if len(result.folds) > 1 else "the paper's fold"
     labelled = sum(case.label is not None for case in parts.test)
     lines = [
         f"{converter.title} -> {result.folder}",

@@ -12,9 +12,11 @@ from hermes_nnunet.conversion.volumes import FILE_ENDING
 from hermes_nnunet.conversion.writing import CaseTask
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.files import read_json, write_json
+from hermes_nnunet.merge.folds import SPLITS_FILE
 from hermes_nnunet.merge.nnunet_folders import datasets_with_id
 
 RECORD_FILE = "conversion.json"
+DATASET_FILE = "dataset.json"
 FORMAT_VERSION = 1
 # Also those of written_beside that a killed conversion leaves; nnU-Net would take them for cases.
 _TEMPORARY = ".writing-*"
@@ -68,8 +70,10 @@ class TargetFolder:
             if record.get(key) != value:
                 raise HermesError(f"{self.path} was made with {key} {record.get(key)}, not {value}: {remedy}")
 
-    def begin(self, settings: Settings, tasks: Sequence[CaseTask]) -> None:
+    def begin(self, settings: Settings, tasks: Sequence[CaseTask], *, complete: bool) -> None:
         """Make the folders, take away what a killed conversion left half-done, and record the settings.
+
+        Unless the data set is complete, it has no dataset.json from here to the end.
 
         Raises:
             HermesError: the folder holds files of cases that are not among `tasks`, or cannot be written.
@@ -89,6 +93,8 @@ class TargetFolder:
             raise HermesError(
                 f"{surplus[0]} is of a case that the source does not hold any more: remove it, or all of {self.path}"
             )
+        if not complete:
+            (self.path / DATASET_FILE).unlink(missing_ok=True)
         write_json({"format_version": FORMAT_VERSION, **_as_json(settings)}, self.path / RECORD_FILE)
 
     def tasks(self, converter: Converter, parts: Parts, *, link: bool) -> list[CaseTask]:
@@ -113,8 +119,8 @@ class TargetFolder:
         """Write the JSON files, dataset.json last: with it the data set is complete."""
         record = {"format_version": FORMAT_VERSION, **_as_json(settings), "left_out": dict(left_out)}
         write_json(record, self.path / RECORD_FILE)
-        write_json(folds, self.path / "splits_final.json")
-        write_json(dataset_json, self.path / "dataset.json")
+        write_json(folds, self.path / SPLITS_FILE)
+        write_json(dataset_json, self.path / DATASET_FILE)
 
 
 def _as_json(settings: Settings) -> dict[str, Any]:
