@@ -51,11 +51,14 @@ class HermesPlans:
 
     @classmethod
     def of_collection(
-        cls, collection: Collection, intensity_clipping: dict[str, dict[str, list[float]]]
+        cls,
+        collection: Collection,
+        intensity_clipping: dict[str, dict[str, list[float]]],
+        rows_per_case: int | None = None,
     ) -> "HermesPlans":
         """Plans of a universal model, which predicts every task with the modality "unknown".
 
-        A case has as many rows as the member with the most tasks.
+        By default a case has as many rows as the member with the most tasks.
         """
         return cls(
             tasks=collection.task_names,
@@ -64,7 +67,7 @@ class HermesPlans:
             context=Context(collection.task_names, collection.modalities[-1]),
             context_channels={},
             intensity_clipping=intensity_clipping,
-            rows_per_case=_most_tasks(collection.members),
+            rows_per_case=_most_tasks(collection.members) if rows_per_case is None else rows_per_case,
         )
 
     def of_member(self, name: str) -> "HermesPlans":
@@ -120,7 +123,7 @@ class HermesPlans:
                 context=Context(tuple(context["tasks"]), context["modality"]),
                 context_channels=context["channels"],
                 intensity_clipping=block["intensity_clipping"],
-                rows_per_case=block.get("rows_per_case", _most_tasks(members)),
+                rows_per_case=block["rows_per_case"] if "rows_per_case" in block else _most_tasks(members),
             )
         except (KeyError, TypeError) as error:
             raise HermesError(f"the '{HERMES_BLOCK}' block of {where} is damaged ({error}): {PLANS_REMEDY}") from None

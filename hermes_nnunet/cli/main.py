@@ -41,6 +41,11 @@ COMMANDS = {
         "make a model folder for every member of a trained collection",
         "hermes_nnunet views 900 3d_fullres -f 0 1",
     ),
+    "import-weights": Command(
+        "hermes_nnunet.cli.import_weights",
+        "make nnU-Net models of the paper's released weights",
+        "hermes_nnunet import-weights hermes_r.pth --into 910 --ema",
+    ),
     "doctor": Command(
         "hermes_nnunet.cli.doctor",
         "say what works on this machine, what is missing and what to run then",

@@ -13,8 +13,9 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.merge.wording import did_you_mean
 
 FORMAT_VERSION = 1
+DEFAULT_VOXEL_ORDER = "RAS"
 PAPER_MEMBERS_FILE = Path(__file__).parent / "members.yaml"
-TABLE_KEYS = ("format_version", "rows_per_case", "modalities", "members")
+TABLE_KEYS = ("format_version", "rows_per_case", "voxel_order", "modalities", "members")
 MEMBER_KEYS = ("dataset", "modality", "sampling_weight", "first_row", "tasks_of", "labels")
 
 
@@ -43,11 +44,19 @@ class PaperMember:
 
 @dataclass(frozen=True)
 class MemberTable:
-    """Members of released weights, the modality pool's rows, and the rows to which every case is padded."""
+    """Members of released weights.
+
+    Attributes:
+        members: by name.
+        modalities: rows of the modality pool.
+        rows_per_case: rows to which every case is padded.
+        voxel_order: of the images that the weights were trained on, as nibabel writes it ("LPS").
+    """
 
     members: dict[str, PaperMember]
     modalities: tuple[str, ...]
     rows_per_case: int
+    voxel_order: str
 
     def __getitem__(self, name: str) -> PaperMember:
         """The member of that name.
@@ -94,7 +103,7 @@ def read_member_table(path: str | os.PathLike) -> MemberTable:
         raise HermesError(
             f"{path}: rows_per_case is {rows_per_case}, but a member has {most} labels: give {most} or more"
         )
-    return MemberTable(members, modalities, rows_per_case)
+    return MemberTable(members, modalities, rows_per_case, str(content.get("voxel_order", DEFAULT_VOXEL_ORDER)))
 
 
 def _load(path: Path) -> Any:

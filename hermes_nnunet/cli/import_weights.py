@@ -1,0 +1,67 @@
+"""hermes_nnunet import-weights: make nnU-Net models of the paper's released weights."""
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("checkpoint", help="the .pth file of the release, Hermes-R or Hermes-M")
+    parser.add_argument("--into", type=int, required=True, metavar="ID", help="id of the universal model, 1 to 999")
+    parser.add_argument(
+        "--name", default="Hermes", help="its name: the folder will be Dataset<ID>_<NAME> (%(default)s)"
+    )
+    parser.add_argument(
+        "--ema", action="store_true", help="take the moving average of the weights, which the paper evaluates"
+    )
+    parser.add_argument(
+        "--members",
+        metavar="FILE",
+        help="YAML table of the members, for weights of other data sets than the paper's (docs/paper.md)",
+    )
+    parser.add_argument(
+        "--voxel-order",
+        metavar="XYZ",
+        help="voxel order of the images that the weights were trained on, as nibabel writes it: LPS, RAS, LAS, ... "
+        "(default: as the members' table says, LPS for the paper's)",
+    )
+    parser.add_argument(
+        "--head-width",
+        type=int,
+        metavar="N",
+        help="channels of an attention head of Hermes-M, which the weights do not tell (default: 32, in networks of "
+        "base width below 16 twice the base width)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Import, and print what was made; exit code 1 where a folder that is not ours was in the way of a view.
+
+    Raises:
+        HermesError: the checkpoint, the members' file or the target does not allow it.
+    """
+    from pathlib import Path
+
+    from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
+    from rich.console import Console
+
+    from hermes_nnunet.errors import HermesError
+    from hermes_nnunet.weights.importing import import_weights
+    from hermes_nnunet.weights.report import print_import
+
+    if not nnUNet_results.is_set():
+        raise HermesError("nnUNet_results is not set: export it, as for nnU-Net's own commands")
+    if not 1 <= arguments.into <= 999:
+        raise HermesError(f"--into {arguments.into}: give an id from 1 to 999")
+    result = import_weights(
+        arguments.checkpoint,
+        into=arguments.into,
+        name=arguments.name,
+        results=Path(nnUNet_results),
+        data_folders=tuple(Path(folder) for folder in (nnUNet_raw, nnUNet_preprocessed) if folder.is_set()),
+        averaged=arguments.ema,
+        members_file=arguments.members,
+        voxel_order=arguments.voxel_order,
+        head_width=arguments.head_width,
+    )
+    print_import(result, Console())
+    return int(any("left alone" in line for line in result.views))

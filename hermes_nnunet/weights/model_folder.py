@@ -1,0 +1,133 @@
+"""The folder of a universal model, as nnU-Net's training would leave it, from imported weights."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hermes_nnunet.collection import HERMES_BLOCK
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.files import write_json, written_beside
+from hermes_nnunet.networks.contextual import ContextualNetwork
+from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
+from hermes_nnunet.networks.hermes_resunet import HermesResUNet
+from hermes_nnunet.planning.paper_planner import BATCH_SIZE, PATCH_SIZE, paper_configuration
+from hermes_nnunet.planning.planner import CONFIGURATION, TARGET_SPACING_MM
+from hermes_nnunet.plans import HermesPlans
+from hermes_nnunet.preprocessing.intensity import default_intensity_clipping
+from hermes_nnunet.weights.identity import ImportedIdentity
+
+FORMAT_VERSION = 1
+TRAINER = "HermesTrainerPaper"
+PLANNERS: dict[type[ContextualNetwork], tuple[str, str]] = {
+    HermesResUNet: ("HermesPlannerPaperR", "HermesPaperRPlans"),
+    HermesMedFormer: ("HermesPlannerPaperM", "HermesPaperMPlans"),
+}
+FOLD = 0
+# Says that a folder may be written again; also where the weights came from.
+MARKER = "hermes_import.json"
+
+
+def model_folder(results: Path, dataset_name: str, network_class: type[ContextualNetwork]) -> Path:
+    """Where nnU-Net looks for the model.
+
+    Raises:
+        HermesError: a model that was not imported is already there.
+    """
+    _, plans_name = PLANNERS[network_class]
+    folder = results / dataset_name / f"{TRAINER}__{plans_name}__{CONFIGURATION}"
+    if folder.exists() and not (folder / MARKER).is_file():
+        raise HermesError(f"{folder} is a trained model: import into another id with --into")
+    return folder
+
+
+def write_model(
+    folder: Path,
+    state: Mapping[str, torch.Tensor],
+    identity: ImportedIdentity,
+    *,
+    network_class: type[ContextualNetwork],
+    arguments: Mapping[str, Any],
+    rows_per_case: int,
+    input_channels: int,
+    source: Mapping[str, Any],
+) -> None:
+    """Write plans.json, dataset.json and the checkpoint of fold 0; `source` is kept beside them."""
+    fold = folder / f"fold_{FOLD}"
+    fold.mkdir(parents=True, exist_ok=True)
+    # The marker goes first: whatever follows, the folder is known to be ours.
+    write_json({"format_version": FORMAT_VERSION, **source}, folder / MARKER)
+    channel_names = {str(channel): "image" for channel in range(input_channels)}
+    collection = identity.collection
+    write_json(
+        {
+            "channel_names": channel_names,
+            "labels": {"background": 0, **{task.name: task.written_value for task in collection.tasks}},
+            "numTraining": 0,
+            "file_ending": ".nii.gz",
+            "overwrite_image_reader_writer": "NibabelIOWithReorient",
+            HERMES_BLOCK: collection.to_block(),
+        },
+        folder / "dataset.json",
+    )
+    plans = _plans(folder.parent.name, identity, network_class, arguments, rows_per_case, input_channels)
+    write_json(plans, folder / "plans.json")
+    checkpoint = {
+        "network_weights": dict(state),
+        "trainer_name": TRAINER,
+        "init_args": {"configuration": CONFIGURATION, "fold": FOLD},
+        "inference_allowed_mirroring_axes": None,
+    }
+    with written_beside(fold / "checkpoint_final.pth") as temporary:
+        torch.save(checkpoint, temporary)
+
+
+def _plans(
+    dataset_name: str,
+    identity: ImportedIdentity,
+    network_class: type[ContextualNetwork],
+    arguments: Mapping[str, Any],
+    rows_per_case: int,
+    input_channels: int,
+) -> dict[str, Any]:
+    planner, plans_name = PLANNERS[network_class]
+    spacing = [TARGET_SPACING_MM] * 3
+    configuration = paper_configuration(
+        network_class,
+        arguments,
+        data_identifier=f"{plans_name}_{CONFIGURATION}",
+        spacing=spacing,
+        median_shape=PATCH_SIZE,
+        input_channels=input_channels,
+        batch_size=BATCH_SIZE,
+    )
+    hermes_plans = HermesPlans.of_collection(
+        identity.collection, default_intensity_clipping(), rows_per_case=rows_per_case
+    )
+    return {
+        "dataset_name": dataset_name,
+        "plans_name": plans_name,
+        "original_median_spacing_after_transp": spacing,
+        "original_median_shape_after_transp": list(PATCH_SIZE),
+        "image_reader_writer": "NibabelIOWithReorient",
+        "transpose_forward": [0, 1, 2],
+        "transpose_backward": [0, 1, 2],
+        "configurations": {CONFIGURATION: configuration},
+        "experiment_planner_used": planner,
+        "label_manager": "HermesLabelManager",
+        "foreground_intensity_properties_per_channel": {},
+        HERMES_BLOCK: hermes_plans.to_block(),
+    }
+
+
+def check_free(folder: Path, dataset_name: str) -> None:
+    """Refuse an id that another data set has.
+
+    Raises:
+        HermesError: `folder` has a data set of the same id and another name.
+    """
+    prefix = dataset_name.split("_")[0]
+    other = next((path.name for path in sorted(folder.glob(f"{prefix}_*")) if path.name != dataset_name), None)
+    if other is not None:
+        raise HermesError(f"{folder / other} has this id: import into another one with --into, or name it with --name")
