@@ -51,3 +51,18 @@ def read_json(path: str | os.PathLike, remedy: str) -> Any:
         raise HermesError(f"{path} does not exist: {remedy}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise HermesError(f"{path} is not valid JSON ({error}): {remedy}") from None
+
+
+def check_output_file(path: str | os.PathLike) -> None:
+    """Check that a file can be written, before the work for it is done.
+
+    Raises:
+        HermesError: its folder is missing or cannot be written, or it is a folder itself.
+    """
+    path = Path(path).absolute()
+    if path.is_dir():
+        raise HermesError(f"{path} is a folder: give the name of a file")
+    if not path.parent.is_dir():
+        raise HermesError(f"{path.parent} does not exist: make this folder, or choose another output")
+    if not os.access(path.parent, os.W_OK):
+        raise HermesError(f"{path.parent} cannot be written: choose another output")

@@ -10,6 +10,7 @@ from hermes_nnunet.pictures.overlay import PANELS, PictureCase, draw_case, label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _PANEL_INCHES = 2.6
 _ROW_INCHES = 2.4
@@ -17,7 +18,18 @@ _LEGEND_INCHES = 2.0
 
 
 def draw_report(rows: Sequence[PictureCase], path: str | os.PathLike) -> None:
-    """Write a PNG with a row a case: image, reference, prediction, and a legend with the Dice of each label.
+    """Write `report_figure` as a PNG.
+
+    Raises:
+        HermesError: the files of a case differ in shape.
+    """
+    figure = report_figure(rows)
+    with written_beside(path) as temporary:
+        figure.savefig(temporary, dpi=130, format="png")
+
+
+def report_figure(rows: Sequence[PictureCase]) -> "Figure":
+    """A row a case: image, reference, prediction, and a legend with the Dice of each label.
 
     Raises:
         HermesError: the files of a case differ in shape.
@@ -39,8 +51,7 @@ def draw_report(rows: Sequence[PictureCase], path: str | os.PathLike) -> None:
         _draw_legend(legend, row, colours)
     for panel, name in zip(grid[0], PANELS, strict=False):
         panel.set_title(name)
-    with written_beside(path) as temporary:
-        figure.savefig(temporary, dpi=130, format="png")
+    return figure
 
 
 def _draw_legend(legend: "Axes", row: PictureCase, colours: Mapping[str, str]) -> None:
