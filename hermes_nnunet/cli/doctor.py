@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from importlib import metadata
@@ -199,52 +199,13 @@ def _devices() -> Iterator[Finding]:
 
 
 def _lamb() -> Iterator[Finding]:
-    problem = _problem_of(_step_of_fused_lamb)
-    if problem is None:
-        yield Finding(Status.OK, "optimizer LAMB: FusedLAMB of NVIDIA's apex works")
-        return
-    problem_of_timm = _problem_of(_step_of_timm_lamb)
-    if problem_of_timm is None:
-        yield Finding(Status.OK, f"optimizer LAMB: timm's works, FusedLAMB of NVIDIA's apex does not ({problem})")
-        return
-    yield Finding(
-        Status.MISSING,
-        f"optimizer LAMB: neither timm's ({problem_of_timm}) nor apex's ({problem}) works: run "
-        f"'pip install --force-reinstall timm torch torchvision' so that their versions fit together",
-    )
-
-
-def _problem_of(step: Callable[[], None]) -> str | None:
-    """Why `step` fails, in one line; None where it works."""
     try:
-        step()
-    except Exception as error:  # an optimizer built for another torch can raise anything
-        return str(error).splitlines()[0] if str(error) else type(error).__name__
-    return None
+        import torch
 
+        from hermes_nnunet.training.lamb import working_lamb
 
-def _step_of_fused_lamb() -> None:
-    import torch
-
-    if not torch.cuda.is_available():
-        raise HermesError("no CUDA device")
-    from apex.optimizers import FusedLAMB
-
-    _take_a_step(FusedLAMB, "cuda")
-
-
-def _step_of_timm_lamb() -> None:
-    from timm.optim import Lamb
-
-    _take_a_step(Lamb, "cpu")
-
-
-def _take_a_step(optimizer_class: type, device: str) -> None:
-    import torch
-
-    weight = torch.nn.Parameter(torch.ones(8, device=device))
-    optimizer = optimizer_class([weight], lr=0.1)
-    weight.sum().backward()
-    optimizer.step()
-    if not bool((weight < 1).all()):
-        raise HermesError("a step changes nothing")
+        lamb = working_lamb("cuda" if torch.cuda.is_available() else "cpu")
+    except (HermesError, ImportError, OSError) as error:
+        yield Finding(Status.MISSING, f"optimizer LAMB of HermesTrainerPaper: {error}")
+    else:
+        yield Finding(Status.OK, f"optimizer LAMB of HermesTrainerPaper: {lamb.description}")

@@ -4,12 +4,14 @@ from dataclasses import replace
 from importlib import metadata
 
 import pytest
+import torch
 
 from hermes_nnunet.cli import doctor
 from hermes_nnunet.cli.doctor import Finding, Status
 from hermes_nnunet.cli.main import main
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.plugin.points import PLUGIN_POINTS
+from hermes_nnunet.training import lamb
 
 TRAINER = PLUGIN_POINTS[0]
 CONVERTERS = next(point for point in PLUGIN_POINTS if point.class_name is None)
@@ -181,13 +183,9 @@ class TestPluginPoints:
 
 class TestDevices:
     def test_count_the_threads_of_the_cpu(self):
-        import torch
-
         assert Finding(Status.OK, f"CPU with {torch.get_num_threads()} threads") in list(doctor._devices())
 
     def test_a_gpu_that_torch_cannot_use_is_noted(self, monkeypatch):
-        import torch
-
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
@@ -198,33 +196,15 @@ class TestDevices:
 
 
 class TestLamb:
-    def broken(self):
-        raise OSError("undefined symbol: _ZN3c10\nsecond line")
+    def test_the_one_that_works_is_named(self, monkeypatch):
+        monkeypatch.setattr(lamb, "working_lamb", lambda device: lamb.Lamb(torch.optim.SGD, "one that works"))
+        assert list(doctor._lamb()) == [Finding(Status.OK, "optimizer LAMB of HermesTrainerPaper: one that works")]
 
-    def test_fused_lamb_that_takes_a_step_is_used(self, monkeypatch):
-        monkeypatch.setattr(doctor, "_step_of_fused_lamb", lambda: None)
-        assert list(doctor._lamb()) == [Finding(Status.OK, "optimizer LAMB: FusedLAMB of NVIDIA's apex works")]
+    def test_without_any_something_is_missing(self, monkeypatch):
+        def none_works(device):
+            raise HermesError("none works: run pip")
 
-    def test_without_it_timms_is_used_and_the_reason_told_in_one_line(self, monkeypatch):
-        monkeypatch.setattr(doctor, "_step_of_fused_lamb", self.broken)
+        monkeypatch.setattr(lamb, "working_lamb", none_works)
         assert list(doctor._lamb()) == [
-            Finding(
-                Status.OK,
-                "optimizer LAMB: timm's works, FusedLAMB of NVIDIA's apex does not (undefined symbol: _ZN3c10)",
-            )
+            Finding(Status.MISSING, "optimizer LAMB of HermesTrainerPaper: none works: run pip")
         ]
-
-    def test_without_either_something_is_missing(self, monkeypatch):
-        monkeypatch.setattr(doctor, "_step_of_fused_lamb", self.broken)
-        monkeypatch.setattr(doctor, "_step_of_timm_lamb", self.broken)
-        (found,) = doctor._lamb()
-        assert found.status is Status.MISSING
-
-    def test_an_optimizer_that_changes_nothing_does_not_work(self):
-        import torch
-
-        class Idle(torch.optim.SGD):
-            def step(self):
-                pass
-
-        assert doctor._problem_of(lambda: doctor._take_a_step(Idle, "cpu")) == "a step changes nothing"

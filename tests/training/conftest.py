@@ -60,12 +60,12 @@ def preprocessed(tmp_path, monkeypatch, collection, dataset_json, plans):
 
 @pytest.fixture
 def make_trainer(preprocessed, plans, dataset_json):
-    """A function that makes a HermesTrainer with few iterations, as nnU-Net's command would make it."""
+    """A function that makes a HermesTrainer (or `trainer_class`) with few iterations, as nnU-Net's command would."""
     import torch
     from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
 
-    def make(fold=0, continue_training=False, epochs=2):
-        trainer = HermesTrainer(
+    def make(fold=0, continue_training=False, epochs=2, trainer_class=HermesTrainer):
+        trainer = trainer_class(
             {**json.loads(json.dumps(plans)), "continue_training": continue_training},
             "3d_fullres",
             fold,
