@@ -33,27 +33,44 @@ def decide(
     Within a group tasks are painted in order, as nnU-Net paints regions; a group's score is that of the task that ends
     up on top. Between groups the highest score wins; background where no task exceeds the threshold.
     """
-    shape = scores.shape[1:]
-    best = torch.full(shape, threshold, dtype=scores.dtype, device=scores.device)
-    segmentation = torch.zeros(shape, dtype=torch.int16, device=scores.device)
+    decision = Decision(threshold)
     for group in groups:
-        top_score: torch.Tensor = scores[group[0]]
-        top_value: torch.Tensor | int = written_values[group[0]]
-        if len(group) > 1:
-            top_score, top_value = _paint(scores, threshold, written_values, group)
-        wins = top_score > best
-        best = torch.where(wins, top_score, best)
-        segmentation = torch.where(wins, top_value, segmentation)
-    return segmentation
+        decision.add_group((scores[task], written_values[task]) for task in group)
+    return decision.segmentation
 
 
-def _paint(
-    scores: torch.Tensor, threshold: float, written_values: Sequence[int], group: Sequence[int]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    top_score = torch.full_like(scores[0], threshold)
-    top_value = torch.zeros(scores.shape[1:], dtype=torch.int16, device=scores.device)
-    for task in group:
-        painted = scores[task] > threshold
-        top_score = torch.where(painted, scores[task], top_score)
-        top_value = torch.where(painted, written_values[task], top_value)
-    return top_score, top_value
+class Decision:
+    """What `decide` says, one task after another, so that the scores of all tasks need not be there at once.
+
+    Attributes:
+        segmentation: (D, H, W), int16, by the groups added so far.
+    """
+
+    segmentation: torch.Tensor
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._best: torch.Tensor | None = None
+
+    def add_group(self, tasks: Iterable[tuple[torch.Tensor, int]]) -> None:
+        """Scores (D, H, W) and written value of each task of a group, in the order in which they are painted."""
+        painted = None
+        for score, value in tasks:
+            painted = self._paint(painted, score, value)
+        if painted is None:
+            return
+        score, value = painted
+        if self._best is None:
+            self._best = torch.full_like(score, self._threshold)
+            self.segmentation = torch.zeros(score.shape, dtype=torch.int16, device=score.device)
+        wins = score > self._best
+        self._best = torch.where(wins, score, self._best)
+        self.segmentation = torch.where(wins, value, self.segmentation)
+
+    def _paint(
+        self, below: tuple[torch.Tensor, torch.Tensor | int] | None, score: torch.Tensor, value: int
+    ) -> tuple[torch.Tensor, torch.Tensor | int]:
+        if below is None:
+            return score, value
+        over = score > self._threshold
+        return torch.where(over, score, below[0]), torch.where(over, value, below[1]).to(torch.int16)

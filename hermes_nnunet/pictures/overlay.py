@@ -19,7 +19,7 @@ PANELS = ("image", "reference", "prediction")
 # Hounsfield window for soft tissue.
 _CT_WINDOW = (-160.0, 240.0)
 # Bright, to be seen on grey.
-_PALETTE = ("#ffb000", "#3fa9ff", "#ff4f8b", "#00d69e", "#c59bff", "#ff3b30", "#7ce0ff", "#d4ff4d")
+PALETTE = ("#ffb000", "#3fa9ff", "#ff4f8b", "#00d69e", "#c59bff", "#ff3b30", "#7ce0ff", "#d4ff4d")
 
 Colour = str
 
@@ -47,7 +47,7 @@ class PictureCase:
 
 def label_colours(names: Iterable[str]) -> dict[str, Colour]:
     """A colour for each name, the same wherever the name comes up again; after eight names they repeat."""
-    return {name: _PALETTE[place % len(_PALETTE)] for place, name in enumerate(dict.fromkeys(names))}
+    return {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(dict.fromkeys(names))}
 
 
 def draw_case(axes: Sequence["Axes"], case: PictureCase, colours: Mapping[str, Colour]) -> None:
@@ -78,8 +78,8 @@ def draw_case(axes: Sequence["Axes"], case: PictureCase, colours: Mapping[str, C
             radiological(voxels[:, :, level]), cmap="gray", vmin=low, vmax=high, aspect=spacing[1] / spacing[0]
         )
         if overlay is not None:
-            _draw_contours(panel, radiological(overlay[:, :, level]), labels, colours)
-        _mark_sides(panel)
+            draw_contours(panel, radiological(overlay[:, :, level]), labels, colours)
+        mark_sides(panel)
 
 
 def radiological(plane: np.ndarray) -> np.ndarray:
@@ -87,8 +87,8 @@ def radiological(plane: np.ndarray) -> np.ndarray:
     return plane[::-1, ::-1].T
 
 
-def best_slice(labels: np.ndarray, values: Iterable[Sequence[int]]) -> int:
-    """The axial slice that shows the most labels, and among those the one that shows most of them.
+def best_slice(labels: np.ndarray, values: Iterable[Sequence[int]], axis: int = 2) -> int:
+    """The slice across an axis that shows the most labels, and among those the one that shows most of them.
 
     A label counts as shown with a quarter of the voxels of its own largest slice. Without any labelled voxel it is the
     middle slice.
@@ -97,10 +97,13 @@ def best_slice(labels: np.ndarray, values: Iterable[Sequence[int]]) -> int:
         labels: canonical label map, (X, Y, Z).
         values: the values of each label.
     """
-    counts = np.array([np.isin(labels, label).sum((0, 1)) for label in values])
+    slices = np.moveaxis(labels, axis, 0)
+    highest = int(labels.max(initial=0))
+    by_value = np.array([np.bincount(plane.ravel().astype(int), minlength=highest + 1) for plane in slices])
+    counts = np.array([by_value[:, [value for value in label if value <= highest]].sum(1) for label in values])
     shares = counts / np.maximum(counts.max(1, keepdims=True), 1)
     if not shares.any():
-        return labels.shape[2] // 2
+        return len(slices) // 2
     number_shown = (shares >= 0.25).sum(0)
     return int(np.lexsort((shares.sum(0), number_shown))[-1])
 
@@ -113,9 +116,10 @@ def grey_window(voxels: np.ndarray, modality: str) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _draw_contours(
+def draw_contours(
     panel: "Axes", plane: np.ndarray, labels: Mapping[str, tuple[int, ...]], colours: Mapping[str, Colour]
 ) -> None:
+    """Draw the contour of each label in a plane (rows, columns), in the colour of its name."""
     for name, values in labels.items():
         mask = np.isin(plane, values)
         if mask.any():
@@ -125,10 +129,10 @@ def _draw_contours(
     panel.set(xlim=(-0.5, plane.shape[1] - 0.5), ylim=(plane.shape[0] - 0.5, -0.5))
 
 
-def _mark_sides(panel: "Axes") -> None:
+def mark_sides(panel: "Axes", sides: Sequence[str] = ("R", "L")) -> None:
+    """Write which side of the patient is on the left and on the right of a panel."""
     panel.set_axis_off()
-    for side, place in (("R", 0.03), ("L", 0.97)):
+    for side, place, alignment in zip(sides, (0.03, 0.97), ("left", "right"), strict=True):
         panel.text(
-            place, 0.5, side, transform=panel.transAxes, color="white", fontsize=8,
-            ha="left" if side == "R" else "right", va="center",
+            place, 0.5, side, transform=panel.transAxes, color="white", fontsize=8, ha=alignment, va="center"
         )  # fmt: skip
