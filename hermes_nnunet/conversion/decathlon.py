@@ -1,5 +1,6 @@
 """Tasks of the Medical Segmentation Decathlon: one layout, and a dataset.json that names labels and channels."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -66,7 +67,7 @@ def _resolved(converter: Converter, source: Path, task: str | None) -> Converter
     return replace(
         converter,
         title=f"Medical Segmentation Decathlon, {title}",
-        dataset=f"MSD_{title}",
+        dataset=converter.dataset if task is not None else "MSD_" + re.sub(r"\W+", "_", title),
         modalities=channels,
         channels=channels,
         labels=tuple(names.values()),

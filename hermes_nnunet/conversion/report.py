@@ -25,7 +25,7 @@ def print_converters(converters: Sequence[Converter], console: Console) -> None:
             "" if converter.cases is None else str(converter.cases),
             "\n".join(
                 (
-                    f"{converter.title}, {converter.release}",
+                    ", ".join(filter(None, (converter.title, converter.release))),
                     f"labels: {', '.join(converter.labels) or 'those that the folder names'}",
                     f"home: {converter.home}",
                     f"licence: {converter.licence}",
