@@ -34,11 +34,7 @@ def own_device(kind: str) -> torch.device:
 def data_parallel(network: nn.Module, device: torch.device) -> DistributedDataParallel:
     """The network with gradients averaged over the processes.
 
-    Buffers are not broadcast at each call: in the final validation every process predicts as many patches as its own
-    cases have.
+    It must have no buffers: they would be broadcast at each call, and in the final validation every process predicts as
+    many patches as its own cases have.
     """
-    return DistributedDataParallel(
-        nn.SyncBatchNorm.convert_sync_batchnorm(network),
-        device_ids=[device] if device.type == "cuda" else None,
-        broadcast_buffers=False,
-    )
+    return DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
