@@ -36,6 +36,11 @@ COMMANDS = {
         "merge nnU-Net raw data sets into one collection",
         "hermes_nnunet merge 301:CT 303:cineMRI --into 900 --name Universal",
     ),
+    "predict": Command(
+        "hermes_nnunet.cli.predict",
+        "segment images with a trained model: any of its members or tasks",
+        "hermes_nnunet predict -i IN -o OUT -m 900 --tasks liver,spleen --modality CT",
+    ),
     "views": Command(
         "hermes_nnunet.cli.views",
         "make a model folder for every member of a trained collection",

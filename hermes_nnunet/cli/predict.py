@@ -1,0 +1,114 @@
+"""hermes_nnunet predict: segment images with a trained model."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hermes_nnunet.prediction.wishes import NIFTI, OUTPUT_TYPES, Wishes
+
+if TYPE_CHECKING:
+    from hermes_nnunet.prediction.destination import Destination
+    from hermes_nnunet.prediction.image_sources import ImageSource
+    from hermes_nnunet.prediction.model_folder import ModelFolder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "-i", "--input", required=True, type=Path, metavar="IN",
+        help="NIfTI file, folder of NIfTI files, folder of a DICOM series, or folder of such folders",
+    )  # fmt: skip
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="folder for the results")
+    parser.add_argument(
+        "-m", "--model", required=True, metavar="MODEL", help="folder of a model or view, or id or name of its data set"
+    )
+    chosen = parser.add_argument_group("what to segment").add_mutually_exclusive_group()
+    chosen.add_argument("--member", nargs="+", default=[], metavar="NAME", help="all tasks of these members")
+    chosen.add_argument(
+        "--tasks", nargs="+", default=[], metavar="TASK", help="tasks of any members, separated by commas or spaces"
+    )
+    chosen.add_argument("--all", action="store_true", help="every task that the model knows")
+    parser.add_argument("--modality", help="of the images; default: that of each member")
+    _add_output_arguments(parser.add_argument_group("results"))
+    _add_model_arguments(parser.add_argument_group("model"))
+
+
+def _add_output_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--per-task", action="store_true", help="a mask for each task, which may overlap")
+    group.add_argument("--output-type", choices=OUTPUT_TYPES, default=NIFTI, help="default: %(default)s")
+    group.add_argument("--preview", action="store_true", help="a picture of each case")
+    group.add_argument("--statistics", action="store_true", help="volume and mean intensity of each task")
+    group.add_argument("--probabilities", action="store_true", help="an npz file for each case, as nnU-Net's")
+    existing = group.add_mutually_exclusive_group()
+    existing.add_argument("--continue", action="store_true", dest="go_on", help="skip cases that are finished")
+    existing.add_argument("--overwrite", action="store_true", help="replace results that exist")
+
+
+def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("-tr", "--trainer", default="HermesTrainer", help="default: %(default)s")
+    group.add_argument("-p", "--plans", default="HermesPlans", help="default: %(default)s")
+    group.add_argument("-c", "--configuration", default="3d_fullres", help="default: %(default)s")
+    group.add_argument("-f", "--folds", nargs="+", metavar="FOLD", help="folds to average; default: all finished ones")
+    group.add_argument("-chk", "--checkpoint", default="checkpoint_final.pth", help="default: %(default)s")
+    group.add_argument("-device", "--device", help="cpu, cuda, cuda:1, mps; default: a GPU where there is one")
+    group.add_argument(
+        "-step_size", "--tile-step", type=float, default=0.5, metavar="SHARE",
+        help="step of the sliding window as a share of the patch; default: %(default)s",
+    )  # fmt: skip
+    group.add_argument("--full-precision", action="store_true", help="no half precision on a GPU")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check model, tasks, images and output folder; then load the weights and predict."""
+    from hermes_nnunet.prediction.checking import check_cases, check_wishes
+    from hermes_nnunet.prediction.destination import Destination
+    from hermes_nnunet.prediction.finding import find_cases
+    from hermes_nnunet.prediction.model_folder import find_model_folder, read_model_folder
+    from hermes_nnunet.prediction.passes import choose, wanted_modality
+
+    wishes = Wishes(
+        output_type=arguments.output_type,
+        per_task=arguments.per_task,
+        probabilities=arguments.probabilities,
+        preview=arguments.preview,
+        statistics=arguments.statistics,
+    )
+    check_wishes(wishes)
+    folder = find_model_folder(arguments.model, arguments.trainer, arguments.plans, arguments.configuration)
+    model = read_model_folder(folder, arguments.folds, arguments.checkpoint)
+    choice = choose(
+        model,
+        members=arguments.member,
+        tasks=[task for word in arguments.tasks for task in word.split(",") if task.strip()],
+        everything=arguments.all,
+        modality=wanted_modality(arguments.modality),
+    )
+    cases = find_cases(arguments.input)
+    destination = Destination(arguments.output, wishes, choice, model.file_ending)
+    to_do = destination.to_do(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
+    for warning in [*choice.warnings, *check_cases(to_do, choice, model, wishes)]:
+        print(f"hermes_nnunet: {warning}", file=sys.stderr)
+    if to_do:
+        _predict(arguments, model, to_do, destination)
+    done = f", {len(cases) - len(to_do)} were finished before" if len(to_do) < len(cases) else ""
+    print(f"{len(to_do)} case{'s' * (len(to_do) != 1)} segmented to {arguments.output}{done}")
+    return 0
+
+
+def _predict(
+    arguments: argparse.Namespace, model: "ModelFolder", cases: "Sequence[ImageSource]", destination: "Destination"
+) -> None:
+    from hermes_nnunet.prediction.predictor import HermesPredictor
+    from hermes_nnunet.prediction.running import predict_cases
+
+    predictor = HermesPredictor(
+        model,
+        arguments.device,
+        half_precision=not arguments.full_precision,
+        tile_step=arguments.tile_step,
+        show_tiles=len(cases) == 1,
+    )
+    destination.open()
+    predict_cases(predictor, cases, destination)

@@ -1,0 +1,51 @@
+"""What is looked at before a prediction begins."""
+
+from collections.abc import Sequence
+
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.prediction.dicom_objects import check_dicom_writers
+from hermes_nnunet.prediction.image_sources import DicomSource, ImageSource, NiftiSource
+from hermes_nnunet.prediction.model_folder import ModelFolder
+from hermes_nnunet.prediction.passes import Choice
+from hermes_nnunet.prediction.preparing import check_channels
+from hermes_nnunet.prediction.wishes import NIFTI, Wishes
+
+# Modalities of which a DICOM header can say that an image is another.
+_TOLD_BY_DICOM = ("CT", "PET")
+
+
+def check_wishes(wishes: Wishes) -> None:
+    """See that what is asked for goes together and can be written.
+
+    Raises:
+        HermesError: it does not, or a package is missing.
+    """
+    if wishes.output_type == NIFTI:
+        return
+    if wishes.per_task:
+        raise HermesError(
+            f"--per-task writes NIfTI masks: leave it out, since {wishes.output_type} has a part for each task anyway"
+        )
+    check_dicom_writers(wishes.output_type)
+
+
+def check_cases(cases: Sequence[ImageSource], choice: Choice, model: ModelFolder, wishes: Wishes) -> list[str]:
+    """Read the headers of all cases; lines that people should read.
+
+    Raises:
+        HermesError: an image cannot be read, is not of three dimensions, or lacks a channel.
+    """
+    for case in cases:
+        case.check()
+        files = len(case.files) if isinstance(case, NiftiSource) else 1
+        check_channels(case, files, choice.passes, model)
+        if wishes.output_type != NIFTI and not isinstance(case, DicomSource):
+            raise HermesError(f"{case.place} is not DICOM, so {wishes.output_type} cannot refer to it: leave that out")
+    taken_for = dict.fromkeys(one.context.modality for one in choice.passes)
+    said = {case.modality: case for case in cases if isinstance(case, DicomSource)}
+    return [
+        f"{case.place} is {by_header} by its header, but is taken for {modality}: check --modality"
+        for by_header, case in said.items()
+        for modality in taken_for
+        if modality != by_header and {modality, by_header} & set(_TOLD_BY_DICOM)
+    ]

@@ -1,0 +1,136 @@
+"""Writing what was segmented in one case."""
+
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import torch
+from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
+
+from hermes_nnunet.pictures.preview import draw_preview
+from hermes_nnunet.prediction.destination import Destination
+from hermes_nnunet.prediction.dicom_objects import write_dicom
+from hermes_nnunet.prediction.image_sources import DicomSource
+from hermes_nnunet.prediction.label_table import Label
+from hermes_nnunet.prediction.passes import Pass
+from hermes_nnunet.prediction.preparing import Prepared
+from hermes_nnunet.prediction.statistics import CaseStatistics, statistics_of_label_map, statistics_of_mask
+from hermes_nnunet.prediction.wishes import NIFTI
+
+# nnU-Net's name of the array in its npz files.
+_PROBABILITIES = "probabilities.npy"
+
+
+class CaseOutput:
+    """All files of one case. They are written to the case's work folder, and get their places when all are complete.
+
+    Attributes:
+        case: its name.
+        statistics: of the tasks, if they are wished for.
+    """
+
+    def __init__(self, prepared: Prepared, destination: Destination, reader: BaseReaderWriter) -> None:
+        self.case = prepared.source.name
+        self.statistics: CaseStatistics = {}
+        self._prepared = prepared
+        self._properties = prepared.geometry
+        self._destination = destination
+        self._wishes = destination.wishes
+        self._reader = reader
+        self._labels = destination.choice.labels
+        self._pass_of = {label.name: one for one in destination.choice.passes for label in one.labels}
+        self._probabilities: np.memmap | None = None
+        self._images: dict[Path, np.ndarray] = {}
+
+    def take(self, label: Label, logits: torch.Tensor) -> None:
+        """Write what one task has of its own, from its logits (D, H, W)."""
+        if self._wishes.probabilities:
+            self._keep_probabilities(label, logits)
+        if self._wishes.per_task:
+            mask = (logits > 0).numpy()
+            path = self._prepared.folder / self.case / self._destination.mask_name(label.name)
+            path.parent.mkdir(exist_ok=True)
+            self._reader.write_seg(mask.astype(np.uint8), str(path), self._properties)
+            if self._wishes.statistics:
+                image = self._image(self._pass_of[label.name])
+                self.statistics[label.name] = statistics_of_mask(mask, image, self._voxel_mm3)
+
+    def finish(self, label_map: np.ndarray) -> None:
+        """Write the rest, from the label map (D, H, W), and move all files to their places."""
+        if self._wishes.output_type != NIFTI:
+            assert isinstance(self._prepared.source, DicomSource)
+            written = self._prepared.folder / f"label_map{self._destination.file_ending}"
+            self._reader.write_seg(label_map, str(written), self._properties)
+            voxels = np.asarray(nibabel.load(written).dataobj)
+            slices = self._prepared.source.volume.slices()
+            write_dicom(self._wishes.output_type, voxels, self._labels, slices, self._temporary(self._result))
+            written.unlink()
+        elif not self._wishes.per_task:
+            self._reader.write_seg(label_map, str(self._temporary(self._result)), self._properties)
+        if self._wishes.statistics and not self._wishes.per_task:
+            for one in self._destination.choice.passes:
+                self.statistics |= statistics_of_label_map(label_map, self._image(one), one.labels, self._voxel_mm3)
+        if self._wishes.preview:
+            self._draw(label_map)
+        if self._wishes.probabilities:
+            self._pack_probabilities()
+        self._publish()
+
+    @property
+    def _result(self) -> Path:
+        return self._destination.result(self.case)
+
+    @property
+    def _voxel_mm3(self) -> float:
+        return float(np.prod(self._properties["spacing"]))
+
+    def _temporary(self, target: Path) -> Path:
+        return self._prepared.folder / target.name
+
+    def _image(self, one: Pass) -> np.ndarray:
+        """Voxels (D, H, W) of the image that a pass looks at, in its own units."""
+        file = self._prepared.image_file(one)
+        if file not in self._images:
+            self._images[file] = self._reader.read_images([str(file)])[0][0]
+        return self._images[file]
+
+    def _keep_probabilities(self, label: Label, logits: torch.Tensor) -> None:
+        if self._probabilities is None:
+            # On the disk: one float32 volume a task is more than many machines hold.
+            self._probabilities = np.lib.format.open_memmap(
+                self._prepared.folder / _PROBABILITIES, "w+", np.float32, (len(self._labels), *logits.shape)
+            )
+        self._probabilities[self._labels.index(label)] = torch.sigmoid(logits.float()).numpy()
+
+    def _pack_probabilities(self) -> None:
+        assert self._probabilities is not None
+        self._probabilities.flush()
+        self._probabilities = None
+        array = self._prepared.folder / _PROBABILITIES
+        target = self._temporary(self._destination.probabilities(self.case))
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(array, _PROBABILITIES)
+        array.unlink()
+
+    def _draw(self, label_map: np.ndarray) -> None:
+        # (D, H, W) is (z, y, x) of an image whose axes run to the right, the front and the head.
+        first = self._destination.choice.passes[0]
+        figure = draw_preview(
+            self._image(first).T,
+            label_map.T,
+            self._properties["spacing"][::-1],
+            self._labels,
+            modality=first.context.modality,
+            title=self.case,
+        )
+        figure.savefig(self._temporary(self._destination.preview(self.case)), dpi=130)
+
+    def _publish(self) -> None:
+        for target in reversed(self._destination.files(self.case)):
+            if target.is_dir():
+                shutil.rmtree(target)
+            os.replace(self._temporary(target), target)
+        shutil.rmtree(self._prepared.folder)

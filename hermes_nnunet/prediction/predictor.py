@@ -1,0 +1,109 @@
+"""nnU-Net's predictor, told which tasks and modality to run with."""
+
+import io
+from contextlib import redirect_stdout
+
+import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from hermes_nnunet.checkpoints import read_checkpoint
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.networks.build import prediction_context
+from hermes_nnunet.prediction.model_folder import ModelFolder
+from hermes_nnunet.prediction.passes import Pass
+
+
+class HermesPredictor(nnUNetPredictor):
+    """Runs one model with one context after another; weights are loaded once.
+
+    Args:
+        device: None takes a GPU where there is one.
+        half_precision: run the network in half precision, as nnU-Net does, on a GPU.
+        tile_step: step of the sliding window as a share of the patch.
+        show_tiles: show nnU-Net's progress bar over the tiles of an image.
+
+    Raises:
+        HermesError: there is no such device, the weights cannot be read, or their trainer is not installed.
+    """
+
+    def __init__(
+        self,
+        model: ModelFolder,
+        device: torch.device | str | None = None,
+        *,
+        half_precision: bool = True,
+        tile_step: float = 0.5,
+        show_tiles: bool = False,
+    ) -> None:
+        device = _device(device)
+        if not 0 < tile_step <= 1:
+            raise HermesError(f"the tile step is {tile_step}: it is a share of the patch, above 0 and at most 1")
+        with redirect_stdout(io.StringIO()):  # it tells those without a GPU about a setting that nobody chose
+            super().__init__(tile_step_size=tile_step, device=device, allow_tqdm=show_tiles)
+        self.half_precision = half_precision
+        self.model = model
+        self._load()
+
+    def _load(self) -> None:
+        checkpoints = [read_checkpoint(path) for path in self.model.checkpoints]
+        trainer_name = checkpoints[0]["trainer_name"]
+        try:
+            trainer = recursive_find_trainer_class_by_name(trainer_name)
+        except RuntimeError:
+            raise HermesError(
+                f"{self.model.checkpoints[0]} was trained with {trainer_name}, which nnU-Net does not find here: "
+                "install it, or run 'hermes_nnunet doctor'"
+            ) from None
+        plans_manager = PlansManager(self.model.plans)
+        configuration = plans_manager.get_configuration(checkpoints[0]["init_args"]["configuration"])
+        dataset_json = self.model.dataset_json
+        network = trainer.build_network_architecture(
+            plans_manager,
+            configuration,
+            determine_num_input_channels(plans_manager, configuration, dataset_json),
+            plans_manager.get_label_manager(dataset_json).num_segmentation_heads,
+            enable_deep_supervision=False,
+        )
+        parameters = [checkpoint["network_weights"] for checkpoint in checkpoints]
+        try:
+            network.load_state_dict(parameters[0])
+        except RuntimeError:
+            raise HermesError(
+                f"{self.model.checkpoints[0]} does not fit the network of {self.model.path / 'plans.json'}: copy the "
+                "model's folder again"
+            ) from None
+        axes = checkpoints[0].get("inference_allowed_mirroring_axes")
+        self.manual_initialization(network, plans_manager, configuration, parameters, dataset_json, trainer_name, axes)
+
+    def tell(self, chosen: Pass) -> None:
+        """Set the context of the following images, and one output channel for each label of the pass."""
+        self.plans_manager = PlansManager(chosen.plans(self.model))
+        self.dataset_json = chosen.dataset_json(self.model)
+        self.label_manager = self.plans_manager.get_label_manager(self.dataset_json)
+        network = getattr(self.network, "_orig_mod", self.network)  # of torch.compile
+        shown = [label.name for label in chosen.labels]
+        context = prediction_context(network, chosen.hermes_plans, chosen.context, shown)
+        network.set_context(context.on(self.device))
+
+    @torch.inference_mode()
+    def _internal_maybe_mirror_and_predict(self, x: torch.Tensor) -> torch.Tensor:
+        if self.half_precision or self.device.type != "cuda":
+            return super()._internal_maybe_mirror_and_predict(x)
+        with torch.autocast("cuda", enabled=False):
+            return super()._internal_maybe_mirror_and_predict(x)
+
+
+def _device(name: torch.device | str | None) -> torch.device:
+    available = ["cpu"]
+    if torch.cuda.is_available():
+        available += ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        available.append("mps")
+    if name is None:
+        return torch.device("cuda" if "cuda" in available else available[-1])
+    if str(name) not in available:
+        raise HermesError(f"the device {name} is not there: choose one of {', '.join(available)}")
+    return torch.device(name)

@@ -1,0 +1,100 @@
+"""Reading and preprocessing the images of a case for every pass."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+
+from hermes_nnunet.conversion.volumes import reading
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.prediction.image_sources import ImageSource
+from hermes_nnunet.prediction.model_folder import ModelFolder
+from hermes_nnunet.prediction.passes import Pass
+from hermes_nnunet.preprocessing.preprocessor import context_channel
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A case, ready for the network.
+
+    Attributes:
+        source: where it comes from.
+        folder: where files are written for it.
+        files: a NIfTI file for each channel.
+        inputs: tensor (channels, d, h, w) and nnU-Net's properties, for each modality and channel that a pass needs.
+    """
+
+    source: ImageSource
+    folder: Path
+    files: list[Path]
+    inputs: dict[tuple[str, int | None], tuple[torch.Tensor, dict[str, Any]]]
+
+    def input_of(self, one: Pass) -> tuple[torch.Tensor, dict[str, Any]]:
+        return self.inputs[one.context.modality, one.channel]
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """nnU-Net's properties of the image's geometry, which all passes share."""
+        return next(iter(self.inputs.values()))[1]
+
+    def image_file(self, one: Pass) -> Path:
+        """The image that a pass looks at; the first channel where it looks at several."""
+        return Path(context_channel([str(file) for file in self.files], one.hermes_plans)[0])
+
+
+def check_channels(source: ImageSource, files: int, passes: Sequence[Pass], model: ModelFolder) -> None:
+    """See that a case has the channels that every pass needs.
+
+    Raises:
+        HermesError: it has not.
+    """
+    for one in passes:
+        member = model.members[one.labels[0].member]
+        wanted = model.image_channels if one.channel is None else len(member.channel_names)
+        if files != wanted and not (one.channel is not None and files == 1):
+            raise HermesError(
+                f"{source.place}: the case has {files} channel{'s' * (files != 1)}, but {member.name} needs {wanted}: "
+                f"name its files {source.name}_0000.nii.gz and so on, one for each channel"
+            )
+
+
+def prepare(
+    source: ImageSource,
+    passes: Sequence[Pass],
+    model: ModelFolder,
+    configuration: ConfigurationManager,
+    folder: Path,
+) -> Prepared:
+    """Read and preprocess a case as nnU-Net does, once for each modality and channel.
+
+    Args:
+        folder: of the case, empty; NIfTI files of what is not NIfTI are written there.
+
+    Raises:
+        HermesError: an image cannot be read, or has voxels that are no numbers.
+    """
+    files = source.nifti_files(folder)
+    check_channels(source, len(files), passes, model)
+    prepared = Prepared(source, folder, files, {})
+    for one in passes:
+        key = one.context.modality, one.channel
+        if key in prepared.inputs:
+            continue
+        preprocessor = configuration.preprocessor_class(verbose=False)
+        with reading(Path(source.place)):
+            data, _, properties = preprocessor.run_case(
+                [str(file) for file in files],
+                None,
+                PlansManager(one.plans(model)),
+                configuration,
+                one.dataset_json(model),
+            )
+        if not np.isfinite(data).all():
+            raise HermesError(f"{source.place} has voxels that are not numbers (NaN or infinite): mend it")
+        tensor = torch.from_numpy(data).to(torch.float32, memory_format=torch.contiguous_format)
+        prepared.inputs[key] = tensor, properties
+    return prepared

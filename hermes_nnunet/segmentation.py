@@ -1,0 +1,85 @@
+"""The result of `HermesModel.predict`."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nibabel
+import numpy as np
+
+from hermes_nnunet.files import written_beside
+from hermes_nnunet.pictures.preview import draw_preview
+from hermes_nnunet.prediction.label_table import Label
+from hermes_nnunet.prediction.names import match_task
+from hermes_nnunet.prediction.statistics import CaseStatistics, statistics_of_label_map
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A label map on the voxels of the image that was given, in the image's own orientation.
+
+    Attributes:
+        array: (X, Y, Z), label values; 0 is background.
+        affine: (4, 4), voxel indices to mm in RAS, as nibabel has it.
+        labels: what the values mean.
+        image: that was segmented; of several channels the one that the first pass looked at.
+        modality: that the image was taken for.
+    """
+
+    array: np.ndarray
+    affine: np.ndarray
+    labels: tuple[Label, ...]
+    image: nibabel.Nifti1Image = field(repr=False)
+    modality: str
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Distance of voxels in mm along x, y, z."""
+        x, y, z = (float(size) for size in np.linalg.norm(self.affine[:3, :3], axis=0))
+        return x, y, z
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Task of each label value."""
+        return {label.value: label.name for label in self.labels}
+
+    def mask(self, task: str) -> np.ndarray:
+        """Boolean (X, Y, Z) of one task, named as in `predict`; a region includes the tasks within it.
+
+        Raises:
+            HermesError: the task was not segmented.
+        """
+        name = match_task(task, [label.name for label in self.labels])
+        return np.isin(self.array, next(label.values for label in self.labels if label.name == name))
+
+    def statistics(self) -> CaseStatistics:
+        """Volume (ml) and mean intensity of each task."""
+        voxels = np.asarray(self.image.dataobj, dtype=np.float32)
+        return statistics_of_label_map(self.array, voxels, self.labels, float(np.prod(self.spacing)))
+
+    def to_nifti(self, path: str | Path | None = None) -> nibabel.Nifti1Image:
+        """The label map as a NIfTI image, also written to `path` where one is given."""
+        image = nibabel.Nifti1Image(self.array, self.affine)
+        if path is not None:
+            with written_beside(path) as temporary:
+                nibabel.save(image, temporary)
+        return image
+
+    def plot(self, path: str | Path | None = None) -> "Figure":
+        """Three planes of the image with contours, as a matplotlib figure, also written to `path` as PNG."""
+        image, label_map = (nibabel.as_closest_canonical(volume) for volume in (self.image, self.to_nifti()))
+        figure = draw_preview(
+            np.asarray(image.dataobj, dtype=np.float32),
+            np.asarray(label_map.dataobj),
+            label_map.header.get_zooms(),
+            self.labels,
+            modality=self.modality,
+            title="",
+        )
+        if path is not None:
+            with written_beside(path) as temporary:
+                figure.savefig(temporary, dpi=130, format="png")
+        return figure

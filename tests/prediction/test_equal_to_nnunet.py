@@ -1,0 +1,55 @@
+"""What is predicted for a member is what nnU-Net's own predictor gives with the member's view, voxel for voxel."""
+
+import nibabel
+import numpy as np
+import pytest
+
+from hermes_nnunet.cli.main import main
+from hermes_nnunet.views.write import write_views
+
+
+def stock_predict(view, images, output, folds=(0,)):
+    """nnUNetv2_predict, without processes of its own."""
+    import torch
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str(view), folds)
+    output.mkdir()
+    predictor.predict_from_files_sequential(str(images), str(output), save_probabilities=True)
+
+
+def predict(model, images, output, *options):
+    assert main(["predict", "-i", str(images), "-o", str(output), "-m", str(model), "-device", "cpu", *options]) == 0
+
+
+def voxels(path):
+    return np.asarray(nibabel.load(path).dataobj)
+
+
+@pytest.mark.parametrize("member", ["abdomen", "brain"])
+def test_label_maps_and_probabilities_of_a_member(member, model, results, images, tmp_path):
+    write_views(model, results, [0])
+    (view,) = results.glob(f"*_{member}/{model.name}")
+    ending = ".nii" if member == "brain" else ".nii.gz"
+    if member == "brain":
+        for path in list(images.iterdir()):
+            image = nibabel.load(path)
+            for channel in (0, 1):
+                scaled = nibabel.Nifti1Image((channel + 1) * image.get_fdata(dtype=np.float32), image.affine)
+                nibabel.save(scaled, images / path.name.replace("_0000.nii.gz", f"_{channel:04d}.nii"))
+            path.unlink()
+    stock_predict(view, images, tmp_path / "stock")
+    predict(model, images, tmp_path / "ours", "--member", member, "--probabilities")
+    predict(view, images, tmp_path / "of_view", "--probabilities")
+    for case in ("a", "b"):
+        expected = nibabel.load(tmp_path / "stock" / f"{case}{ending}")
+        for ours in ("ours", "of_view"):
+            (path,) = (tmp_path / ours).glob(f"{case}.nii*")
+            assert np.unique(voxels(path)).tolist() == [0, 1, 2]
+            np.testing.assert_array_equal(voxels(path), np.asarray(expected.dataobj))
+            np.testing.assert_allclose(nibabel.load(path).affine, expected.affine)
+            probabilities = np.load(tmp_path / ours / f"{case}.npz")["probabilities"]
+            stock = np.load(tmp_path / "stock" / f"{case}.npz")["probabilities"]
+            # Torch's sigmoid differs in the last bit between the end and the middle of an array.
+            np.testing.assert_allclose(probabilities, stock, rtol=0, atol=1e-6)
