@@ -107,7 +107,9 @@ class PaperPlanner(CollectionPlanner):
             f"{fixed + batch_size * per_case:.0f} GB for all {batch_size} on one (-gpu_memory_target plans a smaller "
             f"batch)"
         )
-        return {**configuration, "batch_size": batch_size}
+        # nnU-Net goes on to calculate with these as arrays.
+        arrays = {"spacing": spacing, "median_image_size_in_voxels": median_shape}
+        return {**configuration, **arrays, "batch_size": batch_size}
 
     def _gigabytes(self, configuration: Mapping[str, Any]) -> tuple[float, float]:
         """Estimated memory of the weights, and of each case, in training with bf16 autocast."""

@@ -1,41 +1,7 @@
-import json
-
 import numpy as np
 import pytest
 
 from hermes_nnunet.errors import HermesError
-
-
-@pytest.fixture
-def planned(tmp_path, monkeypatch, dataset_json):
-    """A function that plans the collection of conftest with a planner, given the members' image sizes in mm."""
-    for name in ("raw", "preprocessed", "results"):
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
-    raw, preprocessed = (tmp_path / name / "Dataset900_Both" for name in ("raw", "preprocessed"))
-    raw.mkdir()
-    preprocessed.mkdir()
-    cases = dataset_json["hermes"]["cases"]
-    dataset_json["overwrite_image_reader_writer"] = "NibabelIOWithReorient"
-    dataset_json["dataset"] = {case: {"images": [f"{case}.nii.gz"], "label": f"{case}.nii.gz"} for case in cases}
-    (raw / "dataset.json").write_text(json.dumps(dataset_json))
-
-    def plan(planner_name, abdomen_mm=(210, 210, 210), brain_mm=(60, 150, 150), **arguments):
-        from nnunetv2.experiment_planning.experiment_planners.hermes import hermes_planner
-
-        sizes = {"abdomen": abdomen_mm, "brain": brain_mm}
-        fingerprint = {
-            "spacings": [[1.0, 1.0, 1.0]] * len(cases),
-            "shapes_after_crop": [sizes[case["member"]] for case in cases.values()],
-            "foreground_intensity_properties_per_channel": {"0": {}},
-            "median_relative_size_after_cropping": 1.0,
-        }
-        (preprocessed / "dataset_fingerprint.json").write_text(json.dumps(fingerprint))
-        planner = getattr(hermes_planner, planner_name)(900, **arguments)
-        planner.plan_experiment()
-        return json.loads((preprocessed / f"{planner.plans_identifier}.json").read_text())
-
-    return plan
 
 
 class TestConfiguration:
@@ -120,11 +86,8 @@ class TestPatch:
         assert with_thin["median_image_size_in_voxels"] == [140, 140, 140]
 
 
-def test_a_data_set_that_was_not_merged_is_refused(planned, tmp_path):
-    file = tmp_path / "raw/Dataset900_Both/dataset.json"
-    content = json.loads(file.read_text())
-    del content["hermes"]
-    file.write_text(json.dumps(content))
+def test_a_data_set_that_was_not_merged_is_refused(planned, dataset_json, tmp_path):
+    del dataset_json["hermes"]
     with pytest.raises(HermesError, match=r"dataset\.json of Dataset900_Both has no 'hermes' block"):
         planned("HermesPlanner")
     assert not list((tmp_path / "preprocessed").rglob("Hermes*"))

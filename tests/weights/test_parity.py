@@ -9,9 +9,21 @@ from hermes_nnunet.networks.build import build_network
 from hermes_nnunet.weights.importing import import_weights
 
 
+@pytest.fixture(scope="module")
+def outputs():
+    """What was computed before, by topology."""
+    return {}
+
+
 @pytest.fixture
-def output(reference, results):
+def output(topology, reference, results, outputs):
     """What the network computes for the reference's input, after its weights went through a model folder."""
+    if topology not in outputs:
+        outputs[topology] = import_and_run(reference, results)
+    return outputs[topology]
+
+
+def import_and_run(reference, results):
     folder = import_weights(reference.checkpoint, into=910, name="Tiny", results=results).folder
     plans = PlansManager(read_json(folder / "plans.json", ""))
     labels = read_json(folder / "dataset.json", "")["labels"]

@@ -37,7 +37,7 @@ class TestAxes:
 
 class TestFlipping:
     @pytest.mark.parametrize("network_class", NETWORKS)
-    @settings(max_examples=3, deadline=None)
+    @settings(max_examples=2, deadline=None)
     @given(axes=st.sets(st.integers(0, 2), min_size=1))
     def test_flipped_weights_do_to_a_flipped_image_what_the_weights_do_to_the_image(self, network_class, axes):
         torch.manual_seed(0)

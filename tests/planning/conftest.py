@@ -1,0 +1,39 @@
+"""Planning the collection of the common conftest."""
+
+import json
+from collections import defaultdict
+
+import pytest
+
+
+@pytest.fixture
+def planned(tmp_path, monkeypatch, dataset_json):
+    """A function that plans the collection of conftest with a planner, given the members' image sizes in mm."""
+    for name in ("raw", "preprocessed", "results"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
+    raw, preprocessed = (tmp_path / name / "Dataset900_Both" for name in ("raw", "preprocessed"))
+    raw.mkdir()
+    preprocessed.mkdir()
+    cases = dataset_json["hermes"]["cases"]
+    dataset_json["overwrite_image_reader_writer"] = "NibabelIOWithReorient"
+    dataset_json["dataset"] = {case: {"images": [f"{case}.nii.gz"], "label": f"{case}.nii.gz"} for case in cases}
+
+    def plan(planner_name, abdomen_mm=(210, 210, 210), brain_mm=(60, 150, 150), **arguments):
+        from nnunetv2.experiment_planning.experiment_planners.hermes import hermes_planner, hermes_planner_paper
+
+        sizes = defaultdict(lambda: abdomen_mm, brain=brain_mm)
+        fingerprint = {
+            "spacings": [[1.0, 1.0, 1.0]] * len(cases),
+            "shapes_after_crop": [sizes[case["member"]] for case in cases.values()],
+            "foreground_intensity_properties_per_channel": {"0": {}},
+            "median_relative_size_after_cropping": 1.0,
+        }
+        (raw / "dataset.json").write_text(json.dumps(dataset_json))
+        (preprocessed / "dataset_fingerprint.json").write_text(json.dumps(fingerprint))
+        module = hermes_planner if hasattr(hermes_planner, planner_name) else hermes_planner_paper
+        planner = getattr(module, planner_name)(900, **arguments)
+        planner.plan_experiment()
+        return json.loads((preprocessed / f"{planner.plans_identifier}.json").read_text())
+
+    return plan
