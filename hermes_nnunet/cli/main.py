@@ -51,6 +51,16 @@ COMMANDS = {
         "make nnU-Net models of the paper's released weights",
         "hermes_nnunet import-weights hermes_r.pth --into 910 --ema",
     ),
+    "report": Command(
+        "hermes_nnunet.cli.report",
+        "show a trained model's learning curves, Dice, best and worst cases on one page",
+        "hermes_nnunet report 900 -o report.html",
+    ),
+    "priors": Command(
+        "hermes_nnunet.cli.priors",
+        "draw how alike a model's tasks and modalities are",
+        "hermes_nnunet priors 900 -o priors.png",
+    ),
     "doctor": Command(
         "hermes_nnunet.cli.doctor",
         "say what works on this machine, what is missing and what to run then",

@@ -1,0 +1,46 @@
+"""Reading checkpoints that nnU-Net wrote, without running code that a file from elsewhere could hold."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hermes_nnunet.errors import HermesError
+
+# The kinds of numpy objects that nnU-Net's logging and our state of the random generators leave in a checkpoint.
+_NUMPY_OBJECTS = (
+    np._core.multiarray.scalar,
+    np._core.multiarray._reconstruct,
+    np.ndarray,
+    np.dtype,
+    *(type(np.dtype(name)) for name in ("f2", "f4", "f8", "i4", "i8", "u4", "u8", "bool")),
+)
+
+# What nnU-Net writes; the first that a model has is what commands read.
+NAMES = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
+
+
+def best_checkpoint(model: Path) -> str:
+    """Name of the checkpoints to read in a model's folder: the final ones if a fold is finished."""
+    return next((name for name in NAMES if any(model.glob(f"fold_*/{name}"))), NAMES[0])
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Content of a checkpoint file, on the CPU; tensors are read when they are used.
+
+    Raises:
+        HermesError: the file is missing, damaged, or holds more than tensors and numbers.
+    """
+    try:
+        with torch.serialization.safe_globals(list(_NUMPY_OBJECTS)):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except FileNotFoundError:
+        raise HermesError(f"{path} does not exist: train this fold first") from None
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise HermesError(f"{path} holds more than a checkpoint of nnU-Net, so it is not read ({reason})") from None
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise HermesError(f"{path} is damaged or not complete ({reason}): copy it again") from None

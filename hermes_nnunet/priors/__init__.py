@@ -1,0 +1,1 @@
+"""What a network learned about its tasks and modalities: the prior tokens of a checkpoint, compared and drawn."""
