@@ -10,6 +10,8 @@ from typing import Any
 
 from hermes_nnunet.errors import HermesError
 
+TEMPORARY_PREFIX = ".writing-"
+
 
 @contextmanager
 def written_beside(path: str | os.PathLike) -> Iterator[Path]:
@@ -19,7 +21,7 @@ def written_beside(path: str | os.PathLike) -> Iterator[Path]:
     writes nothing leaves `path` as it was.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix="".join(path.suffixes[-2:]))
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY_PREFIX, suffix="".join(path.suffixes[-2:]))
     os.close(handle)
     temporary = Path(name)
     temporary.unlink()

@@ -16,6 +16,7 @@ from hermes_nnunet.conversion.writing import write_case
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.merge.folds import Fold
 from hermes_nnunet.merge.nnunet_folders import raw_folder
+from hermes_nnunet.merge.specification import check_word
 from hermes_nnunet.merge.wording import LISTED, did_you_mean, listed
 from hermes_nnunet.processes import default_processes, map_cases
 
@@ -81,6 +82,10 @@ def convert(
         raise HermesError(f"-d {number} is no id of a data set: choose one from 1 to {_LARGEST_ID}")
     if not source.is_dir():
         raise HermesError(f"{source} is not a folder: give the folder of the downloaded data set")
+    if raw.resolve().is_relative_to(source.resolve()):
+        raise HermesError(f"{source} holds nnUNet_raw={raw} too: give the folder of the downloaded data set alone")
+    if name is not None:
+        check_word(name, "--name")
     options = options or {}
     for option in options:
         if option not in converter.options:
@@ -108,7 +113,13 @@ def convert(
     tasks = target.tasks(converter, parts, link=link)
     pending = [task for task in tasks if not task.is_finished()]
     target.begin(settings, tasks, complete=not pending)
-    problems = map_cases(write_case, pending, processes, "Converting")
+    try:
+        problems = map_cases(write_case, pending, processes, "Converting")
+    except OSError as error:
+        raise HermesError(
+            f"{error.filename or target.path} cannot be written ({error.strerror}): make room, or the folder writable, "
+            "and run it again; finished cases are kept"
+        ) from None
     broken = {task.case.name: problem for task, problem in zip(pending, problems, strict=True) if problem is not None}
     _refuse_broken(broken, skip_broken, "all other cases are written: mend these and run it again")
     left_out.update(broken)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from hermes_nnunet.conversion.converter import SourceCase
 from hermes_nnunet.conversion.volumes import NiftiVolume, Volume
@@ -33,7 +34,7 @@ def files_by_key(folder: Path, pattern: str) -> dict[str, Path]:
 def nifti_pairs(
     images: Mapping[str, Path],
     labels: Mapping[str, Path],
-    describe: Callable[[str], dict[str, str]],
+    describe: Callable[[str], dict[str, Any]],
     *,
     unlabelled: Mapping[str, Path] | None = None,
     channels: int = 1,

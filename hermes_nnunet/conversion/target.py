@@ -11,15 +11,14 @@ from hermes_nnunet.conversion.parts import Parts
 from hermes_nnunet.conversion.volumes import FILE_ENDING
 from hermes_nnunet.conversion.writing import CaseTask
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.files import read_json, write_json
+from hermes_nnunet.files import TEMPORARY_PREFIX, read_json, write_json
 from hermes_nnunet.merge.folds import SPLITS_FILE
 from hermes_nnunet.merge.nnunet_folders import datasets_with_id
 
 RECORD_FILE = "conversion.json"
 DATASET_FILE = "dataset.json"
 FORMAT_VERSION = 1
-# Also those of written_beside that a killed conversion leaves; nnU-Net would take them for cases.
-_TEMPORARY = ".writing-*"
+_PARTS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
 
 
 @dataclass(frozen=True)
@@ -86,9 +85,11 @@ class TargetFolder:
             raise HermesError(
                 f"{self.path} cannot be made ({error.strerror}): make {self.path.parent} writable"
             ) from None
-        for leftover in self.path.glob(f"*/{_TEMPORARY}"):
+        present = {path for part in _PARTS for path in self.path.glob(f"{part}/*{FILE_ENDING}")}
+        for leftover in {path for path in present if path.name.startswith(TEMPORARY_PREFIX)}:
             leftover.unlink()
-        surplus = sorted({*self.path.glob(f"*/*{FILE_ENDING}")} - wanted)
+            present.remove(leftover)
+        surplus = sorted(present - wanted)
         if surplus:
             raise HermesError(
                 f"{surplus[0]} is of a case that the source does not hold any more: remove it, or all of {self.path}"

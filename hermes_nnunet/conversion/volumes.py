@@ -72,8 +72,10 @@ class Volume(ABC):
             path: of the file to write, in a folder that is there.
             link: make a symbolic link instead where a file of the data set has the right bytes already.
         """
-        image = self.read()
-        _check_finite(np.asanyarray(image.dataobj), self.files[0])
+        with reading(self.files[0]):
+            image = self.read()
+            voxels = np.asanyarray(image.dataobj)
+        _check_finite(voxels, self.files[0])
         with written_beside(path) as temporary:
             nibabel.save(image, temporary)
 

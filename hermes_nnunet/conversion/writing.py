@@ -47,7 +47,12 @@ class CaseTask:
 
 
 def write_case(task: CaseTask) -> str | None:
-    """Write images and label of a case; the problem in one line where there is one, and then none of its files."""
+    """Write images and label of a case; the problem in one line where it is broken, and then none of its files.
+
+    Raises:
+        OSError: the files cannot be written, which is not the case's fault.
+    """
+    written = False
     try:
         mapped = None if task.case.label is None else _mapped_label(task)
         for volume, path in zip(task.case.images, task.images, strict=True):
@@ -55,10 +60,13 @@ def write_case(task: CaseTask) -> str | None:
         if mapped is not None and task.label is not None:
             image = cast(nibabel.Nifti1Image, nibabel.load(task.images[0]))
             write_label(mapped, image, [task.label])
-    except (HermesError, OSError) as error:
-        for path in task.outputs:
-            path.unlink(missing_ok=True)
+        written = True
+    except HermesError as error:
         return str(error)
+    finally:
+        if not written:
+            for path in task.outputs:
+                path.unlink(missing_ok=True)
     return None
 
 

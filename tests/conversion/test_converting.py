@@ -436,6 +436,26 @@ class TestRefusals:
             f"{folder} cannot be made (Permission denied): make {raw} writable"
         )
 
+    def test_of_a_source_that_holds_the_raw_folder(self, toy, converted, raw):
+        assert refusal(lambda: converted(toy(), folder=raw.parent)) == (
+            f"{raw.parent} holds nnUNet_raw={raw} too: give the folder of the downloaded data set alone"
+        )
+
+    def test_of_a_name_that_is_no_folder_name(self, toy, toy_source, converted):
+        assert refusal(lambda: converted(toy(), name="my set")).startswith("--name 'my set': use letters, digits")
+
+    def test_of_a_full_disk_although_broken_cases_are_skipped(self, toy, toy_source, converted, raw, monkeypatch):
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as context:
+            context.setattr("hermes_nnunet.conversion.volumes.shutil.copyfile", full)
+            assert refusal(lambda: converted(toy(), skip_broken=True)) == (
+                f"{raw / 'Dataset011_Toy'} cannot be written (No space left on device): make room, or the folder "
+                "writable, and run it again; finished cases are kept"
+            )
+        assert converted(toy()).result.written == 4
+
 
 class TestProcesses:
     def test_do_not_change_the_result(self, toy, toy_source, converted, lists):
