@@ -1,9 +1,7 @@
-import json
 import math
 import random
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pytest
 import torch
@@ -45,6 +43,15 @@ def without_times(checkpoint):
     """A checkpoint's entries but for those that differ in any two runs."""
     logging = {key: value for key, value in checkpoint["logging"].items() if not key.endswith("timestamps")}
     return {**{key: value for key, value in checkpoint.items() if key != "init_args"}, "logging": logging}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """So small a network is slower with several threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -239,7 +246,7 @@ class KilledError(Exception):
 
 
 class TestContinuing:
-    EPOCHS = 4
+    EPOCHS = 3
 
     @pytest.fixture(autouse=True)
     def quick(self, monkeypatch):
@@ -268,7 +275,7 @@ class TestContinuing:
         def step_or_die(self, batch):
             nonlocal steps
             steps += 1
-            if steps == 6:  # the second of the third epoch
+            if steps == 4:  # the second of the second epoch
                 raise KilledError
             return train_step(self, batch)
 
@@ -281,7 +288,7 @@ class TestContinuing:
         seed(2)
         resumed = trainer(continue_training=True)
         maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
-        assert resumed.current_epoch == 2
+        assert resumed.current_epoch == 1
         resumed.run_training()
         for name, file in files.items():
             found = without_times(load(file))
@@ -306,17 +313,14 @@ class TestContinuing:
         assert not equal(*weights)
 
 
-def test_a_finished_training_is_validated_and_predicts_with_the_average(make, monkeypatch):
+def test_stock_prediction_loads_the_average(make):
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-    monkeypatch.setattr("nnunetv2.training.nnUNetTrainer.nnUNetTrainer.default_num_processes", 1)
     trainer = make(epochs=1)
+    trainer.warm_up_epochs = 0
     trainer.run_training()
-    trainer.perform_actual_validation()
-    validation = fold_of(trainer) / "validation"
-    assert set(json.loads((validation / "dice_by_member.json").read_text())["members"]) == {"abdomen", "brain"}
-
     predictor = nnUNetPredictor(device=torch.device("cpu"), use_mirroring=False)
     predictor.initialize_from_trained_model_folder(trainer.output_folder_base, (0,))
-    assert equal(dict(predictor.network.state_dict()), dict(trainer.network.state_dict()))
-    assert nibabel.load(validation / "brain__y.nii.gz").shape == (20, 20, 20)
+    predicting = dict(predictor.network.state_dict())
+    assert equal(predicting, dict(trainer.network.state_dict()))  # what the final validation uses
+    assert not equal(predicting, trainer.average.state_aside())
