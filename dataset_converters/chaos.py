@@ -71,17 +71,20 @@ def _cases_of(patient: Path) -> list[SourceCase]:
         tuple(sorted((patient / folder).glob("*.dcm")))
         for folder in ("T1DUAL/DICOM_anon/InPhase", "T1DUAL/DICOM_anon/OutPhase", "T2SPIR/DICOM_anon")
     )
+    # The masks are called like the slices of one phase, and are for both.
+    masks = {mask.stem for mask in (patient / "T1DUAL/Ground").glob("*.png")}
+    labelled = max((in_phase, out_phase), key=lambda slices: sum(path.stem in masks for path in slices))
     return [
-        _case(patient, "T1DUAL", "t1in", in_phase, labelled=in_phase),
-        _case(patient, "T1DUAL", "t1out", out_phase, labelled=in_phase),
-        _case(patient, "T2SPIR", "t2", t2, labelled=t2),
+        _case(patient, "T1DUAL", "t1in", in_phase, labelled),
+        _case(patient, "T1DUAL", "t1out", out_phase, labelled),
+        _case(patient, "T2SPIR", "t2", t2, t2),
     ]
 
 
 def _case(
     patient: Path, sequence: str, suffix: str, slices: tuple[Path, ...], labelled: tuple[Path, ...]
 ) -> SourceCase:
-    """An image; the masks of T1-DUAL are called like the slices in phase, and lie where both phases lie."""
+    """An image, with the masks that are called like the slices of `labelled`."""
     problems = []
     label = None
     if not slices or not labelled:

@@ -70,6 +70,18 @@ class TestImages:
             np.testing.assert_array_equal(np.asanyarray(label.dataobj), expected)
             np.testing.assert_array_equal(image.affine, label.affine)
 
+    def test_have_masks_that_are_called_like_either_phase(self, run, patient, tmp_path):
+        patient("20")
+        ground = tmp_path / "source/Train_Sets/MR/20/T1DUAL/Ground"
+        for mask in ground.iterdir():
+            out_of_phase = int(mask.stem[-5:]) - 1
+            mask.rename(mask.with_name(f"IMG-0004-{out_of_phase:05d}.png"))
+        folder = run().folder
+        expected = masks("20", T1).transpose(2, 1, 0)[..., ::-1]
+        for name in ("20_t1in", "20_t1out"):
+            label = nibabel.load(folder / "labelsTr" / f"{name}.nii.gz")
+            np.testing.assert_array_equal(np.asanyarray(label.dataobj), expected)
+
     def test_keep_place_and_direction(self, run):
         path = run().folder / "imagesTr" / "20_t1out_0000.nii.gz"
         image = SimpleITK.ReadImage(str(path))
@@ -106,6 +118,13 @@ class TestImages:
         assert result.collection.cases["chaos__20_t1out"].modality == "T1"
         assert result.collection.cases["chaos__20_t2"].modality == "T2"
         assert result.fold_origins == {"chaos": "raw"}
+
+
+@pytest.mark.end_to_end
+def test_nnunet_accepts_the_set(run):
+    from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
+
+    verify_dataset_integrity(str(run().folder), 1)
 
 
 def test_grey_values_within_the_sets_own_bounds_are_those_of_the_organ(run, patient, tmp_path):
