@@ -7,21 +7,23 @@ decay is added to the update before the update's norm is taken, for one-dimensio
 create_optimizer would exempt those); the trust ratio is not clipped, and is 1 where a norm is 0.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
 from hermes_nnunet.errors import HermesError
+
+OptimizerClass: TypeAlias = Callable[..., torch.optim.Optimizer]
 
 
 @dataclass(frozen=True)
 class Lamb:
     """An optimizer class that was tried, and one line about which it is and why."""
 
-    optimizer_class: type[torch.optim.Optimizer]
+    optimizer_class: OptimizerClass
     description: str
 
     def optimizer(self, parameters: Iterable[torch.nn.Parameter], **settings: Any) -> torch.optim.Optimizer:
@@ -55,7 +57,7 @@ def working_lamb(device: torch.device | str) -> Lamb:
     return Lamb(TimmLamb, f"timm's; FusedLAMB of NVIDIA's apex does not work here ({problem})")
 
 
-def _fused_lamb(device: torch.device) -> type[torch.optim.Optimizer]:
+def _fused_lamb(device: torch.device) -> OptimizerClass:
     if device.type != "cuda":
         raise HermesError("no CUDA device")
     from apex.optimizers import FusedLAMB
@@ -68,7 +70,7 @@ def _fused_lamb(device: torch.device) -> type[torch.optim.Optimizer]:
     return FusedLamb
 
 
-def _take_a_step(optimizer_class: type[torch.optim.Optimizer], device: torch.device | str) -> None:
+def _take_a_step(optimizer_class: OptimizerClass, device: torch.device | str) -> None:
     weight = torch.nn.Parameter(torch.ones(8, device=device))
     optimizer = optimizer_class([weight], lr=0.1)
     optimizer.zero_grad(set_to_none=True)

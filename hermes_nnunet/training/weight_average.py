@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 HIGHEST_DECAY = 0.99
+ParameterList: TypeAlias = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
 
 def decay(updates: int) -> float:
@@ -64,6 +65,6 @@ class WeightAverage:
         self._other.n_averaged.fill_(updates)
         self._network.load_state_dict(training_weights)
 
-    def _move(self, averaged: list[torch.Tensor], current: list[torch.Tensor], updates: torch.Tensor) -> None:
+    def _move(self, averaged: ParameterList, current: ParameterList, updates: torch.Tensor | int) -> None:
         # `updates` is on the GPU, and to read it there would wait for the GPU.
         get_ema_multi_avg_fn(decay(self.updates))(averaged, current, updates)
