@@ -1,5 +1,6 @@
 """A small collection that most tests use: two members of different modality, one with regions."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,40 @@ def plans(collection: Collection) -> dict:
         "foreground_intensity_properties_per_channel": {"0": {}},
         "hermes": HermesPlans.of_collection(collection, default_intensity_clipping()).to_block(),
     }
+
+
+@pytest.fixture(scope="session")
+def make_released() -> Callable[..., Path]:
+    """A function that writes a checkpoint in the paper's released format, with small random weights."""
+    return _write_released
+
+
+def _write_released(topology: str, path: Path, *, task_rows: int, num_modalities: int) -> Path:
+    """Hermes-R ("r") or Hermes-M ("m") at `path`; the averaged weights are the weights plus one."""
+    import torch
+
+    from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
+    from hermes_nnunet.networks.hermes_resunet import HermesResUNet
+    from hermes_nnunet.weights.released_names import our_name
+
+    torch.manual_seed(0)
+    network_class, sizes = {
+        "r": (HermesResUNet, {}),
+        "m": (
+            HermesMedFormer,
+            {
+                "widths": (8, 16, 32, 40, 32, 16, 8, 4),
+                "attention_blocks": (1, 2, 2, 2, 1),
+                "num_codes": 8,
+                "head_width": 8,
+                "fusion_width": 40,
+            },
+        ),
+    }[topology]
+    state = network_class(1, task_rows, base_width=4, num_modalities=num_modalities, **sizes).state_dict()
+    names = (Path(__file__).parent / "weights" / f"released_names_{topology}.txt").read_text().split()
+    weights = {name: state[our_name(name, network_class)] for name in names}
+    averaged = {name: tensor + 1 for name, tensor in weights.items()}
+    content = {"epoch": 1, "model_state_dict": weights, "ema_model_state_dict": averaged, "optimizer_state_dict": {}}
+    torch.save(content, path)
+    return path

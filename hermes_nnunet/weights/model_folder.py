@@ -116,7 +116,8 @@ def _plans(
         "configurations": {CONFIGURATION: configuration},
         "experiment_planner_used": planner,
         "label_manager": "HermesLabelManager",
-        "foreground_intensity_properties_per_channel": {},
+        # z-score is by image and reads none, but nnU-Net looks them up
+        "foreground_intensity_properties_per_channel": {str(channel): {} for channel in range(input_channels)},
         HERMES_BLOCK: hermes_plans.to_block(),
     }
 

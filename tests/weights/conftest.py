@@ -10,25 +10,8 @@ import torch
 from hermes_nnunet.networks.context_batch import ContextBatch
 from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
 from hermes_nnunet.networks.hermes_resunet import HermesResUNet
-from hermes_nnunet.weights.released_names import our_name
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
-NETWORKS = {
-    "r": (HermesResUNet, {"base_width": 4, "num_modalities": 3}),
-    "m": (
-        HermesMedFormer,
-        {
-            "base_width": 4,
-            "widths": (8, 16, 32, 40, 32, 16, 8, 4),
-            "attention_blocks": (1, 2, 2, 2, 1),
-            "num_codes": 8,
-            "head_width": 8,
-            "fusion_width": 40,
-            "num_modalities": 3,
-        },
-    ),
-}
-TASK_ROWS = 6
 
 
 @dataclass(frozen=True)
@@ -70,43 +53,20 @@ def reference(topology) -> Reference:
     return Reference(REFERENCE / f"hermes_{topology}_tiny.pth", dict(arrays))
 
 
-def released_names(topology: str) -> list[str]:
-    """Names of the released tensors (of M: of the reference network, which has fewer blocks)."""
-    return (Path(__file__).parent / f"released_names_{topology}.txt").read_text().split()
-
-
-def write_released(topology: str, path: Path, task_rows: int = TASK_ROWS, **changes) -> Path:
-    """Write a checkpoint in the released format with random weights; the average is the weights plus one."""
-    torch.manual_seed(0)
-    network_class, arguments = NETWORKS[topology]
-    state = network_class(1, task_rows, **{**arguments, **changes}).state_dict()
-    weights = {name: state[our_name(name, network_class)] for name in released_names(topology)}
-    averaged = {name: tensor + 1 for name, tensor in weights.items()}
-    content = {"epoch": 1, "model_state_dict": weights, "ema_model_state_dict": averaged, "optimizer_state_dict": {}}
-    torch.save(content, path)
-    return path
-
-
 @pytest.fixture
 def names(topology) -> list[str]:
-    return released_names(topology)
+    return (Path(__file__).parent / f"released_names_{topology}.txt").read_text().split()
 
 
 @pytest.fixture
 def network_class(topology) -> type:
-    return NETWORKS[topology][0]
+    return {"r": HermesResUNet, "m": HermesMedFormer}[topology]
 
 
 @pytest.fixture
-def released(topology, tmp_path) -> Path:
+def released(topology, tmp_path, make_released) -> Path:
     """A generated checkpoint with 6 rows of tasks and 3 of modalities."""
-    return write_released(topology, tmp_path / f"hermes_{topology}.pth")
-
-
-@pytest.fixture
-def make_released():
-    """See write_released."""
-    return write_released
+    return make_released(topology, tmp_path / f"hermes_{topology}.pth", task_rows=6, num_modalities=3)
 
 
 @pytest.fixture
