@@ -15,7 +15,7 @@ def embed(vectors: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
         from sklearn.manifold import TSNE
 
         perplexity = min(30, (len(vectors) - 1) / 3)
-        tsne = TSNE(metric="cosine", init="pca", perplexity=perplexity, random_state=0)
+        tsne = TSNE(metric="cosine", init="pca", method="exact", perplexity=perplexity, random_state=0)
         return tsne.fit_transform(vectors), ("t-SNE 1", "t-SNE 2")
     from sklearn.decomposition import PCA
 

@@ -136,9 +136,9 @@ def _new_figure(width: float, height: float) -> "Figure":
 
 
 def _plot(axes: "Axes", epochs: Sequence[Epoch], values: Iterable[float | None], **line: str) -> None:
-    numbers = [_number(value) for value in values]
-    # A single epoch, or one between gaps, has no line.
-    axes.plot([entry.epoch for entry in epochs], numbers, marker="o", markersize=2 if len(epochs) > 30 else 3, **line)
+    points = [(entry.epoch, value) for entry, value in zip(epochs, map(_number, values), strict=True)]
+    defined = [point for point in points if not math.isnan(point[1])]  # a member may have no patch in an epoch
+    axes.plot(*zip(*defined, strict=True) if defined else ([], []), marker="o", markersize=2.5, **line)
 
 
 def _number(value: float | None) -> float:
