@@ -7,12 +7,15 @@ import json
 import os
 import sys
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from torch import distributed
+from torch._dynamo import OptimizedModule
 
 IGNORE = 7
 # In the second batch the first process has unknown modalities only, in the third the second process has no label.
@@ -22,6 +25,7 @@ BATCHES = (
     ("abdomen__a", "brain__b", "brain__a"),
 )
 UNLABELLED = (2, 2)
+compile_quickly = partial(torch.compile, backend="eager")
 
 
 def batches() -> list[dict[str, Any]]:
@@ -47,45 +51,70 @@ def part(batch: dict[str, Any], first: int, size: int) -> dict[str, Any]:
     }
 
 
-def new_trainer(rank: int) -> Any:
-    """A HermesTrainer with plain gradient descent: AdamW makes steps of full length out of rounding errors."""
-    from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
+def new_trainer(rank: int, name: str = "HermesTrainer", compiled: bool = False) -> Any:
+    """A trainer whose weights differ in every process until the first process's are sent to all."""
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
     folder = Path(os.environ["nnUNet_preprocessed"]) / "Dataset900_Three"
     plans = json.loads((folder / "HermesPlans.json").read_text())
-    trainer = HermesTrainer(
+    trainer = recursive_find_trainer_class_by_name(name)(
         {**plans, "continue_training": False},
         "3d_fullres",
         0,
         json.loads((folder / "dataset.json").read_text()),
         torch.device("cpu"),
     )
-    torch.manual_seed(rank)  # the first process's weights count
-    trainer.initialize()
-    trainer.optimizer = torch.optim.SGD(trainer.network.parameters(), 0.2, momentum=0.9)
+    torch.manual_seed(rank)
+    with patch.object(trainer, "_do_i_compile", lambda: compiled), patch("torch.compile", compile_quickly):
+        trainer.initialize()
     return trainer
 
 
-def report(rank: int = 0, processes: int = 1) -> dict[str, Any]:
-    """Train and validate; what came of it."""
-    trainer = new_trainer(rank)
+def parts_of(trainer: Any, rank: int, processes: int) -> list[dict[str, Any]]:
+    """This process's parts of the batches, as nnU-Net splits them."""
     sizes = [2, 1] if processes == 2 else [3]
     assert trainer.batch_size == sizes[rank]
-    parts = [part(batch, sum(sizes[:rank]), sizes[rank]) for batch in batches()]
-    before = {name: value.clone() for name, value in trainer.bare_network.state_dict().items()}
+    return [part(batch, sum(sizes[:rank]), sizes[rank]) for batch in batches()]
+
+
+def copy_of(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in state.items()}
+
+
+def train(rank: int, processes: int, compiled: bool) -> tuple[Any, dict[str, Any]]:
+    """The trainer after plain gradient descent (AdamW makes full steps out of rounding errors), and a report."""
+    trainer = new_trainer(rank, compiled=compiled)
+    network = trainer.network.module if processes > 1 else trainer.network
+    assert isinstance(network, OptimizedModule) == compiled
+    trainer.optimizer = torch.optim.SGD(trainer.network.parameters(), 0.2, momentum=0.9)
+    before = copy_of(trainer.bare_network.state_dict())
     trainer.on_train_epoch_start()
-    trained = [trainer.train_step(batch) for batch in parts]
-    trainer.on_train_epoch_end(trained)
+    trainer.on_train_epoch_end([trainer.train_step(batch) for batch in parts_of(trainer, rank, processes)])
+    loss = float(trainer.logger.get_value("train_losses", -1))
+    return trainer, {"before": before, "after": trainer.bare_network.state_dict(), "train loss": loss}
+
+
+def report(rank: int = 0, processes: int = 1) -> dict[str, Any]:
+    """Train and validate."""
+    trainer, trained = train(rank, processes, compiled=False)
     trainer.on_validation_epoch_start()
     with torch.no_grad():
-        trainer.on_validation_epoch_end([trainer.validation_step(batch) for batch in parts])
+        outputs = [trainer.validation_step(batch) for batch in parts_of(trainer, rank, processes)]
+    trainer.on_validation_epoch_end(outputs)
     return {
-        "before": before,
-        "after": trainer.bare_network.state_dict(),
-        "train loss": float(trainer.logger.get_value("train_losses", -1)),
+        **trained,
         "validation loss": float(trainer.logger.get_value("val_losses", -1)),
         "Dice": [float(dice) for dice in trainer.logger.get_value("dice_per_class_or_region", -1)],
     }
+
+
+def report_of_paper(rank: int, processes: int) -> dict[str, Any]:
+    """Weights and their moving average after some steps of the paper's recipe."""
+    trainer = new_trainer(rank, "HermesTrainerPaper")
+    before = copy_of(trainer.bare_network.state_dict())
+    for batch in parts_of(trainer, rank, processes):
+        trainer.train_step(batch)
+    return {"before": before, "after": trainer.bare_network.state_dict(), "average": trainer.average.state_aside()}
 
 
 if __name__ == "__main__":
@@ -93,5 +122,10 @@ if __name__ == "__main__":
     distributed.init_process_group(
         "gloo", f"file://{sys.argv[2]}", timedelta(seconds=120), rank=rank, world_size=processes
     )
-    torch.save(report(rank, processes), sys.argv[1])
+    reports = {
+        "plain": report(rank, processes),
+        "compiled": train(rank, processes, compiled=True)[1],
+        "paper": report_of_paper(rank, processes),
+    }
+    torch.save(reports, sys.argv[1])
     distributed.destroy_process_group()
