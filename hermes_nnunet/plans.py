@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hermes_nnunet.collection import (
     FORMAT_VERSION,
@@ -16,7 +16,9 @@ from hermes_nnunet.collection import (
     members_to_json,
 )
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.networks.context_batch import ContextIndexer
+
+if TYPE_CHECKING:
+    from hermes_nnunet.networks.context_batch import ContextIndexer
 
 MODALITY_VARIABLE = "HERMES_MODALITY"
 PLANS_REMEDY = "plan the collection with 'nnUNetv2_plan_and_preprocess -d ID -pl HermesPlanner -c 3d_fullres'"
@@ -46,7 +48,9 @@ class HermesPlans:
     rows_per_case: int
 
     @property
-    def indexer(self) -> ContextIndexer:
+    def indexer(self) -> "ContextIndexer":
+        from hermes_nnunet.networks.context_batch import ContextIndexer  # torch
+
         return ContextIndexer(self.tasks, self.modalities)
 
     @classmethod

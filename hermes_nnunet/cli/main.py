@@ -5,14 +5,18 @@ command that is asked for is imported, so that help comes at once.
 """
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
 import hermes_nnunet
-from hermes_nnunet.errors import HermesError
+from hermes_nnunet.errors import HermesError, UsageError
 
+PROGRAM = "hermes_nnunet"
+PROBLEM_IN_THE_DATA = 1
+WRONG_USE = 2  # argparse's own
 INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
 
 
@@ -40,6 +44,11 @@ COMMANDS = {
         "hermes_nnunet.cli.predict",
         "segment images with a trained model: any of its members or tasks",
         "hermes_nnunet predict -i IN -o OUT -m 900 --tasks liver,spleen --modality CT",
+    ),
+    "inspect": Command(
+        "hermes_nnunet.cli.inspect",
+        "say what a collection or a model is made of",
+        "hermes_nnunet inspect 900",
     ),
     "views": Command(
         "hermes_nnunet.cli.views",
@@ -81,49 +90,70 @@ COMMANDS = {
         "generate four small data sets, merge, train and predict them, and draw a report",
         "hermes_nnunet demo",
     ),
+    "completion": Command(
+        "hermes_nnunet.cli.completion",
+        "print the script by which a shell completes these commands",
+        "hermes_nnunet completion bash > ~/.local/share/bash-completion/completions/hermes_nnunet",
+    ),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit code, 1 for an error that the user can mend.
+    """Run a command; return its exit code: 1 for a problem in the data or the file system, 2 for a wrong call.
+
+    A fault of ours keeps its traceback, so that it can be reported.
 
     Raises:
         SystemExit: the call is wrong (2), or help or version was asked for (0).
-        HermesError: only with --debug.
+        HermesError, OSError: only with --debug.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     chosen = next((word for word in argv if not word.startswith("-")), None)
-    arguments = _parser(chosen).parse_args(argv)
+    arguments = build_parser([chosen]).parse_args(argv)
     try:
-        return import_module(COMMANDS[arguments.command].module).run(arguments)
-    except HermesError as error:
+        code = import_module(COMMANDS[arguments.command].module).run(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # of `hermes_nnunet ... | head`
+        # At its end Python would complain about the closed output once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PROBLEM_IN_THE_DATA
+    except (HermesError, OSError) as error:
         if arguments.debug:
             raise
-        print(f"hermes_nnunet: error: {error}", file=sys.stderr)
-        return 1
+        print(f"{PROGRAM}: error: {_in_one_line(error)}", file=sys.stderr)
+        return WRONG_USE if isinstance(error, UsageError) else PROBLEM_IN_THE_DATA
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
-def _parser(chosen: str | None) -> argparse.ArgumentParser:
-    """The parser of all commands, with the arguments of the chosen one."""
-    parser = argparse.ArgumentParser(prog="hermes_nnunet", description=hermes_nnunet.__doc__)
-    parser.add_argument("--version", action="version", version=f"hermes_nnunet {hermes_nnunet.__version__}")
+def build_parser(commands: Iterable[str | None]) -> argparse.ArgumentParser:
+    """The parser with all commands' names, and the arguments of those in `commands`, whose modules are imported."""
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=hermes_nnunet.__doc__)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {hermes_nnunet.__version__}")
     _add_debug(parser, default=False)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    chosen = set(commands)
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
-        command_parser = commands.add_parser(
+        command_parser = subparsers.add_parser(
             name,
             help=command.help,
             description=f"{command.help[0].upper()}{command.help[1:]}.",
             epilog=f"example:\n  {command.example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        if name == chosen:
+        if name in chosen:
             import_module(command.module).add_arguments(command_parser)
         # SUPPRESS: a default here would undo a --debug before the command
         _add_debug(command_parser, default=argparse.SUPPRESS)
     return parser
+
+
+def _in_one_line(error: Exception) -> str:
+    """What an error says; of the file system's first the file, then the reason."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _add_debug(parser: argparse.ArgumentParser, default: bool | str) -> None:

@@ -102,6 +102,7 @@ def _predict(
 ) -> None:
     from hermes_nnunet.prediction.predictor import HermesPredictor
     from hermes_nnunet.prediction.running import predict_cases
+    from hermes_nnunet.prediction.statistics import read_statistics
 
     predictor = HermesPredictor(
         model,
@@ -110,5 +111,6 @@ def _predict(
         tile_step=arguments.tile_step,
         show_tiles=len(cases) == 1,
     )
+    measured = read_statistics(destination.folder) if arguments.go_on and arguments.statistics else {}
     destination.open()
-    predict_cases(predictor, cases, destination)
+    predict_cases(predictor, cases, destination, measured)

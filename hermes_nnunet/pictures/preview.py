@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # Axis that the plane lies across, and what is on the left and on the right of it.
 _PLANES = (("axial", 2, ("R", "L")), ("coronal", 1, ("R", "L")), ("sagittal", 0, ("A", "P")))
 _HEIGHT_INCHES = 4.0
+# Of a panel, in relation to its height.
+_WIDEST = 1.25
 _LEGEND_INCHES = 2.6
 _LEGEND_LINES = 22
 
@@ -44,7 +46,7 @@ def draw_preview(
     shown = [label for label in labels if np.isin(label.values, values).any()]
     size = np.array(label_map.shape) * np.asarray(spacing)
     in_plane = [[side for side in range(3) if side != axis] for _, axis, _ in _PLANES]
-    widths = [_HEIGHT_INCHES * min(2.0, size[across] / size[up]) for across, up in in_plane]
+    widths = [_HEIGHT_INCHES * min(_WIDEST, size[across] / size[up]) for across, up in in_plane]
     columns = -(-len(shown) // _LEGEND_LINES) or 1
     figure = Figure(figsize=(sum(widths) + columns * _LEGEND_INCHES, _HEIGHT_INCHES + 0.4), layout="constrained")
     FigureCanvasAgg(figure)

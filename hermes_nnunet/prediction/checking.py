@@ -42,8 +42,15 @@ def check_cases(cases: Sequence[ImageSource], choice: Choice, model: ModelFolder
         if wishes.output_type != NIFTI and not isinstance(case, DicomSource):
             raise HermesError(f"{case.place} is not DICOM, so {wishes.output_type} cannot refer to it: leave that out")
     taken_for = dict.fromkeys(one.context.modality for one in choice.passes)
-    said = {case.modality: case for case in cases if isinstance(case, DicomSource)}
-    return [
+    dicom = [case for case in cases if isinstance(case, DicomSource)]
+    said = {case.series.modality: case for case in dicom}
+    nameless = [case for case in dicom if not case.series.uid and wishes.output_type != NIFTI]
+    lines = [
+        f"{case.place} has no series uid (it was made anonymous?): {wishes.output_type} gets uids of its own, and "
+        "viewers may not find its images"
+        for case in nameless[:1]
+    ]
+    return lines + [
         f"{case.place} is {by_header} by its header, but is taken for {modality}: check --modality"
         for by_header, case in said.items()
         for modality in taken_for

@@ -52,13 +52,31 @@ def write_dicom(
     from pydicom import dcmread
 
     datasets = [dcmread(item.path, stop_before_pixels=True) for item in slices]
+    _fill_in_uids(datasets)
     write = _write_seg if output_type == DICOM_SEG else _write_rtstruct
     try:
         write(label_map.transpose(2, 1, 0), labels, datasets, path)
-    except (AttributeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise HermesError(
             f"{slices[0].path.parent}: {output_type} cannot be written for this series ({error})"
         ) from None
+
+
+def _fill_in_uids(datasets: Sequence["Dataset"]) -> None:
+    """Give uids to a series that lost them when it was made anonymous: a slice's are still in its file's header."""
+    from pydicom.uid import generate_uid
+
+    made = {tag: generate_uid() for tag in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")}
+    for dataset in datasets:
+        header = dataset.file_meta
+        found = {
+            "SOPClassUID": header.get("MediaStorageSOPClassUID"),
+            "SOPInstanceUID": header.get("MediaStorageSOPInstanceUID"),
+            **made,
+        }
+        for tag, uid in found.items():
+            if not dataset.get(tag):
+                setattr(dataset, tag, uid)
 
 
 def _write_seg(label_map: np.ndarray, labels: Sequence[Label], datasets: Sequence["Dataset"], path: Path) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hermes_nnunet.dicom.folder import ImageSeries, read_folder
-from hermes_nnunet.dicom.volume import DicomVolume
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.merge.wording import listed
 from hermes_nnunet.prediction.image_sources import DicomSource, ImageSource, NiftiSource
@@ -55,10 +54,7 @@ def dicom_cases(source: Path) -> list[ImageSource]:
         if len(several) > 1:
             names = listed(f"{series.description.partition(', ')[2]} ({len(series.paths)} files)" for series in several)
             raise HermesError(f"{folder} holds {len(several)} DICOM series: {names}; give each a folder of its own")
-    return [
-        DicomSource(_case_name(folder, source), DicomVolume(series.paths), series.modality)
-        for folder, (series,) in sorted(by_folder.items())
-    ]
+    return [DicomSource(_case_name(folder, source), series) for folder, (series,) in sorted(by_folder.items())]
 
 
 def _case_name(folder: Path, source: Path) -> str:

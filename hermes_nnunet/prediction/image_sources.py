@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel
 
 from hermes_nnunet.conversion.volumes import reading
+from hermes_nnunet.dicom.folder import ImageSeries
 from hermes_nnunet.dicom.volume import DicomVolume
 from hermes_nnunet.errors import HermesError
 
@@ -72,18 +73,17 @@ class NiftiSource(ImageSource):
 
 @dataclass(frozen=True)
 class DicomSource(ImageSource):
-    """The slices of one DICOM series.
+    """A DICOM series."""
 
-    Attributes:
-        modality: by the headers: CT, MR or PET.
-    """
+    series: ImageSeries
 
-    volume: DicomVolume
-    modality: str
+    @property
+    def volume(self) -> DicomVolume:
+        return DicomVolume(self.series.paths)
 
     @property
     def place(self) -> str:
-        return str(self.volume.paths[0].parent)
+        return str(self.series.paths[0].parent)
 
     def nifti_files(self, folder: Path) -> list[Path]:
         path = folder / f"{self.name}_0000.nii"

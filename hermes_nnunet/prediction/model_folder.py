@@ -129,11 +129,16 @@ def read_model_folder(
     if HERMES_BLOCK in dataset_json:
         collection = Collection.from_dataset_json(dataset_json, str(path))
     else:
-        hermes_plans = replace(hermes_plans, members=_own_member(hermes_plans, plans, path))
+        hermes_plans = replace(hermes_plans, members=own_member(hermes_plans, plans, path))
     return ModelFolder(path, plans, dataset_json, hermes_plans, collection, _folds(path, folds, checkpoint), checkpoint)
 
 
-def _own_member(hermes_plans: HermesPlans, plans: dict[str, Any], path: Path) -> dict[str, Member]:
+def own_member(hermes_plans: HermesPlans, plans: dict[str, Any], path: Path) -> dict[str, Member]:
+    """The member whose view this is, by its name.
+
+    Raises:
+        HermesError: it is the view of none.
+    """
     own = {
         name: member for name, member in hermes_plans.members.items() if member.dataset_name == plans["dataset_name"]
     }

@@ -198,6 +198,6 @@ def _warnings(model: ModelFolder, chosen: Sequence[str], modality: str | None, *
             taken = listed(f"{member.modalities[0]} ({member.name})" for member in members)
             yield f"the images are taken for {taken}: name their modality with --modality if they are of another"
         return
-    for member in members:
-        if modality not in member.modalities:
-            yield f"{member.name} was trained on {listed(member.modalities)}, not on {modality}: check the result"
+    others = [f"{member.name} ({listed(member.modalities)})" for member in members if modality not in member.modalities]
+    if others:
+        yield f"no {modality} was among the training images of {listed(others)}: check the result"

@@ -18,14 +18,22 @@ from hermes_nnunet.prediction.outputs import CaseOutput
 from hermes_nnunet.prediction.passes import Pass
 from hermes_nnunet.prediction.predictor import HermesPredictor
 from hermes_nnunet.prediction.preparing import Prepared, prepare
-from hermes_nnunet.prediction.statistics import read_statistics, write_statistics
+from hermes_nnunet.prediction.statistics import CaseStatistics, write_statistics
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def predict_cases(predictor: HermesPredictor, cases: Sequence[ImageSource], destination: Destination) -> None:
+def predict_cases(
+    predictor: HermesPredictor,
+    cases: Sequence[ImageSource],
+    destination: Destination,
+    measured: dict[str, CaseStatistics],
+) -> None:
     """Predict the cases one after another and write their files.
+
+    Args:
+        measured: statistics of cases that were finished before; those of the new ones are added.
 
     Raises:
         HermesError: an image cannot be read, memory or disk ran out, or the folder cannot be written to. Cases that
@@ -33,7 +41,6 @@ def predict_cases(predictor: HermesPredictor, cases: Sequence[ImageSource], dest
     """
     passes = destination.choice.passes
     reader = predictor.plans_manager.image_reader_writer_class()
-    measured = read_statistics(destination.folder) if destination.wishes.statistics else {}
     with (
         explained(str(destination.folder)),
         # On the disk of the results, so that a file gets its place by a change of its name.

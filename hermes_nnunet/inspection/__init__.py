@@ -1,0 +1,1 @@
+"""What a collection or a model is made of."""
