@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from hermes_nnunet.errors import HermesError
+from hermes_nnunet.errors import UsageError
 
 if TYPE_CHECKING:
     from hermes_nnunet.merge import MergeSpecification
@@ -60,16 +60,16 @@ def _specification(arguments: argparse.Namespace) -> "MergeSpecification":
 
     if arguments.file is not None:
         if arguments.members:
-            raise HermesError(
+            raise UsageError(
                 f"members on the command line ({arguments.members[0]}) and in {arguments.file}: choose one"
             )
         return read_merge_file(
             arguments.file, name=arguments.name, into=arguments.into, new_modalities=arguments.new_modality
         )
     if not arguments.members:
-        raise HermesError("no members: name data sets as 301:CT, or give a YAML file with --members")
+        raise UsageError("no members: name data sets as 301:CT, or give a YAML file with --members")
     if arguments.into is None or arguments.name is None:
-        raise HermesError("name the collection: --into 900 --name HeadHeart")
+        raise UsageError("name the collection: --into 900 --name HeadHeart")
     return MergeSpecification(
         name=arguments.name,
         into=arguments.into,

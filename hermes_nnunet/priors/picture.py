@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hermes_nnunet.errors import HermesError
+from hermes_nnunet.errors import UsageError
 from hermes_nnunet.files import written_beside
 from hermes_nnunet.priors.embedding import embed
 from hermes_nnunet.priors.similarity import cluster_order, cluster_tree, cosine_similarity
@@ -28,10 +28,10 @@ def check_format(path: Path) -> None:
     """Check that a picture can have this name.
 
     Raises:
-        HermesError: the file ending is none of FORMATS.
+        UsageError: the file ending is none of FORMATS.
     """
     if path.suffix.lower() not in FORMATS:
-        raise HermesError(f"{path} does not end with {', '.join(FORMATS[:-1])} or {FORMATS[-1]}: choose one of them")
+        raise UsageError(f"{path} does not end with {', '.join(FORMATS[:-1])} or {FORMATS[-1]}: choose one of them")
 
 
 def draw_priors(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hermes_nnunet.errors import HermesError
+from hermes_nnunet.errors import HermesError, UsageError
 
 _TASKS, _MODALITIES = ".priors.tasks", ".priors.modalities"
 
@@ -55,11 +55,11 @@ def choose_places(pools: Sequence[PriorPool], level: str) -> list[PriorPool]:
     """All pools for 'all', else the one with this number, counted from 0.
 
     Raises:
-        HermesError: there is no such place.
+        UsageError: there is no such place.
     """
     if level == "all":
         return list(pools)
     if level.isdecimal() and int(level) < len(pools):
         return [pools[int(level)]]
     places = ", ".join(f"{number} ({pool.place})" for number, pool in enumerate(pools))
-    raise HermesError(f"--level {level} is not a place of this network: give 'all' or one of {places}")
+    raise UsageError(f"--level {level} is not a place of this network: give 'all' or one of {places}")

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import time
@@ -7,7 +8,7 @@ import pytest
 
 import hermes_nnunet
 from hermes_nnunet.cli import main as cli
-from hermes_nnunet.errors import HermesError
+from hermes_nnunet.errors import HermesError, UsageError
 
 
 @pytest.fixture
@@ -35,6 +36,29 @@ class TestExitCode:
         command.run = raising(HermesError("x.nii.gz is empty: copy it again"))
         assert cli.main(["try"]) == 1
         assert capsys.readouterr() == ("", "hermes_nnunet: error: x.nii.gz is empty: copy it again\n")
+
+    def test_is_2_for_a_call_that_a_command_finds_wrong(self, command, capsys):
+        command.run = raising(UsageError("--level 9 is not a place"))
+        assert cli.main(["try"]) == 2
+        assert capsys.readouterr().err == "hermes_nnunet: error: --level 9 is not a place\n"
+
+    @pytest.mark.parametrize(
+        ("error", "message"),
+        [
+            (PermissionError(13, "Permission denied", "/data/x.nii.gz"), "/data/x.nii.gz: Permission denied"),
+            (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        ],
+    )
+    def test_is_1_for_a_problem_of_the_file_system(self, command, capsys, error, message):
+        command.run = raising(error)
+        assert cli.main(["try"]) == 1
+        assert capsys.readouterr().err == f"hermes_nnunet: error: {message}\n"
+
+    def test_an_output_that_nobody_reads_on_is_no_traceback(self):
+        cut = f"'{sys.executable}' -m hermes_nnunet completion bash | head -n 1"
+        done = subprocess.run(["bash", "-c", cut], capture_output=True, text=True, check=True)
+        assert done.stderr == ""
+        assert done.stdout.startswith("#")
 
     @pytest.mark.parametrize("argv", [["try", "--debug"], ["--debug", "try"]])
     def test_debug_shows_where_the_error_is_from(self, command, argv):
@@ -64,7 +88,7 @@ class TestHelp:
             cli.main(["--help"])
         assert stopped.value.code == 0
         printed = capsys.readouterr().out
-        assert all(f"\n    {name} " in printed for name in ("merge", "views", "doctor", "link", "unlink", "demo"))
+        assert set(re.findall(r"^    ([\w-]+)\b", printed, re.MULTILINE)) >= set(cli.COMMANDS)
 
     @pytest.mark.parametrize("name", list(cli.COMMANDS))
     def test_of_a_command_ends_with_an_example_of_it(self, name, capsys):

@@ -36,21 +36,25 @@ class TestPriors:
         assert rows["abdomen/liver", "1"]["neighbour"] == "abdomen/spleen"
         assert rows["abdomen/liver", "1"]["cosine"] == "1.0000"
         assert rows["brain/core", "1"]["cosine"] == "0.0000"
-        printed = {line.split()[1]: line.split()[3] for line in capsys.readouterr().out.splitlines() if "│" in line}
-        assert printed == {"abdomen": "1.00", "brain": "0.00"}
+        printed = capsys.readouterr().out
+        assert "\x1b" not in printed  # no colours where nobody looks
+        cells = [line.split() for line in printed.splitlines() if "│" in line]
+        assert {row[1]: row[3] for row in cells} == {"abdomen": "1.00", "brain": "0.00"}
 
     @pytest.mark.parametrize(
-        ("options", "message"),
+        ("options", "code", "message"),
         [
-            (["--level", "1"], r"--level 1 is not a place"),
-            (["-o", "priors.bmp"], r"priors.bmp does not end with .png, .svg or .pdf"),
-            (["-o", "none/priors.png"], "none does not exist"),
-            (["-f", "3"], "no fold 3"),
+            (["--level", "1"], 2, "--level 1 is not a place"),
+            (["-o", "priors.bmp"], 2, "priors.bmp does not end with .png, .svg or .pdf"),
+            (["-o", "none/priors.png"], 1, "none does not exist"),
+            (["-f", "3"], 1, "no fold 3"),
         ],
     )
-    def test_what_cannot_be_done_is_told_in_one_line(self, model, tmp_path, monkeypatch, capsys, options, message):
+    def test_what_cannot_be_done_is_told_in_one_line(
+        self, model, tmp_path, monkeypatch, capsys, options, code, message
+    ):
         monkeypatch.chdir(tmp_path)
-        assert cli.main(["priors", str(model), *options]) == 1
+        assert cli.main(["priors", str(model), *options]) == code
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
