@@ -5,8 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.saved_numbers import count_saved_numbers
@@ -115,16 +113,12 @@ class PaperPlanner(CollectionPlanner):
         """Estimated memory of the weights, and of each case, in training with bf16 autocast."""
         channels = len(self.dataset_json["channel_names"])
         architecture = configuration["architecture"]
-        with torch.device("meta"):  # the sizes of the layers are enough
-            network = get_network_from_plans(
-                architecture["network_class_name"],
-                architecture["arch_kwargs"],
-                architecture["_kw_requires_import"],
-                channels,
-                len(self.hermes_plans.tasks),
-                allow_init=False,
-                deep_supervision=True,
-            )
+        network = self._network_of_shapes(
+            architecture["network_class_name"],
+            architecture["arch_kwargs"],
+            architecture["_kw_requires_import"],
+            channels,
+        )
         weights = sum(parameter.numel() for parameter in network.parameters())
         saved = count_saved_numbers(network, channels, configuration["patch_size"], self.hermes_plans.rows_per_case)
         return BYTES_PER_WEIGHT * weights / GIGABYTE, BYTES_PER_SAVED_NUMBER * saved / GIGABYTE

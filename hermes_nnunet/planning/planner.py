@@ -3,7 +3,7 @@
 import contextlib
 import io
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.hermes_unet import HermesUNet
 from hermes_nnunet.planning.resampling import IMAGE_OPTIONS, SEGMENTATION_OPTIONS
 from hermes_nnunet.planning.splits import check_planned_splits
@@ -121,17 +122,25 @@ class CollectionPlanner(ResEncUNetPlanner):
         arch_kwargs_req_import: tuple[str, ...],
     ) -> int:
         """Numbers kept for the backward pass, with fusion places and one logit channel for each task of a case."""
-        with torch.device("meta"):  # the sizes of the layers are enough
-            network = get_network_from_plans(
-                arch_class_name,
-                {**arch_kwargs, **self._hermes_arguments()},
-                arch_kwargs_req_import,
+        network = self._network_of_shapes(
+            arch_class_name, {**arch_kwargs, **self._hermes_arguments()}, arch_kwargs_req_import, input_channels
+        )
+        return network.compute_conv_feature_map_size(patch_size)
+
+    def _network_of_shapes(
+        self, class_name: str, arguments: Mapping[str, Any], required_imports: Sequence[str], input_channels: int
+    ) -> ContextualNetwork:
+        """The network of an architecture on the meta device: the sizes of its layers, but no weights."""
+        with torch.device("meta"):
+            return get_network_from_plans(
+                class_name,
+                arguments,
+                required_imports,
                 input_channels,
                 len(self.hermes_plans.tasks),
                 allow_init=False,
                 deep_supervision=True,
             )
-        return network.compute_conv_feature_map_size(patch_size)
 
     def _hermes_arguments(self) -> dict[str, Any]:
         """Arguments of HermesUNet that nnU-Net's own networks do not have."""
