@@ -44,7 +44,7 @@ AMOS_FACTS = {
     "Segmentation, NeurIPS Datasets and Benchmarks 2022",
     "release": "2022",
     "layout": (
-        "imagesTr/amos_0001.nii.gz, labelsTr/amos_0001.nii.gz",
+        "imagesTr/amos_0001.nii.gz, labelsTr/amos_0001.nii.gz (ids of 500 and more are MR)",
         "imagesVa/amos_0008.nii.gz, labelsVa/amos_0008.nii.gz",
     ),
 }
