@@ -3,9 +3,12 @@
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.files import read_json, write_json
@@ -17,6 +20,7 @@ from hermes_nnunet.merge.wording import problem_lines
 from hermes_nnunet.merge.workers import rewrite_cases
 
 DATASET_FILE = "dataset.json"
+LOCK_FILE = ".lock"
 
 
 def label_file(folder: Path, case: str) -> Path:
@@ -38,17 +42,20 @@ def write_collection(plan: MergePlan, pending: Sequence[str], removed: Iterable[
         HermesError: members' files have problems; nothing is left behind then.
     """
     staging = plan.folder.with_name(f".{plan.folder.name}.merging")
-    missing = _prepare(staging, plan, pending)
-    problems = rewrite_cases(_case_files(plan, missing, staging), processes)
-    if problems:
-        shutil.rmtree(staging)
-        raise HermesError(problem_lines(problems, "nothing was written"))
-    if plan.folder.exists():
-        _move_into(staging, plan, pending, removed)
-    else:
-        for name, content in _json_files(plan).items():
-            write_json(content, staging / name)
-        os.rename(staging, plan.folder)
+    _make(staging)
+    with _locked(staging):
+        missing = _prepare(staging, plan, pending)
+        problems = rewrite_cases(_case_files(plan, missing, staging), processes)
+        if problems:
+            shutil.rmtree(staging)
+            raise HermesError(problem_lines(problems, "nothing was written"))
+        if plan.folder.exists():
+            _move_into(staging, plan, pending, removed)
+        else:
+            for name, content in _json_files(plan).items():
+                write_json(content, staging / name)
+            (staging / LOCK_FILE).unlink()
+            os.rename(staging, plan.folder)
 
 
 def _json_files(plan: MergePlan) -> dict[str, Any]:
@@ -56,15 +63,33 @@ def _json_files(plan: MergePlan) -> dict[str, Any]:
     return {SPLITS_FILE: plan.folds, DATASET_FILE: plan.dataset_json}
 
 
-def _prepare(staging: Path, plan: MergePlan, pending: Sequence[str]) -> list[str]:
-    """Make the staging folder, keep what a killed merge left that still holds, and say which cases it lacks."""
+def _make(staging: Path) -> None:
     try:
-        (staging / LABELS_FOLDER).mkdir(parents=True, exist_ok=True)
+        staging.mkdir(exist_ok=True)
     except OSError as error:
         raise HermesError(
             f"{staging} cannot be made ({error.strerror}): make {staging.parent} writable, or link the data sets into "
             "a folder of your own and set nnUNet_raw to it"
         ) from None
+
+
+@contextmanager
+def _locked(staging: Path) -> Iterator[None]:
+    """Only one merge at a time has the staging folder; the lock of one that was killed is free."""
+    lock = FileLock(staging / LOCK_FILE, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise HermesError(f"another merge is writing {staging}: run this one when it has ended") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _prepare(staging: Path, plan: MergePlan, pending: Sequence[str]) -> list[str]:
+    """Keep what a killed merge left in the staging folder and still holds, and say which cases it lacks."""
+    (staging / LABELS_FOLDER).mkdir(exist_ok=True)
     try:
         left = read_record(staging, "begin anew")
     except HermesError:

@@ -4,6 +4,7 @@ import re
 import nibabel
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.merge import MemberSpecification, MergeSpecification, merge
@@ -377,6 +378,17 @@ class TestTarget:
         message = refused(CT)
         assert f"{raw.path}/.Dataset900_All.merging cannot be made (" in message
         assert f"make {raw.path} writable, or link the data sets into a folder of your own" in message
+
+    def test_a_merge_that_runs_at_the_same_time_is_told(self, raw, refused):
+        raw.add("Dataset001_Belly")
+        staging = raw.path / ".Dataset900_All.merging"
+        staging.mkdir()
+        with FileLock(staging / ".lock"):
+            assert f"another merge is writing {staging}" in refused(CT)
+        result = merge_members(CT)
+        assert result.is_new
+        assert not staging.exists()
+        assert ".lock" not in [path.name for path in result.folder.iterdir()]
 
     def test_preprocessed_data_of_the_same_name_are_no_obstacle(self, raw, tmp_path):
         raw.add("Dataset001_Belly")
