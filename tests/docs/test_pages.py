@@ -1,0 +1,50 @@
+"""What the pages say of files and keys."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
+from hermes_nnunet.networks.hermes_resunet import HermesResUNet
+from hermes_nnunet.networks.hermes_unet import HermesUNet
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+
+
+@pytest.fixture(scope="module")
+def words_of_plans() -> set[str]:
+    """All that docs/plans.md writes as code."""
+    return set(re.findall(r"`([^`\n]+)`", (CHECKOUT / "docs" / "plans.md").read_text()))
+
+
+class TestLinks:
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+    def test_to_files_lead_somewhere(self, page):
+        targets = re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+        files = {target.partition("#")[0] for target in targets if not re.match(r"https?://|#", target)}
+        assert [file for file in files if not (page.parent / file).exists()] == []
+
+    def test_of_readme_reach_every_page(self):
+        readme = (CHECKOUT / "README.md").read_text()
+        assert [page.name for page in PAGES[1:] if f"docs/{page.name}" not in readme] == []
+
+
+class TestPlans:
+    def test_every_key_of_the_block_is_explained(self, plans, words_of_plans):
+        block = plans["hermes"]
+        keys = {*block, *block["context"], *(key for member in block["members"].values() for key in member)}
+        assert keys - words_of_plans == set()
+
+    @pytest.mark.parametrize("network", [HermesUNet, HermesResUNet, HermesMedFormer])
+    def test_every_argument_of_a_network_is_explained(self, network, words_of_plans):
+        arguments = set(inspect.signature(network.__init__).parameters) - {"self"}
+        assert arguments - words_of_plans == set()
+
+    def test_every_planner_and_its_plans_are_named(self):
+        page = (CHECKOUT / "docs" / "plans.md").read_text()
+        for module in (CHECKOUT / "planners").glob("*.py"):
+            names = re.findall(r'^class (\w+)|plans_name = "(\w+)"', module.read_text(), re.MULTILINE)
+            assert [name for pair in names for name in pair if name and name not in page] == []
