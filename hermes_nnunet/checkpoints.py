@@ -11,8 +11,8 @@ from hermes_nnunet.errors import HermesError
 
 # The kinds of numpy objects that nnU-Net's logging and our state of the random generators leave in a checkpoint.
 _NUMPY_OBJECTS = (
-    np._core.multiarray.scalar,
-    np._core.multiarray._reconstruct,
+    np.float64(0).__reduce__()[0],  # functions that make a number and an array again, wherever this numpy has them
+    np.zeros(1).__reduce__()[0],
     np.ndarray,
     np.dtype,
     *(type(np.dtype(name)) for name in ("f2", "f4", "f8", "i4", "i8", "u4", "u8", "bool")),

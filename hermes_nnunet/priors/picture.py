@@ -1,8 +1,8 @@
 """The picture: similarity matrices in the order of clusters, and the tasks as points of a plane."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = (".png", ".svg", ".pdf")
+_PALETTES = (("tab10", 10), ("Dark2", 8))
 _MARKERS = "osD^vP*Xhpd<>8"
 _ROW_INCHES = 0.26
 _LABELLED_POINTS = 40
@@ -55,7 +56,8 @@ def draw_priors(
     figure = Figure(figsize=(2.2 * side + 1, side + 1.4), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    left, right = figure.subfigures(1, 2, width_ratios=[1.1, 1])
+    halves: Any = figure.subfigures(1, 2, width_ratios=[1.1, 1])
+    left, right = halves
     top, bottom = right.subfigures(2, 1, height_ratios=[1.6, 1])
     colours = _colours(dict.fromkeys(task.member for task in tasks))
     _draw_matrix(
@@ -75,7 +77,7 @@ def draw_priors(
 
 
 def _draw_matrix(
-    figure: "Figure", similarity: np.ndarray, names: Sequence[str], title: str, colours: Sequence[object]
+    figure: "Figure", similarity: np.ndarray, names: Sequence[str], title: str, colours: Sequence[str]
 ) -> None:
     from scipy.cluster.hierarchy import dendrogram
 
@@ -109,7 +111,7 @@ def _draw_matrix(
     figure.colorbar(mesh, ax=(branches, matrix), shrink=0.6, extend="max")
 
 
-def _draw_points(axes: "Axes", tasks: Sequence[TaskOrigin], vectors: np.ndarray, colours: dict[str, object]) -> None:
+def _draw_points(axes: "Axes", tasks: Sequence[TaskOrigin], vectors: np.ndarray, colours: dict[str, str]) -> None:
     from matplotlib.lines import Line2D
 
     points, (horizontal, vertical) = embed(vectors)
@@ -133,8 +135,9 @@ def _draw_points(axes: "Axes", tasks: Sequence[TaskOrigin], vectors: np.ndarray,
     axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
 
 
-def _colours(members: Sequence[str] | dict[str, None]) -> dict[str, object]:
+def _colours(members: Iterable[str]) -> dict[str, str]:
     from matplotlib import colormaps
+    from matplotlib.colors import to_hex
 
-    palette = [*colormaps["tab10"].colors, *colormaps["Dark2"].colors]
+    palette = [to_hex(colormaps[name](shade)) for name, shades in _PALETTES for shade in range(shades)]
     return {member: palette[place % len(palette)] for place, member in enumerate(members)}

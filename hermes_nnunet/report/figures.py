@@ -4,7 +4,7 @@ import base64
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hermes_nnunet.collection import Member
 from hermes_nnunet.evaluation.dice import mean_of_defined
@@ -20,7 +20,7 @@ _TRAIN, _VALIDATION = "#8b949e", "#30363d"
 # Told apart by people who see few colours too; line styles go on where the colours end.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195")
 _STYLES = ("-", "--", ":", "-.")
-_STYLE = {
+_STYLE: Any = {
     "font.size": 9,
     "axes.edgecolor": "#8b949e",
     "axes.labelcolor": _INK,
@@ -135,7 +135,7 @@ def _new_figure(width: float, height: float) -> "Figure":
     return figure
 
 
-def _plot(axes: "Axes", epochs: Sequence[Epoch], values: Iterable[float | None], **line: str) -> None:
+def _plot(axes: "Axes", epochs: Sequence[Epoch], values: Iterable[float | None], **line: Any) -> None:
     points = [(entry.epoch, value) for entry, value in zip(epochs, map(_number, values), strict=True)]
     defined = [point for point in points if not math.isnan(point[1])]  # a member may have no patch in an epoch
     axes.plot(*zip(*defined, strict=True) if defined else ([], []), marker="o", markersize=2.5, **line)

@@ -142,7 +142,7 @@ def summed_over_processes(sums: Sequence[np.ndarray]) -> np.ndarray:
     """Sum of the batches' `member_sums`, of all processes of a distributed training, which call this together."""
     total = np.sum(sums, axis=0)
     if number_of_processes() > 1:
-        gathered = [None] * number_of_processes()
+        gathered: list[Any] = [None] * number_of_processes()
         torch.distributed.all_gather_object(gathered, total)
         total = np.sum(gathered, axis=0)
     return total
@@ -155,16 +155,6 @@ def _case_losses(loss: HermesLoss, output: HermesOutput, target: Sequence[torch.
         values, counting = loss.segmentation_terms(logits, labels, output.context.task_index)
         losses += weight * (values * counting).sum(1) / counting.sum(1).clamp(min=1)
     return losses
-
-
-def summed_over_ranks(sums: Sequence[np.ndarray], is_ddp: bool) -> np.ndarray:
-    """Sum of the batches' `member_sums`, over the processes of a distributed training too."""
-    total = np.sum(sums, axis=0)
-    if is_ddp:
-        gathered = [None] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(gathered, total)
-        total = np.sum(gathered, axis=0)
-    return total
 
 
 def _share(part: float, whole: float) -> float | None:
