@@ -4,10 +4,11 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import nibabel
 import numpy as np
+from nibabel.spatialimages import SpatialImage
 
 from hermes_nnunet.collection import Member
 from hermes_nnunet.errors import HermesError
@@ -77,8 +78,8 @@ class HermesModel:
         Raises:
             HermesError: there is no such model, or it cannot be loaded.
         """
-        path = model if isinstance(model, Path) else str(model)
-        folder = read_model_folder(find_model_folder(path, trainer, plans, configuration), folds, checkpoint)
+        path = find_model_folder(model, trainer, plans, configuration)
+        folder = read_model_folder(path, folds, checkpoint)
         return cls(HermesPredictor(folder, device, half_precision=half_precision, tile_step=tile_step))
 
     @property
@@ -134,13 +135,14 @@ class HermesModel:
             decision = CaseDecision(predictor.plans_manager, predictor.configuration_manager)
             for one in choice.passes:
                 decision.add(one, *run_pass(predictor, one, prepared))
+            # Read into memory, since the temporary files go.
             label_map = self._as_given(decision.label_map, prepared)
-            shown = nibabel.load(prepared.image_file(choice.passes[0]))
+            shown = cast(SpatialImage, nibabel.load(prepared.image_file(choice.passes[0])))
             return Segmentation(
-                array=np.asarray(label_map.dataobj),
+                array=np.asarray(label_map.dataobj).copy(),
                 affine=label_map.affine,
                 labels=choice.labels,
-                image=nibabel.Nifti1Image(np.asarray(shown.dataobj), shown.affine),
+                image=nibabel.Nifti1Image(np.asarray(shown.dataobj).copy(), shown.affine),
                 modality=choice.passes[0].context.modality,
             )
 
@@ -148,7 +150,7 @@ class HermesModel:
         """The label map (D, H, W) in the orientation of the image."""
         path = prepared.folder / "label_map.nii"
         self._predictor.plans_manager.image_reader_writer_class().write_seg(label_map, str(path), prepared.geometry)
-        return nibabel.load(path)
+        return nibabel.Nifti1Image.from_filename(path)
 
 
 def _source(image: Any) -> ImageSource:

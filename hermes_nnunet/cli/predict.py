@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     destination = Destination(arguments.output, wishes, choice, model.file_ending)
     to_do = destination.to_do(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
     for warning in [*choice.warnings, *check_cases(to_do, choice, model, wishes)]:
-        print(f"hermes_nnunet: {warning}", file=sys.stderr)
+        print(f"hermes_nnunet: warning: {warning}", file=sys.stderr)
     if to_do:
         _predict(arguments, model, to_do, destination)
     done = f", {len(cases) - len(to_do)} were finished before" if len(to_do) < len(cases) else ""

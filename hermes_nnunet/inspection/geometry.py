@@ -5,9 +5,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import nibabel
 import numpy as np
+from nibabel.spatialimages import SpatialImage
 from tqdm import tqdm
 
 from hermes_nnunet.conversion.volumes import reading
@@ -87,10 +89,10 @@ def _image_files(found: Found) -> dict[str, Path]:
 
 def _of_file(path: Path) -> _Geometry:
     with reading(path):
-        image = nibabel.load(path)
+        image = cast(SpatialImage, nibabel.load(path))
         axes = nibabel.io_orientation(image.affine)[:, 0].astype(int)
         place = np.argsort(axes)
-        zooms, shape = np.array(image.header.get_zooms()[:3])[place], np.array(image.shape[:3])[place]
+        zooms, shape = nibabel.affines.voxel_sizes(image.affine)[place], np.array(image.shape[:3])[place]
     return tuple(zooms.tolist()), tuple(shape.tolist())
 
 

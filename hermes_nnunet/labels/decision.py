@@ -54,18 +54,18 @@ class Decision:
 
     def add_group(self, tasks: Iterable[tuple[torch.Tensor, int]]) -> None:
         """Scores (D, H, W) and written value of each task of a group, in the order in which they are painted."""
-        painted = None
+        painted: tuple[torch.Tensor, torch.Tensor | int] | None = None
         for score, value in tasks:
             painted = self._paint(painted, score, value)
         if painted is None:
             return
-        score, value = painted
+        score, top_value = painted
         if self._best is None:
             self._best = torch.full_like(score, self._threshold)
             self.segmentation = torch.zeros(score.shape, dtype=torch.int16, device=score.device)
         wins = score > self._best
         self._best = torch.where(wins, score, self._best)
-        self.segmentation = torch.where(wins, value, self.segmentation)
+        self.segmentation = torch.where(wins, top_value, self.segmentation)
 
     def _paint(
         self, below: tuple[torch.Tensor, torch.Tensor | int] | None, score: torch.Tensor, value: int

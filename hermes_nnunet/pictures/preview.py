@@ -73,8 +73,7 @@ def _draw_legend(legend: "Axes", labels: Sequence["Label"], title: str, columns:
 
     legend.set_axis_off()
     legend.legend(
-        handles=[Line2D([], [], color=label.colour, linewidth=3) for label in labels],
-        labels=[label.name for label in labels],
+        handles=[Line2D([], [], color=label.colour, linewidth=3, label=label.name) for label in labels],
         title=title if labels else f"{title}\nnothing found",
         loc="center left",
         frameon=False,

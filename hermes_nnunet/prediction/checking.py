@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hermes_nnunet.errors import HermesError
+from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.prediction.dicom_objects import check_dicom_writers
 from hermes_nnunet.prediction.image_sources import DicomSource, ImageSource, NiftiSource
 from hermes_nnunet.prediction.model_folder import ModelFolder
@@ -18,12 +18,13 @@ def check_wishes(wishes: Wishes) -> None:
     """See that what is asked for goes together and can be written.
 
     Raises:
-        HermesError: it does not, or a package is missing.
+        UsageError: it does not go together.
+        HermesError: a package is missing.
     """
     if wishes.output_type == NIFTI:
         return
     if wishes.per_task:
-        raise HermesError(
+        raise UsageError(
             f"--per-task writes NIfTI masks: leave it out, since {wishes.output_type} has a part for each task anyway"
         )
     check_dicom_writers(wishes.output_type)

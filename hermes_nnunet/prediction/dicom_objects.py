@@ -1,6 +1,6 @@
 """Segmentations as DICOM objects on the series that was segmented."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,13 @@ from hermes_nnunet.prediction.wishes import DICOM_SEG
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+    from rt_utils.utils import ROIData
 
 _MAKER = "hermes_nnunet"
+_DESCRIPTION = "Hermes segmentation"
 _SERIES_NUMBER = 900
+# How far a contour may be from a point that is left out of it.
+_STRAIGHT_VOXELS = 1e-3
 
 
 def check_dicom_writers(output_type: str) -> None:
@@ -30,9 +34,10 @@ def check_dicom_writers(output_type: str) -> None:
             import highdicom  # noqa: F401
         else:
             import rt_utils  # noqa: F401
-    except ImportError:
+    except ImportError as error:
+        package = "highdicom" if output_type == DICOM_SEG else "rt-utils"
         raise HermesError(
-            f"{output_type} is written with highdicom and rt-utils: pip install 'hermes-nnunet[dicom]'"
+            f"{output_type} is written with {package} ({error}): pip install 'hermes-nnunet[dicom]'"
         ) from None
 
 
@@ -47,19 +52,21 @@ def write_dicom(
         slices: of the series, in order.
 
     Raises:
-        HermesError: the series lacks what the object has to repeat, or its pixels are not square (RTSTRUCT).
+        HermesError: the series lacks what the object has to repeat.
     """
     from pydicom import dcmread
 
     datasets = [dcmread(item.path, stop_before_pixels=True) for item in slices]
     _fill_in_uids(datasets)
-    write = _write_seg if output_type == DICOM_SEG else _write_rtstruct
+    label_map = label_map.transpose(2, 1, 0)
     try:
-        write(label_map.transpose(2, 1, 0), labels, datasets, path)
+        if output_type == DICOM_SEG:
+            _write_seg(label_map, labels, datasets, path)
+        else:
+            _write_rtstruct(label_map, labels, slices, datasets, path)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise HermesError(
-            f"{slices[0].path.parent}: {output_type} cannot be written for this series ({error})"
-        ) from None
+        where = slices[0].path.parent
+        raise HermesError(f"{output_type} cannot be written for the series in {where} ({error})") from None
 
 
 def _fill_in_uids(datasets: Sequence["Dataset"]) -> None:
@@ -112,7 +119,7 @@ def _write_seg(label_map: np.ndarray, labels: Sequence[Label], datasets: Sequenc
         manufacturer_model_name=_MAKER,
         software_versions=hermes_nnunet.__version__,
         device_serial_number="0",
-        series_description="Hermes segmentation",
+        series_description=_DESCRIPTION,
     ).save_as(path)
 
 
@@ -126,18 +133,63 @@ def _segments(label_map: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
     return number_of[label_map]
 
 
-def _write_rtstruct(label_map: np.ndarray, labels: Sequence[Label], datasets: Sequence["Dataset"], path: Path) -> None:
-    from rt_utils import RTStruct, ds_helper
+def _write_rtstruct(
+    label_map: np.ndarray, labels: Sequence[Label], slices: Sequence[Slice], datasets: Sequence["Dataset"], path: Path
+) -> None:
+    from rt_utils import ds_helper
+    from rt_utils.utils import ROIData
 
-    row_spacing, column_spacing = datasets[0].PixelSpacing
-    if row_spacing != column_spacing:
-        raise HermesError(f"{datasets[0].filename}: rt-utils writes square pixels only: use --output-type dicom_seg")
     for dataset in datasets:
         for tag in ("StudyDate", "StudyTime", "StudyID"):
             if tag not in dataset:
                 setattr(dataset, tag, "")
-    structures = RTStruct(list(datasets), ds_helper.create_rtstruct_dataset(list(datasets)))
-    for label in labels:
-        mask = np.isin(label_map, label.values).transpose(1, 2, 0)
-        structures.add_roi(mask=mask, color=list(label.rgb), name=label.name)
-    structures.save(str(path))
+    structures = ds_helper.create_rtstruct_dataset(list(datasets))
+    structures.Manufacturer = structures.ManufacturerModelName = structures.StructureSetLabel = _MAKER
+    structures.InstitutionName = ""
+    structures.SeriesDescription = _DESCRIPTION
+    structures.SeriesNumber = _SERIES_NUMBER
+    for number, label in enumerate(labels, start=1):
+        # No mask: rt-utils would draw contours half a voxel too far inside.
+        roi = ROIData(
+            mask=None,
+            color=list(label.rgb),
+            number=number,
+            name=label.name,
+            frame_of_reference_uid=datasets[0].FrameOfReferenceUID,
+            roi_generation_algorithm="AUTOMATIC",
+        )
+        structures.StructureSetROISequence.append(ds_helper.create_structure_set_roi(roi))
+        structures.RTROIObservationsSequence.append(ds_helper.create_rtroi_observation(roi))
+        structures.ROIContourSequence.append(_drawn_roi(np.isin(label_map, label.values), roi, slices, datasets))
+    structures.save_as(path, enforce_file_format=True)
+
+
+def _drawn_roi(mask: np.ndarray, roi: "ROIData", slices: Sequence[Slice], datasets: Sequence["Dataset"]) -> "Dataset":
+    """The contours of a mask (slices, rows, columns); within another one they are a hole."""
+    from pydicom import Dataset
+    from rt_utils import ds_helper
+
+    drawn = Dataset()
+    drawn.ROIDisplayColor = roi.color
+    drawn.ReferencedROINumber = roi.number
+    drawn.ContourSequence = [
+        ds_helper.create_contour(dataset, [f"{value:.3f}" for value in points.ravel()])
+        for plane, item, dataset in zip(mask, slices, datasets, strict=True)
+        for points in _contours(plane, item)
+    ]
+    for contour in drawn.ContourSequence:
+        contour.NumberOfContourPoints = len(contour.ContourData) // 3
+    return drawn
+
+
+def _contours(mask: np.ndarray, item: Slice) -> Iterator[np.ndarray]:
+    """Closed contours (points, 3) in mm (LPS) around a mask (rows, columns), halfway between its voxels and others."""
+    from skimage.measure import approximate_polygon, find_contours
+
+    if not mask.any():
+        return
+    along_row, down_column = np.array(item.orientation)
+    for contour in find_contours(np.pad(mask, 1).astype(np.float32), 0.5):
+        corners = approximate_polygon(contour, tolerance=_STRAIGHT_VOXELS)[:-1] - 1
+        rows, columns = corners.T[:, :, None]
+        yield np.array(item.position) + columns * item.spacing[1] * along_row + rows * item.spacing[0] * down_column

@@ -3,8 +3,10 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import nibabel
+from nibabel.spatialimages import SpatialImage
 
 from hermes_nnunet.conversion.volumes import reading
 from hermes_nnunet.dicom.folder import ImageSeries
@@ -57,7 +59,7 @@ class NiftiSource(ImageSource):
         first = None
         for file in self.files:
             with reading(file):
-                image = nibabel.load(file)
+                image = cast(SpatialImage, nibabel.load(file))
             if image.ndim != 3:
                 raise HermesError(
                     f"{file} has {image.ndim} dimensions {image.shape}, but the model segments images of three: give "

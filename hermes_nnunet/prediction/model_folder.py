@@ -77,7 +77,7 @@ class ModelFolder:
 
 
 def find_model_folder(
-    model: str | Path, trainer: str = TRAINER, plans: str = PLANS, configuration: str = CONFIGURATION
+    model: str | int | Path, trainer: str = TRAINER, plans: str = PLANS, configuration: str = CONFIGURATION
 ) -> Path:
     """The folder of a model that is given as this folder, or as a data set's id or name as in nnU-Net's commands.
 
@@ -85,7 +85,7 @@ def find_model_folder(
         HermesError: there is no such model.
     """
     name = str(model)
-    path = Path(model)
+    path = Path(name)
     if not name.isdigit() and path.is_dir():
         return _checked(path)
     results = optional_folder(RESULTS)

@@ -64,7 +64,7 @@ class CaseOutput:
             assert isinstance(self._prepared.source, DicomSource)
             written = self._prepared.folder / f"label_map{self._destination.file_ending}"
             self._reader.write_seg(label_map, str(written), self._properties)
-            voxels = np.asarray(nibabel.load(written).dataobj)
+            voxels = np.asarray(nibabel.Nifti1Image.from_filename(written).dataobj)
             slices = self._prepared.source.volume.slices()
             write_dicom(self._wishes.output_type, voxels, self._labels, slices, self._temporary(self._result))
             written.unlink()

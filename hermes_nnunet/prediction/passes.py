@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK, UNKNOWN_MODALITY, Context, Task
-from hermes_nnunet.errors import HermesError
+from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.merge.wording import did_you_mean, listed
 from hermes_nnunet.plans import MODALITY_VARIABLE, HermesPlans
 from hermes_nnunet.prediction.label_table import Label, colour_of
@@ -87,8 +87,11 @@ def choose(
         modality: of the image; None takes each member's own.
 
     Raises:
+        UsageError: several of the three are given.
         HermesError: a name is not known, or nothing was chosen of a model with several members.
     """
+    if (bool(members), bool(tasks), everything).count(True) > 1:
+        raise UsageError("ask for members, for tasks, or for everything, not for several of these")
     names = list(model.members)
     if modality is not None:
         _check_modality(modality, model.hermes_plans.modalities)
@@ -143,7 +146,7 @@ def _share_out(
     model: ModelFolder, chosen: Sequence[str], wanted: set[str], modality: str | None
 ) -> dict[str, list[str]]:
     """Wanted tasks of each chosen member; one that several have is the first's that knows the modality."""
-    owner = {}
+    owner: dict[str, str] = {}
     for name in sorted(chosen, key=lambda name: not _knows(model, name, modality)):
         for task in model.members[name].tasks:
             owner.setdefault(task, name)

@@ -2,6 +2,7 @@
 
 import io
 from contextlib import redirect_stdout
+from typing import cast
 
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -10,8 +11,9 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from hermes_nnunet.checkpoints import read_checkpoint
-from hermes_nnunet.errors import HermesError
+from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.networks.build import prediction_context
+from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.prediction.model_folder import ModelFolder
 from hermes_nnunet.prediction.passes import Pass
 
@@ -26,6 +28,7 @@ class HermesPredictor(nnUNetPredictor):
         show_tiles: show nnU-Net's progress bar over the tiles of an image.
 
     Raises:
+        UsageError: the tile step is not a share.
         HermesError: there is no such device, the weights cannot be read, or their trainer is not installed.
     """
 
@@ -40,7 +43,7 @@ class HermesPredictor(nnUNetPredictor):
     ) -> None:
         device = _device(device)
         if not 0 < tile_step <= 1:
-            raise HermesError(f"the tile step is {tile_step}: it is a share of the patch, above 0 and at most 1")
+            raise UsageError(f"the tile step is {tile_step}: it is a share of the patch, above 0 and at most 1")
         with redirect_stdout(io.StringIO()):  # it tells those without a GPU about a setting that nobody chose
             super().__init__(tile_step_size=tile_step, device=device, allow_tqdm=show_tiles)
         self.half_precision = half_precision
@@ -49,6 +52,10 @@ class HermesPredictor(nnUNetPredictor):
 
     def _load(self) -> None:
         checkpoints = [read_checkpoint(path) for path in self.model.checkpoints]
+        for path, checkpoint in zip(self.model.checkpoints, checkpoints, strict=True):
+            missing = [key for key in ("network_weights", "trainer_name", "init_args") if key not in checkpoint]
+            if missing:
+                raise HermesError(f"{path} is no checkpoint of a training (it has no '{missing[0]}')")
         trainer_name = checkpoints[0]["trainer_name"]
         try:
             trainer = recursive_find_trainer_class_by_name(trainer_name)
@@ -83,7 +90,7 @@ class HermesPredictor(nnUNetPredictor):
         self.plans_manager = PlansManager(chosen.plans(self.model))
         self.dataset_json = chosen.dataset_json(self.model)
         self.label_manager = self.plans_manager.get_label_manager(self.dataset_json)
-        network = getattr(self.network, "_orig_mod", self.network)  # of torch.compile
+        network = cast(ContextualNetwork, getattr(self.network, "_orig_mod", self.network))  # of torch.compile
         shown = [label.name for label in chosen.labels]
         context = prediction_context(network, chosen.hermes_plans, chosen.context, shown)
         network.set_context(context.on(self.device))

@@ -15,13 +15,14 @@ OBLIQUE_LPI = np.array(
 )
 
 
-def make_model(results, plans, dataset_json, seeds=(0,), dataset="Dataset900_Both"):
+def make_model(results, plans, dataset_json, seeds=(0, 1), dataset="Dataset900_Both"):
     """Write a model folder with a fold for each seed of its random weights; returns it."""
     import torch
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     from hermes_nnunet.networks.build import build_network
 
+    plans["configurations"]["3d_fullres"]["spacing"] = [2.5, 2.5, 2.5]  # few patches
     folder = results / dataset / NAME
     manager = PlansManager(plans)
     outputs = manager.get_label_manager(dataset_json).num_segmentation_heads
@@ -62,7 +63,10 @@ def results(tmp_path, monkeypatch):
 
 @pytest.fixture
 def model(results, plans, dataset_json):
-    """The folder of a universal model: abdomen (CT; liver, spleen) and brain (T1, its channel 1; whole, core)."""
+    """The folder of a universal model of two folds.
+
+    Its members: abdomen (CT; liver, spleen) and brain (T1, its channel 1; whole, and core within it).
+    """
     return make_model(results, plans, dataset_json)
 
 

@@ -8,7 +8,7 @@ from hermes_nnunet.cli.main import main
 from hermes_nnunet.views.write import write_views
 
 
-def stock_predict(view, images, output, folds=(0,)):
+def stock_predict(view, images, output, folds):
     """nnUNetv2_predict, without processes of its own."""
     import torch
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -27,9 +27,9 @@ def voxels(path):
     return np.asarray(nibabel.load(path).dataobj)
 
 
-@pytest.mark.parametrize("member", ["abdomen", "brain"])
-def test_label_maps_and_probabilities_of_a_member(member, model, results, images, tmp_path):
-    write_views(model, results, [0])
+@pytest.mark.parametrize(("member", "folds"), [("abdomen", (0, 1)), ("brain", (0,))])
+def test_label_maps_and_probabilities_of_a_member(member, folds, model, results, images, tmp_path):
+    write_views(model, results, [0, 1])
     (view,) = results.glob(f"*_{member}/{model.name}")
     ending = ".nii" if member == "brain" else ".nii.gz"
     if member == "brain":
@@ -39,9 +39,10 @@ def test_label_maps_and_probabilities_of_a_member(member, model, results, images
                 scaled = nibabel.Nifti1Image((channel + 1) * image.get_fdata(dtype=np.float32), image.affine)
                 nibabel.save(scaled, images / path.name.replace("_0000.nii.gz", f"_{channel:04d}.nii"))
             path.unlink()
-    stock_predict(view, images, tmp_path / "stock")
-    predict(model, images, tmp_path / "ours", "--member", member, "--probabilities")
-    predict(view, images, tmp_path / "of_view", "--probabilities")
+    stock_predict(view, images, tmp_path / "stock", folds)
+    chosen = [] if len(folds) == 2 else ["-f", *map(str, folds)]
+    predict(model, images, tmp_path / "ours", "--member", member, "--probabilities", *chosen)
+    predict(view, images, tmp_path / "of_view", "--probabilities", *chosen)
     for case in ("a", "b"):
         expected = nibabel.load(tmp_path / "stock" / f"{case}{ending}")
         for ours in ("ours", "of_view"):

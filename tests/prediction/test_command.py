@@ -1,0 +1,222 @@
+import json
+import os
+
+import nibabel
+import numpy as np
+import pytest
+
+from hermes_nnunet.cli.main import main
+
+
+@pytest.fixture
+def predict(model, images, tmp_path):
+    """A function that runs `hermes_nnunet predict` on the CPU and returns its exit code."""
+
+    def run(*options, source=images, output=tmp_path / "out", asked=model):
+        return main(["predict", "-i", str(source), "-o", str(output), "-m", str(asked), "--device", "cpu", *options])
+
+    return run
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def voxels(path):
+    return np.asarray(nibabel.load(path).dataobj)
+
+
+def files(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+class TestResults:
+    def test_a_label_map_a_case_with_tables_of_its_values(self, predict, out, images, capsys):
+        assert predict("--tasks", "liver,core") == 0
+        assert files(out) == {"a.nii.gz", "b.nii.gz", "labels.json", "labels.txt", "labels.ctbl"}
+        table = json.loads((out / "labels.json").read_text())
+        assert table["format_version"] == 1
+        assert [(label["name"], label["value"], label["member"]) for label in table["labels"]] == [
+            ("abdomen/liver", 1, "abdomen"),
+            ("brain/core", 4, "brain"),
+        ]
+        assert [one["modality"] for one in table["passes"]] == ["CT", "T1"]
+        for case in ("a", "b"):
+            image, label = (
+                nibabel.load(folder / name)
+                for folder, name in ((images, f"{case}_0000.nii.gz"), (out, f"{case}.nii.gz"))
+            )
+            assert set(np.unique(label.dataobj)) == {0, 1, 4}
+            assert label.shape == image.shape
+            np.testing.assert_allclose(label.affine, image.affine, atol=1e-5)
+        captured = capsys.readouterr()
+        assert "warning: the images are taken for CT (abdomen), T1 (brain)" in captured.err
+        assert captured.out == f"2 cases segmented to {out}\n"
+
+    def test_masks_of_all_tasks_may_overlap(self, predict, out):
+        assert predict("--all", "--per-task", "--modality", "CT", "--statistics", "--probabilities") == 0
+        names = ["abdomen__liver", "abdomen__spleen", "brain__whole", "brain__core"]
+        expected = {f"{case}/{name}.nii.gz" for case in ("a", "b") for name in names}
+        tables = {"labels.json", "statistics.json", "statistics.csv"}
+        assert files(out) == expected | tables | {"a.npz", "b.npz"}
+        probabilities = np.load(out / "b.npz")["probabilities"]
+        masks = [voxels(out / "b" / f"{name}.nii.gz") for name in names]
+        assert probabilities.shape == (4, *reversed(masks[0].shape))
+        assert [int(mask.sum()) for mask in masks] == (probabilities > 0.5).sum((1, 2, 3)).tolist()
+        assert np.sum(masks, axis=0).max() > 1
+        measured = json.loads((out / "statistics.json").read_text())["cases"]["b"]
+        voxel_ml = 2 * 2 * 2.5 / 1000
+        assert [measured[name.replace("__", "/")]["volume_ml"] for name in names] == pytest.approx(
+            [mask.sum() * voxel_ml for mask in masks], rel=1e-3
+        )
+
+    def test_statistics_are_those_of_the_files(self, predict, out, images):
+        assert predict("--member", "brain", "--modality", "CT", "--statistics", source=images / "a_0000.nii.gz") == 0
+        labels, image = voxels(out / "a.nii.gz"), voxels(images / "a_0000.nii.gz")
+        measured = json.loads((out / "statistics.json").read_text())["cases"]["a"]
+        whole = np.isin(labels, (1, 2))
+        assert measured["brain/whole"]["volume_ml"] == pytest.approx(whole.sum() * 0.008)
+        assert measured["brain/whole"]["mean_intensity"] == pytest.approx(image[whole].mean(), rel=1e-5)
+        assert measured["brain/core"]["mean_intensity"] == pytest.approx(image[labels == 2].mean(), rel=1e-5)
+
+    def test_a_picture_a_case(self, predict, out, images):
+        assert predict("--member", "abdomen", "--preview", source=images / "b_0000.nii.gz") == 0
+        assert (out / "b.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_a_view_predicts_its_member(self, predict, model, results, out, images):
+        from hermes_nnunet.views.write import write_views
+
+        write_views(model, results, [0, 1])
+        source = images / "a_0000.nii.gz"
+        assert predict(asked="11", source=source) == 0
+        assert predict("--member", "abdomen", source=source, output=out.parent / "universal") == 0
+        np.testing.assert_array_equal(voxels(out / "a.nii.gz"), voxels(out.parent / "universal" / "a.nii.gz"))
+
+
+class TestGoingOn:
+    def test_results_are_not_replaced_unasked(self, predict, out, capsys):
+        source = ["--member", "abdomen"]
+        assert predict(*source) == 0
+        before = {name: (out / name).stat().st_mtime_ns for name in files(out)}
+        assert predict(*source) == 1
+        assert "a.nii.gz exists: choose another folder, or add --continue or --overwrite" in capsys.readouterr().err
+        assert {name: (out / name).stat().st_mtime_ns for name in files(out)} == before
+
+    def test_only_what_is_not_finished_is_predicted(self, predict, out, capsys):
+        options = ["--member", "abdomen", "--statistics", "--preview"]
+        assert predict(*options) == 0
+        first = files(out)
+        untouched = (out / "a.nii.gz").stat().st_mtime_ns
+        (out / "b.png").unlink()
+        assert predict(*options, "--continue") == 0
+        assert capsys.readouterr().out.endswith(f"1 case segmented to {out}, 1 were finished before\n")
+        assert files(out) == first
+        assert (out / "a.nii.gz").stat().st_mtime_ns == untouched
+        assert set(json.loads((out / "statistics.json").read_text())["cases"]) == {"a", "b"}
+
+    def test_other_tasks_are_not_mixed_in(self, predict, out, capsys):
+        assert predict("--member", "abdomen") == 0
+        assert predict("--tasks", "liver", "--modality", "CT", "--continue") == 1
+        assert "labels.json is of other tasks" in capsys.readouterr().err
+
+    def test_everything_is_replaced_on_request(self, predict, out):
+        assert predict("--all", "--per-task", "--modality", "CT") == 0
+        (out / "a" / "abdomen__liver.nii.gz").write_text("broken")
+        assert predict("--tasks", "liver", "--per-task", "--modality", "CT", "--overwrite") == 0
+        assert {name for name in files(out) if name.startswith("a/")} == {"a/abdomen__liver.nii.gz"}
+        assert set(np.unique(voxels(out / "a" / "abdomen__liver.nii.gz"))) == {0, 1}
+
+
+class TestProblems:
+    """Each is one line, exit code 1, and nothing is written."""
+
+    @pytest.fixture
+    def refused(self, predict, out, capsys):
+        def check(*options, says, code=1, **places):
+            assert predict(*options, **places) == code
+            lines = capsys.readouterr().err.splitlines()
+            assert lines[-1].startswith("hermes_nnunet: error: ")
+            assert says in lines[-1]
+            assert not out.exists() or files(out) == set()
+
+        return check
+
+    def test_no_choice_of_a_member(self, refused):
+        refused(says="the model has the members abdomen, brain")
+
+    def test_an_unknown_task(self, refused):
+        refused("--tasks", "liver,splen", says="no task 'splen', the nearest are abdomen/spleen")
+
+    def test_a_modality_that_was_never_trained(self, refused):
+        refused(
+            "--all",
+            "--modality",
+            "PET",
+            says="'PET' was never trained: the model knows CT, T1; choose one of them, or 'unknown'",
+        )
+
+    def test_an_image_of_four_dimensions(self, refused, images):
+        nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6, 2), np.float32), np.eye(4)), images / "c_0000.nii.gz")
+        refused("--all", says="c_0000.nii.gz has 4 dimensions")
+
+    def test_a_channel_too_many(self, refused, images):
+        for case in ("a", "b"):
+            os.link(images / f"{case}_0000.nii.gz", images / f"{case}_0001.nii.gz")
+        refused("--member", "abdomen", says="the case has 2 channels, but abdomen needs 1")
+
+    def test_voxels_that_are_not_numbers(self, predict, out, images, capsys):
+        voxels_of_b = nibabel.load(images / "b_0000.nii.gz")
+        broken = voxels_of_b.get_fdata(dtype=np.float32)
+        broken[3, 3, 3] = np.nan
+        nibabel.save(nibabel.Nifti1Image(broken, voxels_of_b.affine), images / "b_0000.nii.gz")
+        assert predict("--member", "abdomen") == 1
+        assert "b_0000.nii.gz has voxels that are not numbers" in capsys.readouterr().err.splitlines()[-1]
+        assert not (out / "b.nii.gz").exists()
+
+    def test_a_model_of_plain_nnunet(self, refused, model):
+        plans = json.loads((model / "plans.json").read_text())
+        del plans["hermes"]
+        (model / "plans.json").write_text(json.dumps(plans))
+        refused("--all", says="is a model of plain nnU-Net, not of Hermes: predict with nnUNetv2_predict")
+
+    def test_a_checkpoint_that_runs_code(self, refused, model):
+        import pickle
+
+        class Harm:
+            def __reduce__(self):
+                return os.system, ("true",)
+
+        (model / "fold_0" / "checkpoint_final.pth").write_bytes(pickle.dumps(Harm()))
+        refused("--all", says="checkpoint_final.pth")
+
+    def test_a_fold_that_is_not_there(self, refused):
+        refused("--all", "-f", "3", says="has no fold 3 with a checkpoint_final.pth, but 0, 1")
+
+    def test_a_device_that_is_not_there(self, refused):
+        refused("--all", "--device", "cuda:77", says="the device cuda:77 is not there: choose one of cpu")
+
+    def test_a_tile_step_that_leaves_gaps(self, refused):
+        refused("--all", "--tile-step", "1.5", says="the tile step is 1.5", code=2)
+
+    def test_an_output_folder_that_is_a_file(self, predict, tmp_path, capsys):
+        (tmp_path / "file").touch()
+        assert predict("--all", output=tmp_path / "file" / "out") == 1
+        assert "cannot be written to" in capsys.readouterr().err
+
+    def test_a_disk_without_space(self, predict, out, monkeypatch, capsys):
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("nnunetv2.imageio.nibabel_reader_writer.nibabel.save", full)
+        assert predict("--member", "abdomen") == 1
+        assert capsys.readouterr().err.splitlines()[-1].endswith("No space left on device)")
+        assert files(out) == {"labels.json", "labels.txt", "labels.ctbl"}
+        assert [path for path in out.iterdir() if path.is_dir()] == []
+
+    def test_dicom_objects_of_what_is_not_dicom(self, refused):
+        pytest.importorskip("highdicom")
+        refused("--all", "--output-type", "dicom_seg", says="is not DICOM, so dicom_seg cannot refer to it")
+
+    def test_masks_and_dicom_objects_at_once(self, refused):
+        refused("--all", "--output-type", "dicom_seg", "--per-task", says="--per-task writes NIfTI masks", code=2)

@@ -1,0 +1,223 @@
+"""DICOM series in, NIfTI or DICOM objects out."""
+
+import json
+
+import nibabel
+import numpy as np
+import pytest
+
+from hermes_nnunet import HermesModel
+from hermes_nnunet.cli.main import main
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.prediction.finding import find_cases
+
+pydicom = pytest.importorskip("pydicom")
+
+# Rows run to the left and a little to the back, columns to the feet.
+OBLIQUE = ((0.96, 0.28, 0.0), (0.0, 0.0, -1.0))
+
+
+def write_series(folder, voxels, *, uid="1.2.3", spacing=(1.5, 1.5), description="thorax", **tags):
+    """Write int16 voxels (slices, rows, columns), 3 mm apart, file names in no order."""
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, plane in enumerate(voxels):
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = CTImageStorage, ExplicitVRLittleEndian
+        meta.MediaStorageSOPInstanceUID = generate_uid()
+        path = folder / f"{uid}_{index * 7 % len(voxels)}.dcm"
+        dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+        content = {
+            "SOPClassUID": CTImageStorage,
+            "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
+            "Modality": "CT",
+            "StudyInstanceUID": "1.2.5",
+            "SeriesInstanceUID": uid,
+            "FrameOfReferenceUID": "1.2.4",
+            "SeriesDescription": description,
+            "PatientID": "p1",
+            **dict.fromkeys(("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime"), ""),
+            **dict.fromkeys(("StudyID", "AccessionNumber", "ReferringPhysicianName"), ""),
+            "ImagePositionPatient": [f"{v:.8g}" for v in (-20, -30, 40) + 3 * index * np.cross(*OBLIQUE)],
+            "ImageOrientationPatient": [f"{v:.8g}" for v in np.ravel(OBLIQUE)],
+            "PixelSpacing": list(spacing),
+            "SliceThickness": 3,
+            "Rows": plane.shape[0],
+            "Columns": plane.shape[1],
+            "SamplesPerPixel": 1,
+            "PhotometricInterpretation": "MONOCHROME2",
+            "BitsAllocated": 16,
+            "BitsStored": 16,
+            "HighBit": 15,
+            "PixelRepresentation": 1,
+            "RescaleSlope": 1,
+            "RescaleIntercept": -1000,
+            "InstanceNumber": index,
+            **tags,
+        }
+        for tag, value in content.items():
+            setattr(dataset, tag, value)
+        dataset.PixelData = plane.astype(np.int16).tobytes()
+        dataset.save_as(path)
+
+
+@pytest.fixture
+def voxels():
+    """(slices, rows, columns) of blobs, about as large as a patch of the network."""
+    rng = np.random.default_rng(3)
+    return (1000 + 200 * rng.normal(size=(10, 18, 15)).cumsum(0)).astype(np.int16)
+
+
+@pytest.fixture
+def series(tmp_path, voxels):
+    write_series(tmp_path / "series", voxels)
+    return tmp_path / "series"
+
+
+@pytest.fixture
+def predict(model, series, tmp_path):
+    def run(*options, source=series):
+        output = tmp_path / "out"
+        assert (
+            main(["predict", "-i", str(source), "-o", str(output), "-m", str(model), "--device", "cpu", *options]) == 0
+        )
+        return output
+
+    return run
+
+
+class TestReading:
+    def test_a_folder_of_one_series_is_a_case(self, series):
+        (case,) = find_cases(series)
+        assert case.name == "series"
+        case.check()
+
+    def test_each_folder_is_a_case_in_a_folder_of_folders(self, series, voxels):
+        write_series(series.parent / "all" / "first", voxels, uid="1.2.7")
+        write_series(series.parent / "all" / "second" / "arterial", voxels, uid="1.2.8")
+        assert [case.name for case in find_cases(series.parent / "all")] == ["first", "second_arterial"]
+
+    def test_several_series_in_a_folder_are_named_and_refused(self, series, voxels):
+        write_series(series, voxels[:4], uid="1.2.9", description="scout")
+        with pytest.raises(HermesError) as raised:
+            find_cases(series)
+        assert "2 DICOM series" in str(raised.value)
+        assert "scout (4 files)" in str(raised.value)
+        assert "thorax (10 files)" in str(raised.value)
+
+    def test_a_missing_slice_is_found_before_the_model_is_loaded(self, series):
+        sorted(series.iterdir())[4].unlink()
+        (case,) = find_cases(series)
+        with pytest.raises(HermesError, match=r"1 slices are missing between"):
+            case.check()
+
+
+class TestLabelMaps:
+    def test_lie_on_the_voxels_of_the_series(self, predict, series, model, tmp_path):
+        from hermes_nnunet.dicom.folder import read_folder
+        from hermes_nnunet.dicom.volume import DicomVolume
+
+        image = DicomVolume(read_folder(series).series[0].paths).read()
+        nibabel.save(image, tmp_path / "same.nii.gz")
+        written = nibabel.load(predict("--member", "abdomen") / "series.nii.gz")
+        assert set(np.unique(written.dataobj)) > {0}
+        np.testing.assert_allclose(written.affine, image.affine, atol=1e-4)
+        of_nifti = HermesModel.load(model, device="cpu").predict(tmp_path / "same.nii.gz", members=["abdomen"])
+        np.testing.assert_array_equal(np.asarray(written.dataobj), of_nifti.array)
+
+    def test_a_modality_that_the_header_contradicts_is_told(self, predict, capsys):
+        predict("--member", "brain")
+        assert "is CT by its header, but is taken for T1: check --modality" in capsys.readouterr().err
+
+
+class TestSeg:
+    @pytest.fixture(autouse=True)
+    def _needs_highdicom(self):
+        pytest.importorskip("highdicom")
+
+    @pytest.mark.parametrize("member", ["abdomen", "brain"])
+    def test_holds_the_masks_of_the_label_map(self, member, predict, series):
+        from hermes_nnunet.dicom.folder import read_folder
+        from hermes_nnunet.dicom.segmentations import segment_masks
+        from hermes_nnunet.dicom.volume import DicomVolume
+
+        label_map = np.asarray(nibabel.load(predict("--member", member) / "series.nii.gz").dataobj)
+        out = predict("--member", member, "--output-type", "dicom_seg", "--overwrite")
+        labels = json.loads((out / "labels.json").read_text())["labels"]
+        grid = DicomVolume(read_folder(series).series[0].paths).grid()
+        masks = segment_masks(out / "series_seg.dcm", [label["name"] for label in labels], grid)
+        for label, mask in zip(labels, masks, strict=True):
+            assert mask.any()
+            np.testing.assert_array_equal(mask, np.isin(label_map, label["values"]))
+
+    def test_refers_to_the_images_and_says_who_made_it(self, predict, series):
+        import highdicom
+
+        segmentation = highdicom.seg.segread(
+            predict("--member", "abdomen", "--output-type", "dicom_seg") / "series_seg.dcm"
+        )
+        (referenced,) = segmentation.ReferencedSeriesSequence
+        assert referenced.SeriesInstanceUID == "1.2.3"
+        uids = {pydicom.dcmread(path).SOPInstanceUID for path in series.iterdir()}
+        assert {item.ReferencedSOPInstanceUID for item in referenced.ReferencedInstanceSequence} == uids
+        assert [item.SegmentLabel for item in segmentation.SegmentSequence] == ["abdomen/liver", "abdomen/spleen"]
+        assert segmentation.SegmentSequence[0].SegmentAlgorithmType == "AUTOMATIC"
+        assert segmentation.PatientID == "p1"
+
+    def test_a_series_without_uids_gets_some(self, predict, tmp_path, voxels, capsys):
+        empty = dict.fromkeys(("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"), "")
+        write_series(tmp_path / "anonymous", voxels, **empty)
+        out = predict("--member", "abdomen", "--output-type", "dicom_seg", source=tmp_path / "anonymous")
+        assert pydicom.dcmread(out / "anonymous_seg.dcm").StudyInstanceUID
+        assert "has no series uid" in capsys.readouterr().err
+
+
+class TestStructureSet:
+    @pytest.fixture(autouse=True)
+    def _needs_rt_utils(self):
+        pytest.importorskip("rt_utils")
+
+    @pytest.mark.parametrize("spacing", [(1.5, 1.5), (1.5, 2.0)])
+    def test_contours_enclose_the_voxels_of_the_masks(self, spacing, predict, tmp_path, voxels):
+        from hermes_nnunet.dicom.folder import read_folder
+        from hermes_nnunet.dicom.structure_sets import contours_by_name, filled
+        from hermes_nnunet.dicom.volume import DicomVolume
+
+        write_series(tmp_path / "patient", voxels, spacing=spacing)
+        options = ["--member", "brain", "--modality", "CT"]
+        label_map = np.asarray(nibabel.load(predict(*options, source=tmp_path / "patient") / "patient.nii.gz").dataobj)
+        out = predict(*options, "--output-type", "dicom_rtstruct", "--overwrite", source=tmp_path / "patient")
+        contours = contours_by_name(pydicom.dcmread(out / "patient_rtstruct.dcm"))
+        grid = DicomVolume(read_folder(tmp_path / "patient").series[0].paths).grid()
+        for name, values in (("brain/whole", (1, 2)), ("brain/core", (2,))):
+            np.testing.assert_array_equal(filled(contours[name], grid), np.isin(label_map, values))
+
+    def test_refers_to_the_images(self, predict, series):
+        written = pydicom.dcmread(
+            predict("--member", "abdomen", "--output-type", "dicom_rtstruct") / "series_rtstruct.dcm"
+        )
+        (frame,) = written.ReferencedFrameOfReferenceSequence
+        (referenced,) = frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence
+        assert (frame.FrameOfReferenceUID, referenced.SeriesInstanceUID) == ("1.2.4", "1.2.3")
+        assert written.StudyInstanceUID == "1.2.5"
+        assert written.Manufacturer == "hermes_nnunet"
+        contour = written.ROIContourSequence[0].ContourSequence[0]
+        assert contour.NumberOfContourPoints == len(contour.ContourData) / 3
+        uids = {pydicom.dcmread(path).SOPInstanceUID for path in series.iterdir()}
+        assert contour.ContourImageSequence[0].ReferencedSOPInstanceUID in uids
+
+
+class TestRealSeries:
+    def test_of_a_scanner_is_read(self, shared_data):
+        (case,) = find_cases(shared_data / "extra" / "example_ct_dicom")
+        case.check()
+        assert case.series.modality == "CT"
+
+
+def test_missing_packages_are_told_in_one_line(model, series, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(__import__("sys").modules, "highdicom", None)
+    command = ["predict", "-i", str(series), "-o", str(tmp_path / "out"), "-m", str(model), "--all"]
+    assert main([*command, "--output-type", "dicom_seg"]) == 1
+    assert capsys.readouterr().err.endswith("pip install 'hermes-nnunet[dicom]'\n")
