@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from hermes_nnunet.merge.nnunet_folders import dataset_id
+
 
 def print_facts(facts: dict[str, Any], console: Console) -> None:
     """A heading, and tables of the members, their images, the tasks and the folds."""
@@ -47,7 +49,7 @@ def _members(facts: dict[str, Any]) -> Table:
     for name, member in facts["members"].items():
         table.add_row(
             escape(name),
-            member["dataset_name"].removeprefix("Dataset").partition("_")[0],
+            str(dataset_id(member["dataset_name"])),
             str(member.get("cases", "")),
             str(member.get("patients", "")),
             f"{100 * member['sampling_share']:.1f} %",
