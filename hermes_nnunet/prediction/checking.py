@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from tqdm import tqdm
+
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.prediction.dicom_objects import check_dicom_writers
 from hermes_nnunet.prediction.image_sources import DicomSource, ImageSource, NiftiSource
@@ -36,7 +38,7 @@ def check_cases(cases: Sequence[ImageSource], choice: Choice, model: ModelFolder
     Raises:
         HermesError: an image cannot be read, is not of three dimensions, or lacks a channel.
     """
-    for case in cases:
+    for case in tqdm(cases, desc="Checking images", unit="case", leave=False):
         case.check()
         files = len(case.files) if isinstance(case, NiftiSource) else 1
         check_channels(case, files, choice.passes, model)

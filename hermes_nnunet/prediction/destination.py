@@ -62,8 +62,10 @@ class Destination:
 
         Raises:
             HermesError: there are results, and neither `overwrite` nor `go_on` was asked for; or they are of other
-                tasks, so that they cannot be gone on with.
+                tasks, so that they cannot be gone on with; or what would be replaced is no result.
         """
+        for case in cases:
+            self._check_replaceable(case)
         if overwrite:
             return list(cases)
         if not go_on:
@@ -93,6 +95,17 @@ class Destination:
                 write_colour_tables(self.choice.labels, self.folder)
         except OSError as error:
             raise HermesError(f"{self.folder} cannot be written to ({error.strerror}): choose another folder") from None
+
+    def _check_replaceable(self, case: ImageSource) -> None:
+        images = [path.resolve() for path in case.paths]
+        for file in self.files(case.name):
+            if any(image.is_relative_to(file.resolve()) for image in images):
+                raise HermesError(f"{file} would replace the image of case {case.name}: choose another folder")
+        result = self.result(case.name)
+        if self.wishes.per_task and result.is_dir():
+            others = [path for path in sorted(result.iterdir()) if not path.name.endswith(self.file_ending)]
+            if others:
+                raise HermesError(f"{result} holds {others[0].name}, which is no mask: choose another folder")
 
     def _check_same_labels(self) -> None:
         path = self.folder / LABELS_FILE

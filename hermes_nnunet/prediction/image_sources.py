@@ -29,6 +29,11 @@ class ImageSource(ABC):
     def place(self) -> str:
         """Where it comes from, for messages."""
 
+    @property
+    @abstractmethod
+    def paths(self) -> tuple[Path, ...]:
+        """The files that it is read from."""
+
     @abstractmethod
     def nifti_files(self, folder: Path) -> list[Path]:
         """A NIfTI file for each channel; where there are none yet, they are written to `folder`."""
@@ -51,6 +56,10 @@ class NiftiSource(ImageSource):
     @property
     def place(self) -> str:
         return str(self.files[0])
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return self.files
 
     def nifti_files(self, folder: Path) -> list[Path]:
         return list(self.files)
@@ -87,6 +96,10 @@ class DicomSource(ImageSource):
     def place(self) -> str:
         return str(self.series.paths[0].parent)
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return self.series.paths
+
     def nifti_files(self, folder: Path) -> list[Path]:
         path = folder / f"{self.name}_0000.nii"
         nibabel.save(self.volume.read(), path)
@@ -105,6 +118,10 @@ class MemorySource(ImageSource):
     @property
     def place(self) -> str:
         return "the image"
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return ()
 
     def nifti_files(self, folder: Path) -> list[Path]:
         paths = [folder / f"{self.name}_{channel:04d}.nii" for channel in range(len(self.images))]

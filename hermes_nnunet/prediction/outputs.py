@@ -130,7 +130,7 @@ class CaseOutput:
 
     def _publish(self) -> None:
         for target in reversed(self._destination.files(self.case)):
-            if target.is_dir():
+            if self._wishes.per_task and target.is_dir():
                 shutil.rmtree(target)
             os.replace(self._temporary(target), target)
         shutil.rmtree(self._prepared.folder)

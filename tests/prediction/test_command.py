@@ -214,6 +214,21 @@ class TestProblems:
         assert files(out) == {"labels.json", "labels.txt", "labels.ctbl"}
         assert [path for path in out.iterdir() if path.is_dir()] == []
 
+    def test_a_result_that_would_replace_its_image(self, predict, images, capsys):
+        (images / "a_0000.nii.gz").rename(images / "a.nii.gz")
+        (images / "b_0000.nii.gz").unlink()
+        content = (images / "a.nii.gz").read_bytes()
+        assert predict("--member", "abdomen", "--overwrite", output=images) == 1
+        assert "a.nii.gz would replace the image of case a" in capsys.readouterr().err
+        assert (images / "a.nii.gz").read_bytes() == content
+
+    def test_a_folder_of_other_things_that_masks_would_replace(self, predict, out, capsys):
+        (out / "a").mkdir(parents=True)
+        (out / "a" / "thesis.docx").touch()
+        assert predict("--member", "abdomen", "--per-task", "--overwrite") == 1
+        assert "holds thesis.docx, which is no mask" in capsys.readouterr().err
+        assert (out / "a" / "thesis.docx").exists()
+
     def test_dicom_objects_of_what_is_not_dicom(self, refused):
         pytest.importorskip("highdicom")
         refused("--all", "--output-type", "dicom_seg", says="is not DICOM, so dicom_seg cannot refer to it")

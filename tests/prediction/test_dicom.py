@@ -132,6 +132,15 @@ class TestLabelMaps:
         assert "is CT by its header, but is taken for T1: check --modality" in capsys.readouterr().err
 
 
+class TestPlaces:
+    def test_masks_never_replace_a_series(self, series, model, capsys):
+        before = sorted(series.iterdir())
+        command = ["predict", "-i", str(series.parent), "-o", str(series.parent), "-m", str(model), "--all"]
+        assert main([*command, "--per-task", "--overwrite"]) == 1
+        assert "series would replace the image of case series" in capsys.readouterr().err
+        assert sorted(series.iterdir()) == before
+
+
 class TestSeg:
     @pytest.fixture(autouse=True)
     def _needs_highdicom(self):
