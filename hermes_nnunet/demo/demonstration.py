@@ -24,8 +24,8 @@ from hermes_nnunet.pictures.report import draw_report
 COLLECTION_ID = 990
 CONFIGURATION = "3d_fullres"
 TRAINER_AND_PLANS = ("-tr", "HermesTrainerDemo", "-p", "HermesSPlans")
-# Patches of 32 x 32 x 32 voxels, which hold most of a phantom, two a batch: half a second a step on two cores.
-SIZE = ("-overwrite_target_spacing", "4", "4", "4", "-gpu_memory_target", "0.09")
+# Patches of 28 x 24 x 28 voxels, which hold most of a phantom, two a batch: half a second a step on two cores.
+SIZE = ("-overwrite_target_spacing", "5", "5", "5", "-gpu_memory_target", "0.05")
 
 REPORT = "report.png"
 MERGE_FILE = "merge.yaml"

@@ -1,5 +1,5 @@
 """Length of the demonstration's training: enough to see it work, some minutes on two CPU cores."""
 
-EPOCHS = 8
-ITERATIONS_PER_EPOCH = 55
+EPOCHS = 10
+ITERATIONS_PER_EPOCH = 90
 VALIDATION_ITERATIONS_PER_EPOCH = 5
