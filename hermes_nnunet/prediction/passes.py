@@ -88,11 +88,16 @@ def choose(
 
     Raises:
         UsageError: several of the three are given.
-        HermesError: a name is not known, or nothing was chosen of a model with several members.
+        HermesError: a name is not known, nothing was chosen of a model with several members, or it has none.
     """
     if (bool(members), bool(tasks), everything).count(True) > 1:
         raise UsageError("ask for members, for tasks, or for everything, not for several of these")
     names = list(model.members)
+    if not names:
+        raise HermesError(
+            f"{model.path} was imported without its members, so what to tell the network is not known: import it again "
+            "with --members FILE, or run every task at once with nnUNetv2_predict"
+        )
     if modality is not None:
         _check_modality(modality, model.hermes_plans.modalities)
     if tasks:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -159,3 +160,10 @@ class TestRegions:
     def test_the_channel_is_that_of_the_modality(self, read_model):
         assert choose(read_model, members=["brain"]).passes[0].channel == 1
         assert choose(read_model, members=["brain"], modality="unknown").passes[0].channel is None
+
+
+def test_a_model_that_was_imported_without_members_says_what_to_do():
+    model = model_of({"abdomen": ["liver"]})
+    without = replace(model, hermes_plans=replace(model.hermes_plans, members={}))
+    with pytest.raises(HermesError, match="imported without its members.* --members FILE, .*nnUNetv2_predict"):
+        choose(without, everything=True)
