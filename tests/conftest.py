@@ -101,8 +101,8 @@ def plans(collection: Collection) -> dict:
         "resampling_fn_data_kwargs": resampling,
         "resampling_fn_seg": "resample_torch_fornnunet",
         "resampling_fn_seg_kwargs": {**resampling, "is_seg": True},
-        "resampling_fn_probabilities": "resample_torch_fornnunet",
-        "resampling_fn_probabilities_kwargs": resampling,
+        "resampling_fn_probabilities": "resample_logits_by_task",
+        "resampling_fn_probabilities_kwargs": {"force_separate_z": None},
         "architecture": {
             "network_class_name": "hermes_nnunet.networks.hermes_unet.HermesUNet",
             "arch_kwargs": {

@@ -5,6 +5,7 @@ import torch
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 from hermes_nnunet.labels.decision import decide, overlapping_groups
+from hermes_nnunet.labels.scores import TaskScores
 
 Scores = np.ndarray | torch.Tensor
 
@@ -36,7 +37,16 @@ class HermesLabelManager(LabelManager):
             regions.append(int(np.ravel(value)[0]) if single else tuple(int(v) for v in value))
         return regions
 
-    def convert_logits_to_segmentation(self, predicted_logits: Scores) -> Scores:
+    def apply_inference_nonlin(self, logits: Scores | TaskScores) -> Scores:
+        """Logits (T, D, H, W) -> probabilities, float32."""
+        if not isinstance(logits, TaskScores):
+            return super().apply_inference_nonlin(logits)
+        probabilities = torch.empty(logits.shape)
+        for task, place in enumerate(probabilities):
+            place.copy_(self.inference_nonlin(logits.whole(task)))
+        return probabilities
+
+    def convert_logits_to_segmentation(self, predicted_logits: Scores | TaskScores) -> Scores:
         """Logits (T, D, H, W) -> label map (D, H, W); without a float32 copy or a sigmoid of all tasks."""
         return self._decide(predicted_logits, threshold=0.0)
 
@@ -45,11 +55,10 @@ class HermesLabelManager(LabelManager):
         return self._decide(predicted_probabilities, threshold=0.5)
 
     @torch.inference_mode()
-    def _decide(self, scores: Scores, threshold: float) -> Scores:
+    def _decide(self, scores: Scores | TaskScores, threshold: float) -> Scores:
         if scores.shape[0] != self.num_segmentation_heads:
             msg = f"expected one channel for each of {self.num_segmentation_heads} tasks, got {scores.shape[0]}"
             raise ValueError(msg)
-        if isinstance(scores, np.ndarray):
-            segmentation = decide(torch.from_numpy(scores), threshold, self.written_values, self.groups)
-            return segmentation.numpy().astype(np.uint16)
-        return decide(scores, threshold, self.written_values, self.groups)
+        given = torch.from_numpy(scores) if isinstance(scores, np.ndarray) else scores
+        segmentation = decide(given, threshold, self.written_values, self.groups)
+        return segmentation if isinstance(scores, torch.Tensor) else segmentation.numpy().view(np.uint16)

@@ -10,7 +10,13 @@ from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.saved_numbers import count_saved_numbers
 from hermes_nnunet.paper.members import paper_members
 from hermes_nnunet.planning.planner import TOKENS_PER_MODALITY, CollectionPlanner
-from hermes_nnunet.planning.resampling import IMAGE_OPTIONS, RESAMPLING_FUNCTION, SEGMENTATION_OPTIONS
+from hermes_nnunet.planning.resampling import (
+    IMAGE_OPTIONS,
+    LOGITS_FUNCTION,
+    LOGITS_OPTIONS,
+    RESAMPLING_FUNCTION,
+    SEGMENTATION_OPTIONS,
+)
 
 PATCH_SIZE = (128, 128, 128)
 BATCH_SIZE = 16
@@ -46,8 +52,8 @@ def paper_configuration(
         "resampling_fn_seg": RESAMPLING_FUNCTION,
         "resampling_fn_data_kwargs": IMAGE_OPTIONS,
         "resampling_fn_seg_kwargs": SEGMENTATION_OPTIONS,
-        "resampling_fn_probabilities": RESAMPLING_FUNCTION,
-        "resampling_fn_probabilities_kwargs": IMAGE_OPTIONS,
+        "resampling_fn_probabilities": LOGITS_FUNCTION,
+        "resampling_fn_probabilities_kwargs": LOGITS_OPTIONS,
         "architecture": {
             "network_class_name": f"{network_class.__module__}.{network_class.__name__}",
             "arch_kwargs": dict(arguments),

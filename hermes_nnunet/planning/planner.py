@@ -20,9 +20,10 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.labels.resampled_logits import resample_logits_by_task
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.hermes_unet import HermesUNet
-from hermes_nnunet.planning.resampling import IMAGE_OPTIONS, SEGMENTATION_OPTIONS
+from hermes_nnunet.planning.resampling import IMAGE_OPTIONS, LOGITS_OPTIONS, SEGMENTATION_OPTIONS
 from hermes_nnunet.planning.splits import check_planned_splits
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.preprocessing.intensity import default_intensity_clipping
@@ -108,9 +109,8 @@ class CollectionPlanner(ResEncUNetPlanner):
         return resample_torch_fornnunet, IMAGE_OPTIONS, resample_torch_fornnunet, SEGMENTATION_OPTIONS
 
     def determine_segmentation_softmax_export_fn(self, *args: Any, **kwargs: Any) -> tuple:
-        """As for images."""
-        resample, options, _, _ = self.determine_resampling()
-        return resample, options
+        """See hermes_nnunet.planning.resampling."""
+        return resample_logits_by_task, LOGITS_OPTIONS
 
     def static_estimate_VRAM_usage(  # noqa: N802 (nnU-Net's name)
         self,

@@ -13,8 +13,8 @@ class PluginPoint:
 
     Attributes:
         what: its name for people.
-        class_name: the class that nnU-Net is asked for; None where people run the modules themselves.
-        searched_package: where nnU-Net's own search for that class begins.
+        class_name: the class or function that nnU-Net is asked for; None where people run the modules themselves.
+        searched_package: where nnU-Net's own search for it begins.
         package: dotted name under which nnU-Net sees our package.
         folder: our package's folder in a checkout of this repository, with forward slashes.
     """
@@ -56,6 +56,13 @@ PLUGIN_POINTS = (
         searched_package="nnunetv2.preprocessing",
         package="nnunetv2.preprocessing.hermes",
         folder="hermes_nnunet/plugin/preprocessing",
+    ),
+    PluginPoint(
+        what="resampling of logits",
+        class_name="resample_logits_by_task",
+        searched_package="nnunetv2.preprocessing.resampling",
+        package="nnunetv2.preprocessing.resampling.hermes",
+        folder="hermes_nnunet/plugin/resampling",
     ),
     PluginPoint(
         what="label manager",

@@ -1,6 +1,6 @@
 """From the logits of a pass to label values and masks on the voxels of the image."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,8 @@ from acvl_utils.cropping_and_padding.bounding_boxes import insert_crop_into_imag
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from hermes_nnunet.labels.decision import Decision, overlapping_groups
+from hermes_nnunet.labels.scores import TaskScores
+from hermes_nnunet.planning.resampling import LOGITS_FUNCTION
 from hermes_nnunet.prediction.label_table import Label
 from hermes_nnunet.prediction.passes import Pass
 
@@ -19,20 +21,19 @@ LabelScores = Callable[[Label, torch.Tensor], None]
 class CaseDecision:
     """The label map of an image, from one pass after another; between passes the highest score wins.
 
-    Logits come to the image's voxels one task at a time, so that memory does not grow with the number of tasks.
-
-    Attributes:
-        label_map: (D, H, W), int16, by the passes added so far.
+    Logits come to the image's voxels a few tasks at a time, so that memory does not grow with the number of tasks.
     """
 
     def __init__(self, plans_manager: PlansManager, configuration: ConfigurationManager) -> None:
         self._plans_manager = plans_manager
         self._configuration = configuration
-        self._decision = Decision(threshold=0.0)
+        self._decision: Decision | None = None
 
     @property
     def label_map(self) -> np.ndarray:
-        return self._decision.segmentation.numpy()
+        """(D, H, W), int16, by the passes added so far, of which there must be one."""
+        assert self._decision is not None
+        return self._decision.segmentation.permute(self._plans_manager.transpose_backward).numpy()
 
     @torch.inference_mode()
     def add(self, one: Pass, logits: torch.Tensor, properties: dict[str, Any], take: LabelScores | None = None) -> None:
@@ -42,34 +43,37 @@ class CaseDecision:
             properties: of the preprocessed image.
             take: is shown the logits of each label on the image's voxels.
         """
+        if self._decision is None:
+            self._decision = Decision(properties["shape_before_cropping"], threshold=0.0)
+        scores = self._resampled(logits, properties)
+        values = [label.value for label in one.labels]
+        corner = [start for start, _ in properties["bbox_used_for_cropping"]]
         for group in overlapping_groups([label.values for label in one.labels]):
-            self._decision.add_group(self._scores_of(group, one, logits, properties, take))
-
-    def _scores_of(
-        self,
-        group: list[int],
-        one: Pass,
-        logits: torch.Tensor,
-        properties: dict[str, Any],
-        take: LabelScores | None,
-    ) -> Iterator[tuple[torch.Tensor, int]]:
-        for channel in group:
-            scores = self._on_image_voxels(logits[channel : channel + 1], properties)
-            label = one.labels[channel]
+            shown = scores
             if take is not None:
-                take(label, scores)
-            yield scores, label.value
+                whole = {task: scores.whole(task) for task in group}
+                for task, logits_of_task in whole.items():
+                    take(one.labels[task], self._on_image_voxels(logits_of_task, properties))
+                shown = TaskScores(scores.shape, whole.__getitem__)
+            self._decision.add_group(shown, group, values, corner)
+
+    def _resampled(self, logits: torch.Tensor, properties: dict[str, Any]) -> TaskScores:
+        """Logits (T, D, H, W) on the voxels of the cropped image."""
+        shape = properties["shape_after_cropping_and_before_resampling"]
+        spacing = [properties["spacing"][axis] for axis in self._plans_manager.transpose_forward]
+
+        def resample(some: torch.Tensor) -> Any:
+            return self._configuration.resampling_fn_probabilities(some, shape, self._configuration.spacing, spacing)
+
+        if self._configuration.configuration["resampling_fn_probabilities"] == LOGITS_FUNCTION:
+            return resample(logits)
+        # A function of nnU-Net computes all that it is given.
+        return TaskScores((len(logits), *shape), lambda task: torch.as_tensor(resample(logits[task : task + 1]))[0])
 
     def _on_image_voxels(self, logits: torch.Tensor, properties: dict[str, Any]) -> torch.Tensor:
-        """Logits (1, d, h, w) resampled, with what was cropped away as certain background, (D, H, W)."""
-        plans, configuration = self._plans_manager, self._configuration
-        spacing = [properties["spacing"][axis] for axis in plans.transpose_forward]
-        resampled = configuration.resampling_fn_probabilities(
-            logits, properties["shape_after_cropping_and_before_resampling"], configuration.spacing, spacing
-        )
-        whole = torch.as_tensor(resampled)
-        shape = (1, *properties["shape_before_cropping"])
-        if whole.shape != shape:
-            empty = torch.full(shape, -torch.inf, dtype=whole.dtype)
-            whole = insert_crop_into_image(empty, whole, properties["bbox_used_for_cropping"])
-        return whole[0].permute(plans.transpose_backward)
+        """Logits of a task (d, h, w), with what was cropped away as certain background, (D, H, W)."""
+        shape = tuple(properties["shape_before_cropping"])
+        if logits.shape != shape:
+            empty = torch.full(shape, -torch.inf, dtype=logits.dtype)
+            logits = insert_crop_into_image(empty, logits, properties["bbox_used_for_cropping"])
+        return logits.permute(self._plans_manager.transpose_backward)
