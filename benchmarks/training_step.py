@@ -1,0 +1,200 @@
+"""What does a training step of HermesUNet cost, against the plain network of the same plans?
+
+Both are residual encoder U-Nets with deep supervision, same widths, patch, batch and optimizer; the plain one has 23
+output channels and nnU-Net's Dice + cross-entropy, Hermes its fusion places, heads and loss. A step is forward, loss,
+backward, clipping of gradients and AdamW; memory is its peak, with weights and optimizer.
+
+    python benchmarks/training_step.py                  (the size of the issue: minutes on a few CPU cores)
+    python benchmarks/training_step.py --device cuda    (bfloat16; also with torch.compile, and counts recompilations)
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
+from measuring import MEGABYTE, Row, median_seconds, parser, peak_megabytes, report
+from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
+from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
+from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
+from torch import nn
+
+from hermes_nnunet.loss.hermes_loss import HermesLoss
+from hermes_nnunet.networks.context_batch import NULL_ROW, ContextBatch
+from hermes_nnunet.networks.hermes_unet import HermesUNet
+
+WIDTHS = (32, 64, 128, 256, 320)
+BLOCKS = (1, 3, 4, 6, 6)
+PLAIN_CHANNELS = 23
+POOL_TASKS = 71
+MODALITIES = 6
+CONTEXTS = {"2": (2, 2), "8": (8, 8), "23": (23, 23), "2 and 23": (2, 23)}  # tasks of the cases of a batch
+STEPS_WITH_OTHER_CONTEXTS = 4
+
+
+class Step:
+    """One training step of a network, as nnU-Net's trainer does it."""
+
+    def __init__(
+        self, network: nn.Module, forward: Callable[[torch.Tensor], Any], loss: Callable, device: torch.device
+    ) -> None:
+        self.network = network
+        self.forward = forward
+        self.loss = loss
+        self.device = device
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
+
+    def __call__(self, data: torch.Tensor, target: list[torch.Tensor]) -> None:
+        """Forward, loss, backward, clip, update."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            loss = self.loss(self.forward(data), target)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 12)
+        self.optimizer.step()
+
+    def resident_megabytes(self) -> float:
+        """Weights and the optimizer's state."""
+        state = [value for own in self.optimizer.state.values() for value in own.values()]
+        tensors = [*self.network.parameters(), *(value for value in state if isinstance(value, torch.Tensor))]
+        return sum(tensor.nbytes for tensor in tensors) / MEGABYTE
+
+
+def network_arguments(widths: Sequence[int], blocks: Sequence[int], num_classes: int) -> dict[str, Any]:
+    """What both networks are made of: what nnU-Net's planner writes for an isotropic patch."""
+    stages = len(widths)
+    return {
+        "input_channels": 1,
+        "n_stages": stages,
+        "features_per_stage": list(widths),
+        "conv_op": nn.Conv3d,
+        "kernel_sizes": [[3, 3, 3]] * stages,
+        "strides": [[1, 1, 1], *([[2, 2, 2]] * (stages - 1))],
+        "n_blocks_per_stage": list(blocks),
+        "num_classes": num_classes,
+        "n_conv_per_stage_decoder": [1] * (stages - 1),
+        "conv_bias": True,
+        "norm_op": nn.InstanceNorm3d,
+        "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+        "nonlin": nn.LeakyReLU,
+        "nonlin_kwargs": {"inplace": True},
+        "deep_supervision": True,
+    }
+
+
+def plain_step(arguments: argparse.Namespace) -> Step:
+    """nnU-Net's network and loss."""
+    network = ResidualEncoderUNet(**network_arguments(arguments.widths, arguments.blocks, PLAIN_CHANNELS))
+    loss = DC_and_CE_loss(
+        {"batch_dice": False, "smooth": 1e-5, "do_bg": False, "ddp": False}, {}, dice_class=MemoryEfficientSoftDiceLoss
+    )
+    if arguments.compile:
+        loss.dc = torch.compile(loss.dc)  # as nnU-Net does
+    weights = 0.5 ** np.arange(len(arguments.widths) - 1)
+    weights[-1] = 0
+    return _step(network, DeepSupervisionWrapper(loss, weights / weights.sum()), arguments)
+
+
+def hermes_step(arguments: argparse.Namespace) -> Step:
+    """HermesUNet and its loss."""
+    network = HermesUNet(
+        **network_arguments(arguments.widths, arguments.blocks, POOL_TASKS), num_modalities=MODALITIES
+    )
+    loss = HermesLoss(
+        [[task + 1] for task in range(POOL_TASKS)],
+        unknown_modality=MODALITIES - 1,
+        scale_weights=network.supervision_weights,
+    )
+    return _step(network, loss.to(arguments.device), arguments)
+
+
+def _step(network: nn.Module, loss: Callable, arguments: argparse.Namespace) -> Step:
+    network = network.to(arguments.device)
+    forward = torch.compile(network) if arguments.compile else network
+    return Step(network, forward, loss, arguments.device)
+
+
+def contexts(tasks: Sequence[int], batch: int, device: torch.device) -> ContextBatch:
+    """Cases with random tasks, as many as `tasks` says, and modalities."""
+    index = torch.full((batch, max(tasks)), NULL_ROW)
+    for case in range(batch):
+        count = tasks[case % len(tasks)]
+        index[case, :count] = torch.randperm(POOL_TASKS)[:count]
+    return ContextBatch(index, torch.arange(batch) % (MODALITIES - 1)).on(device)
+
+
+def label_maps(highest: int, arguments: argparse.Namespace) -> list[torch.Tensor]:
+    """A label map with blocks of the values 0 to `highest` at every resolution, highest first."""
+    maps = []
+    for scale in range(len(arguments.widths) - 1):
+        size = arguments.patch // 2**scale
+        blocks = torch.randint(0, highest + 1, (arguments.batch, 1, *[max(1, size // 8)] * 3)).float()
+        maps.append(nn.functional.interpolate(blocks, size=(size,) * 3).to(arguments.device))
+    return maps
+
+
+def measure(arguments: argparse.Namespace) -> list[Row]:
+    """A row for each kind of contexts."""
+    torch.manual_seed(0)
+    plain, hermes = plain_step(arguments), hermes_step(arguments)
+    data = torch.randn(arguments.batch, 1, *[arguments.patch] * 3, device=arguments.device)
+    plain_target, hermes_target = (label_maps(highest, arguments) for highest in (PLAIN_CHANNELS - 1, POOL_TASKS))
+    rows: list[Row] = []
+    for name in arguments.contexts:
+
+        def step_of_hermes(tasks: Sequence[int] = CONTEXTS[name]) -> None:
+            hermes.network.set_context(contexts(tasks, arguments.batch, arguments.device))
+            hermes(data, hermes_target)
+
+        sides = {"plain": lambda: plain(data, plain_target), "hermes": step_of_hermes}
+        seconds = median_seconds(sides, arguments.repeats, arguments.device)
+        steps = {"plain": plain, "hermes": hermes}
+        memory = {
+            side: steps[side].resident_megabytes() + peak_megabytes(call, arguments.device)
+            for side, call in sides.items()
+        }
+        row: dict[str, str | float | int] = {
+            "tasks a case": name,
+            "plain s": seconds["plain"],
+            "hermes s": seconds["hermes"],
+            "time ratio": seconds["hermes"] / seconds["plain"],
+            "plain MB": memory["plain"],
+            "hermes MB": memory["hermes"],
+            "memory ratio": memory["hermes"] / memory["plain"],
+        }
+        if arguments.compile:
+            row["recompilations"] = _recompilations(step_of_hermes)
+        rows.append(row)
+    return rows
+
+
+def _recompilations(step: Callable[[], None]) -> int:
+    """Graphs that torch.compile makes anew in further steps, each with other contexts."""
+    counters = torch._dynamo.utils.counters
+    before = counters["stats"]["unique_graphs"]
+    for _ in range(STEPS_WITH_OTHER_CONTEXTS):
+        step()
+    return counters["stats"]["unique_graphs"] - before
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and write benchmarks/results/training_step*.json."""
+    made = parser(__doc__, repeats=3)
+    made.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    made.add_argument("--batch", type=int, default=2)
+    made.add_argument("--patch", type=int, default=64, help="voxels an axis")
+    made.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
+    made.add_argument("--blocks", type=int, nargs="+", default=BLOCKS, help="residual blocks of each stage")
+    made.add_argument("--contexts", nargs="+", choices=CONTEXTS, default=list(CONTEXTS), help="tasks a case")
+    arguments = made.parse_args(argv)
+    settings = {name: getattr(arguments, name) for name in ("batch", "patch", "widths", "blocks")}
+    on_gpu = arguments.device.type == "cuda"
+    for arguments.compile in (False, True) if on_gpu else (False,):
+        name = "training_step" + on_gpu * f"_{arguments.device.type}" + arguments.compile * "_compiled"
+        report(name, __doc__, {**settings, "compiled": arguments.compile}, measure(arguments), arguments)
+
+
+if __name__ == "__main__":
+    main()
