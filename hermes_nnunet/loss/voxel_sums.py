@@ -1,5 +1,6 @@
-"""The sums over voxels that the loss is made of, in one pass that keeps no target volume for the backward pass."""
+"""The sums over voxels that the loss is made of, in pieces that keep no target volume for the backward pass."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -7,6 +8,11 @@ from torch.autograd import Function
 from torch.nn import functional
 
 NO_VALUE = -1
+# Logits that are worked on at a time: few enough to stay in a processor's cache, many enough to fill a GPU.
+PIECE_ON_CPU = 2**18
+PIECE_ON_GPU = 2**23
+
+Piece = tuple[slice, slice]
 
 
 class _VoxelSums(Function):
@@ -18,41 +24,45 @@ class _VoxelSums(Function):
     ) -> torch.Tensor:
         ctx.save_for_backward(logits, labels, values)
         ctx.ignore_label = ignore_label
-        sums = []
-        for case in range(logits.shape[0]):
-            scores = _at_least_single(logits[case]).flatten(1)
-            target, counted = _targets(labels[case], values[case], ignore_label, scores.dtype)
-            probability = torch.sigmoid(scores)
-            surprise = functional.softplus(scores)
-            if counted is not None:
-                probability, surprise = probability * counted, surprise * counted
-                target = target * counted
-            sums.append(
-                torch.stack(
+        sums = torch.zeros(4, *logits.shape[:2], dtype=_at_least_single(logits.dtype), device=logits.device)
+        for case, own_labels in enumerate(labels.flatten(1)):
+            own = logits[case].flatten(1)
+            for rows, voxels in _pieces(own):
+                scores = own[rows, voxels].to(sums.dtype)
+                target, counted = _targets(own_labels[voxels], values[case, rows], ignore_label, scores.dtype)
+                probability = torch.sigmoid(scores)
+                surprise = functional.softplus(scores)
+                if counted is not None:
+                    for part in (probability, surprise, target):
+                        part *= counted
+                sums[:, case, rows] += torch.stack(
                     (
-                        surprise.sum(1) - (scores * target).sum(1),
-                        (probability * target).sum(1),
+                        surprise.sum(1) - _row_products(scores, target),
+                        _row_products(probability, target),
                         probability.sum(1),
                         target.sum(1),
                     )
                 )
-            )
-        return torch.stack(sums, dim=1)
+        return sums
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
         logits, labels, values = ctx.saved_tensors
-        gradient = torch.empty_like(logits)
-        for case in range(logits.shape[0]):
-            scores = _at_least_single(logits[case]).flatten(1)
-            target, counted = _targets(labels[case], values[case], ctx.ignore_label, scores.dtype)
-            bce, overlap, predicted, _ = grad[:, case, :, None].to(scores.dtype)
-            probability = torch.sigmoid(scores)
-            slope = probability * (1 - probability) * (predicted + overlap * target)
-            slope += bce * (probability - target)
-            if counted is not None:
-                slope *= counted
-            gradient[case] = slope.view(logits[case].shape)
+        gradient = torch.empty_like(logits, memory_format=torch.contiguous_format)
+        for case, own_labels in enumerate(labels.flatten(1)):
+            own, own_gradient = logits[case].flatten(1), gradient[case].flatten(1)
+            for rows, voxels in _pieces(own):
+                scores = own[rows, voxels].to(grad.dtype)
+                target, counted = _targets(own_labels[voxels], values[case, rows], ctx.ignore_label, scores.dtype)
+                bce, overlap, predicted, _ = grad[:, case, rows, None]
+                probability = torch.sigmoid(scores)
+                slope = torch.addcmul(probability, probability, probability, value=-1)
+                # predicted * slope + bce * probability + target * (overlap * slope - bce)
+                inside = torch.addcmul(-bce, overlap, slope).mul_(target)
+                change = slope.mul_(predicted).addcmul_(probability, bce).add_(inside)
+                if counted is not None:
+                    change *= counted
+                own_gradient[rows, voxels] = change
         return gradient, None, None, None
 
 
@@ -81,15 +91,30 @@ def counted_voxels(labels: torch.Tensor, ignore_label: int | None) -> torch.Tens
     return (labels != ignore_label).flatten(1).sum(1)
 
 
-def _at_least_single(x: torch.Tensor) -> torch.Tensor:
-    return x if x.dtype == torch.float64 else x.float()
+def _at_least_single(dtype: torch.dtype) -> torch.dtype:
+    return dtype if dtype == torch.float64 else torch.float32
+
+
+def _pieces(scores: torch.Tensor) -> Iterator[Piece]:
+    """Rows and voxels of the pieces of (R, N): several whole rows, or a part of one."""
+    rows, voxels = scores.shape
+    numbers = PIECE_ON_CPU if scores.device.type == "cpu" else PIECE_ON_GPU
+    step = max(1, numbers // voxels)
+    for row in range(0, rows, step):
+        for voxel in range(0, voxels, numbers):
+            yield slice(row, row + step), slice(voxel, voxel + numbers)
+
+
+def _row_products(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Scalar product of each row of (R, N), without the products in memory."""
+    return torch.bmm(a[:, None], b[:, :, None]).flatten()
 
 
 def _targets(
     labels: torch.Tensor, values: torch.Tensor, ignore_label: int | None, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Binary targets (R, N) of one case, and (1, N) which voxels count (None: all)."""
-    labels = labels.flatten()[None]
+    """Binary targets (R, N) of some voxels of a case, and (1, N) which voxels count (None: all)."""
+    labels = labels[None]
     target = labels == values[:, :1]
     for k in range(1, values.shape[1]):
         target |= labels == values[:, k : k + 1]
