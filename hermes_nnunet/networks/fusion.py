@@ -6,6 +6,7 @@ from typing import cast
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from hermes_nnunet.networks.attention import FusionBlock
 from hermes_nnunet.networks.context_batch import ContextBatch
@@ -28,6 +29,9 @@ class PriorPools(nn.Module):
 
 class FusionPlace(nn.Module):
     """Prior tokens of the context and a feature map update each other.
+
+    Nothing between the two is kept for the backward pass, which computes it again: a block would keep some 20 numbers
+    for each number of the feature map, and takes a fifth of the multiplications of the stage's convolutions.
 
     `attend_to_null_rows` lets the voxels read the tokens that pad a context, as the paper's networks do.
     """
@@ -62,7 +66,15 @@ class FusionPlace(nn.Module):
         readable = None
         if not self.attend_to_null_rows:
             readable = nn.functional.pad(context.real_rows, (0, self.tokens_per_modality), value=True)
-        voxels = features.flatten(2).transpose(1, 2)  # (B, C, D, H, W) -> (B, N, C)
+        if torch.is_grad_enabled():
+            return checkpoint(self._fuse, features, tokens, readable, use_reentrant=False, preserve_rng_state=False)
+        return self._fuse(features, tokens, readable)
+
+    def _fuse(
+        self, features: torch.Tensor, tokens: torch.Tensor, readable: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        # (B, C, D, H, W) -> (B, N, C). Contiguous, or every norm and every sum of the blocks would turn it again.
+        voxels = features.flatten(2).transpose(1, 2).contiguous()
         for block in self.blocks:
             tokens, voxels = block(tokens, voxels, readable)
         return voxels.transpose(1, 2).reshape(features.shape), tokens
