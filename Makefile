@@ -2,6 +2,7 @@
 VENV := .venv
 PYTHON ?= python3
 PYTEST_ARGS ?=
+BENCHMARKS ?= start_up loss loading one_model training_step
 PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 # nnU-Net's own commands, called by tests and demo, lie there
 WITH_COMMANDS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
@@ -9,13 +10,17 @@ WITH_COMMANDS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 SOURCES := setup.py pyproject.toml $(shell find hermes_nnunet trainers planners dataset_converters \
 	-name __pycache__ -prune -o -print)
 
-.PHONY: test lint format demo clean
+.PHONY: test lint format demo bench clean
 
 test: $(VENV)/installed
 	$(WITH_COMMANDS) HERMES_TEST_INSTALLED=1 $(VENV)/bin/pytest --durations=15 $(PYTEST_ARGS)
 
 demo: $(VENV)/installed
 	$(WITH_COMMANDS) hermes_nnunet demo
+
+# one after another: two at a time would measure each other
+bench: $(VENV)/installed
+	for question in $(BENCHMARKS); do $(WITH_COMMANDS) $(VENV)/bin/python benchmarks/$$question.py || exit 1; done
 
 lint: $(VENV)/bin/ruff
 	$(VENV)/bin/ruff format --check .

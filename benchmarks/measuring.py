@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -31,32 +31,38 @@ def parser(description: str | None, *, repeats: int) -> argparse.ArgumentParser:
     return made
 
 
+class Seconds(NamedTuple):
+    """How long something took, and how long it kept processors busy, on which other programs have less influence."""
+
+    elapsed: float
+    processor: float
+
+
 def seconds_in_turns(
     sides: Mapping[str, Callable[[], object]], repeats: int, device: torch.device | None = None, *, warm_up: int = 1
-) -> dict[str, list[float]]:
-    """Seconds of each repeat of every side.
+) -> dict[str, Seconds]:
+    """Medians of the repeats of every side.
 
     The sides take turns, so that what else the machine does falls on all of them alike; `warm_up` rounds are not
     counted.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    measured: dict[str, list[Seconds]] = {name: [] for name in sides}
     for turn in range(warm_up + repeats):
         for name, side in sides.items():
             _wait_for(device)
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             side()
             _wait_for(device)
             if turn >= warm_up:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
+                measured[name].append(Seconds(time.perf_counter() - start, time.process_time() - busy))
+    return {name: Seconds(*map(statistics.median, zip(*own, strict=True))) for name, own in measured.items()}
 
 
 def median_seconds(
     sides: Mapping[str, Callable[[], object]], repeats: int, device: torch.device | None = None, *, warm_up: int = 1
 ) -> dict[str, float]:
-    """Median of `seconds_in_turns` for every side."""
-    seconds = seconds_in_turns(sides, repeats, device, warm_up=warm_up)
-    return {name: statistics.median(own) for name, own in seconds.items()}
+    """The elapsed ones of `seconds_in_turns`."""
+    return {name: own.elapsed for name, own in seconds_in_turns(sides, repeats, device, warm_up=warm_up).items()}
 
 
 def peak_megabytes(function: Callable[[], object], device: torch.device) -> float:
@@ -129,4 +135,6 @@ def _wait_for(device: torch.device | None) -> None:
 
 
 def _shown(value: str | int | float) -> str:
-    return f"{value:.3g}" if isinstance(value, float) and value < 1000 else f"{value:,.0f}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"

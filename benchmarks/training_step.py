@@ -2,7 +2,8 @@
 
 Both are residual encoder U-Nets with deep supervision, same widths, patch, batch and optimizer; the plain one has 23
 output channels and nnU-Net's Dice + cross-entropy, Hermes its fusion places, heads and loss. A step is forward, loss,
-backward, clipping of gradients and AdamW; memory is its peak, with weights and optimizer.
+backward, clipping of gradients and AdamW; memory is its peak with the weights, once without and once with the two
+numbers that AdamW keeps for each weight.
 
     python benchmarks/training_step.py                  (the size of the issue: minutes on a few CPU cores)
     python benchmarks/training_step.py --device cuda    (bfloat16; also with torch.compile, and counts recompilations)
@@ -10,12 +11,13 @@ backward, clipping of gradients and AdamW; memory is its peak, with weights and 
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
-from measuring import MEGABYTE, Row, median_seconds, parser, peak_megabytes, report
+from measuring import MEGABYTE, Row, parser, peak_megabytes, report, seconds_in_turns
 from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
@@ -55,11 +57,10 @@ class Step:
         nn.utils.clip_grad_norm_(self.network.parameters(), 12)
         self.optimizer.step()
 
-    def resident_megabytes(self) -> float:
-        """Weights and the optimizer's state."""
-        state = [value for own in self.optimizer.state.values() for value in own.values()]
-        tensors = [*self.network.parameters(), *(value for value in state if isinstance(value, torch.Tensor))]
-        return sum(tensor.nbytes for tensor in tensors) / MEGABYTE
+    @property
+    def weights_megabytes(self) -> float:
+        """Size of the weights; AdamW keeps twice as much."""
+        return sum(parameter.nbytes for parameter in self.network.parameters()) / MEGABYTE
 
 
 def network_arguments(widths: Sequence[int], blocks: Sequence[int], num_classes: int) -> dict[str, Any]:
@@ -99,9 +100,7 @@ def plain_step(arguments: argparse.Namespace) -> Step:
 
 def hermes_step(arguments: argparse.Namespace) -> Step:
     """HermesUNet and its loss."""
-    network = HermesUNet(
-        **network_arguments(arguments.widths, arguments.blocks, POOL_TASKS), num_modalities=MODALITIES
-    )
+    network = HermesUNet(**network_arguments(arguments.widths, arguments.blocks, POOL_TASKS), num_modalities=MODALITIES)
     loss = HermesLoss(
         [[task + 1] for task in range(POOL_TASKS)],
         unknown_modality=MODALITIES - 1,
@@ -136,36 +135,40 @@ def label_maps(highest: int, arguments: argparse.Namespace) -> list[torch.Tensor
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
-    """A row for each kind of contexts."""
+    """A row for the plain network, and one for each kind of contexts."""
     torch.manual_seed(0)
     plain, hermes = plain_step(arguments), hermes_step(arguments)
     data = torch.randn(arguments.batch, 1, *[arguments.patch] * 3, device=arguments.device)
     plain_target, hermes_target = (label_maps(highest, arguments) for highest in (PLAIN_CHANNELS - 1, POOL_TASKS))
+
+    def run_hermes(tasks: Sequence[int]) -> None:
+        hermes.network.set_context(contexts(tasks, arguments.batch, arguments.device))
+        hermes(data, hermes_target)
+
+    sides: dict[str, Callable[[], None]] = {"plain": lambda: plain(data, plain_target)}
+    sides |= {f"hermes, {name} tasks": partial(run_hermes, CONTEXTS[name]) for name in arguments.contexts}
+    for side in sides.values():
+        side()  # the first step makes the optimizer's state, and compiles
+    memory = {name: peak_megabytes(side, arguments.device) for name, side in sides.items()}
+    seconds = seconds_in_turns(sides, arguments.repeats, arguments.device, warm_up=0)
     rows: list[Row] = []
-    for name in arguments.contexts:
-
-        def step_of_hermes(tasks: Sequence[int] = CONTEXTS[name]) -> None:
-            hermes.network.set_context(contexts(tasks, arguments.batch, arguments.device))
-            hermes(data, hermes_target)
-
-        sides = {"plain": lambda: plain(data, plain_target), "hermes": step_of_hermes}
-        seconds = median_seconds(sides, arguments.repeats, arguments.device)
-        steps = {"plain": plain, "hermes": hermes}
-        memory = {
-            side: steps[side].resident_megabytes() + peak_megabytes(call, arguments.device)
-            for side, call in sides.items()
-        }
+    for name in sides:
+        step = plain if name == "plain" else hermes
+        of_step, of_plain = (memory[n] + s.weights_megabytes for n, s in ((name, step), ("plain", plain)))
+        with_state, plain_with_state = of_step + 2 * step.weights_megabytes, of_plain + 2 * plain.weights_megabytes
         row: dict[str, str | float | int] = {
-            "tasks a case": name,
-            "plain s": seconds["plain"],
-            "hermes s": seconds["hermes"],
-            "time ratio": seconds["hermes"] / seconds["plain"],
-            "plain MB": memory["plain"],
-            "hermes MB": memory["hermes"],
-            "memory ratio": memory["hermes"] / memory["plain"],
+            "network": name,
+            "s": seconds[name].elapsed,
+            "ratio": seconds[name].elapsed / seconds["plain"].elapsed,
+            "processor s": seconds[name].processor,
+            "processor ratio": seconds[name].processor / seconds["plain"].processor,
+            "MB": of_step,
+            "MB ratio": of_step / of_plain,
+            "MB with AdamW": with_state,
+            "MB with AdamW ratio": with_state / plain_with_state,
         }
         if arguments.compile:
-            row["recompilations"] = _recompilations(step_of_hermes)
+            row["recompilations"] = _recompilations(sides[name])
         rows.append(row)
     return rows
 
@@ -181,7 +184,7 @@ def _recompilations(step: Callable[[], None]) -> int:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure and write benchmarks/results/training_step*.json."""
-    made = parser(__doc__, repeats=3)
+    made = parser(__doc__, repeats=2)
     made.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     made.add_argument("--batch", type=int, default=2)
     made.add_argument("--patch", type=int, default=64, help="voxels an axis")
