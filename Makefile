@@ -1,7 +1,8 @@
 # `make test` and `make demo` install the project into .venv as a user would, and again when a source has changed.
 VENV := .venv
 PYTHON ?= python3
-PYTEST_ARGS ?=
+# A file's tests share what is slow to make, so a file stays with one of the two processes.
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 BENCHMARKS ?= start_up loss loading one_model training_step
 PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 # nnU-Net's own commands, called by tests and demo, lie there
@@ -13,7 +14,7 @@ SOURCES := setup.py pyproject.toml $(shell find hermes_nnunet trainers planners 
 .PHONY: test lint format demo bench clean
 
 test: $(VENV)/installed
-	$(WITH_COMMANDS) HERMES_TEST_INSTALLED=1 $(VENV)/bin/pytest --durations=15 $(PYTEST_ARGS)
+	$(WITH_COMMANDS) HERMES_TEST_INSTALLED=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest --durations=15 $(PYTEST_ARGS)
 
 demo: $(VENV)/installed
 	$(WITH_COMMANDS) hermes_nnunet demo
