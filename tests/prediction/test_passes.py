@@ -165,5 +165,5 @@ class TestRegions:
 def test_a_model_that_was_imported_without_members_says_what_to_do():
     model = model_of({"abdomen": ["liver"]})
     without = replace(model, hermes_plans=replace(model.hermes_plans, members={}))
-    with pytest.raises(HermesError, match="imported without its members.* --members FILE, .*nnUNetv2_predict"):
+    with pytest.raises(HermesError, match=r"imported without its members.* --members FILE, .*nnUNetv2_predict"):
         choose(without, everything=True)
