@@ -84,10 +84,16 @@ def dataset_json(collection: Collection) -> dict:
 @pytest.fixture
 def plans(collection: Collection) -> dict:
     """Plans of `collection` with a network that is small enough for a unit test."""
+    from hermes_nnunet.planning.resampling import (
+        IMAGE_FUNCTION,
+        IMAGE_OPTIONS,
+        LOGITS_FUNCTION,
+        LOGITS_OPTIONS,
+        SEGMENTATION_OPTIONS,
+    )
     from hermes_nnunet.plans import HermesPlans
     from hermes_nnunet.preprocessing.intensity import default_intensity_clipping
 
-    resampling = {"is_seg": False, "force_separate_z": None, "memefficient_seg_resampling": False}
     configuration = {
         "data_identifier": "HermesPlans_3d_fullres",
         "preprocessor_name": "HermesPreprocessor",
@@ -97,12 +103,12 @@ def plans(collection: Collection) -> dict:
         "spacing": [1.5, 1.5, 1.5],
         "normalization_schemes": ["ZScoreNormalization"],
         "use_mask_for_norm": [False],
-        "resampling_fn_data": "resample_torch_fornnunet",
-        "resampling_fn_data_kwargs": resampling,
-        "resampling_fn_seg": "resample_torch_fornnunet",
-        "resampling_fn_seg_kwargs": {**resampling, "is_seg": True},
-        "resampling_fn_probabilities": "resample_logits_by_task",
-        "resampling_fn_probabilities_kwargs": {"force_separate_z": None},
+        "resampling_fn_data": IMAGE_FUNCTION,
+        "resampling_fn_data_kwargs": IMAGE_OPTIONS,
+        "resampling_fn_seg": IMAGE_FUNCTION,
+        "resampling_fn_seg_kwargs": SEGMENTATION_OPTIONS,
+        "resampling_fn_probabilities": LOGITS_FUNCTION,
+        "resampling_fn_probabilities_kwargs": LOGITS_OPTIONS,
         "architecture": {
             "network_class_name": "hermes_nnunet.networks.hermes_unet.HermesUNet",
             "arch_kwargs": {

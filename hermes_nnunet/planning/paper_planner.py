@@ -11,10 +11,10 @@ from hermes_nnunet.networks.saved_numbers import count_saved_numbers
 from hermes_nnunet.paper.members import paper_members
 from hermes_nnunet.planning.planner import TOKENS_PER_MODALITY, CollectionPlanner
 from hermes_nnunet.planning.resampling import (
+    IMAGE_FUNCTION,
     IMAGE_OPTIONS,
     LOGITS_FUNCTION,
     LOGITS_OPTIONS,
-    RESAMPLING_FUNCTION,
     SEGMENTATION_OPTIONS,
 )
 
@@ -48,8 +48,8 @@ def paper_configuration(
         "spacing": [float(length) for length in spacing],
         "normalization_schemes": ["ZScoreNormalization"] * input_channels,
         "use_mask_for_norm": [False] * input_channels,
-        "resampling_fn_data": RESAMPLING_FUNCTION,
-        "resampling_fn_seg": RESAMPLING_FUNCTION,
+        "resampling_fn_data": IMAGE_FUNCTION,
+        "resampling_fn_seg": IMAGE_FUNCTION,
         "resampling_fn_data_kwargs": IMAGE_OPTIONS,
         "resampling_fn_seg_kwargs": SEGMENTATION_OPTIONS,
         "resampling_fn_probabilities": LOGITS_FUNCTION,

@@ -14,19 +14,19 @@ from nnunetv2.experiment_planning.experiment_planners.residual_unets.residual_en
 )
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
-from nnunetv2.preprocessing.resampling.resample_torch import resample_torch_fornnunet
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.labels.resampled_logits import resample_logits_by_task
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.hermes_unet import HermesUNet
 from hermes_nnunet.planning.resampling import IMAGE_OPTIONS, LOGITS_OPTIONS, SEGMENTATION_OPTIONS
 from hermes_nnunet.planning.splits import check_planned_splits
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.preprocessing.intensity import default_intensity_clipping
+from hermes_nnunet.resampling.images import resample_linear
+from hermes_nnunet.resampling.logits import resample_logits_by_task
 
 CONFIGURATION = "3d_fullres"
 TARGET_SPACING_MM = 1.5
@@ -106,7 +106,7 @@ class CollectionPlanner(ResEncUNetPlanner):
 
     def determine_resampling(self, *args: Any, **kwargs: Any) -> tuple:
         """See hermes_nnunet.planning.resampling."""
-        return resample_torch_fornnunet, IMAGE_OPTIONS, resample_torch_fornnunet, SEGMENTATION_OPTIONS
+        return resample_linear, IMAGE_OPTIONS, resample_linear, SEGMENTATION_OPTIONS
 
     def determine_segmentation_softmax_export_fn(self, *args: Any, **kwargs: Any) -> tuple:
         """See hermes_nnunet.planning.resampling."""

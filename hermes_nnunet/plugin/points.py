@@ -58,7 +58,7 @@ PLUGIN_POINTS = (
         folder="hermes_nnunet/plugin/preprocessing",
     ),
     PluginPoint(
-        what="resampling of logits",
+        what="resampling",
         class_name="resample_logits_by_task",
         searched_package="nnunetv2.preprocessing.resampling",
         package="nnunetv2.preprocessing.resampling.hermes",

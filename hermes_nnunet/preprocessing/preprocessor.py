@@ -12,6 +12,7 @@ from hermes_nnunet.collection import Collection
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.preprocessing.intensity import clip_intensities
+from hermes_nnunet.preprocessing.locations import OneClass, sample_locations
 
 
 class HermesPreprocessor(DefaultPreprocessor):
@@ -82,6 +83,12 @@ class HermesPreprocessor(DefaultPreprocessor):
         for channel in data:
             clip_intensities(channel, self._modality, self._rules)
         return super()._normalize(data, seg, configuration_manager, foreground_intensity_properties_per_channel)
+
+    @staticmethod
+    def _sample_foreground_locations(
+        seg: np.ndarray, classes_or_regions: list[Any], *args: Any, **kwargs: Any
+    ) -> dict[OneClass, np.ndarray]:
+        return sample_locations(seg, classes_or_regions)
 
 
 def context_channel(image_files: list[str], plans: HermesPlans) -> list[str]:

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from nnunetv2.preprocessing.resampling.resample_torch import resample_torch_fornnunet
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.labels.resampled_logits import resample_logits_by_task
+from hermes_nnunet.resampling.images import resample_linear
+from hermes_nnunet.resampling.logits import resample_logits_by_task
 
 
 class TestConfiguration:
@@ -27,8 +27,8 @@ class TestConfiguration:
     def test_resampling_functions_are_found_by_nnunet(self, planned, planner):
         plans = planned(planner)
         configuration = PlansManager(plans).get_configuration("3d_fullres")
-        assert configuration.resampling_fn_data.func is resample_torch_fornnunet
-        assert configuration.resampling_fn_seg.func is resample_torch_fornnunet
+        assert configuration.resampling_fn_data.func is resample_linear
+        assert configuration.resampling_fn_seg.func is resample_linear
         assert configuration.resampling_fn_probabilities.func is resample_logits_by_task
         logits = np.zeros((2, 4, 4, 4), np.float16)
         resampled = configuration.resampling_fn_probabilities(logits, [8, 8, 8], [1.5] * 3, [0.75] * 3)

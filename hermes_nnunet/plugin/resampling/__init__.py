@@ -1,1 +1,1 @@
-"""Where nnU-Net looks for the resampling of logits of Hermes."""
+"""Where nnU-Net looks for the resampling functions of Hermes."""

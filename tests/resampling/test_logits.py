@@ -9,7 +9,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from hermes_nnunet.labels.decision import decide, overlapping_groups
 from hermes_nnunet.labels.label_manager import HermesLabelManager
-from hermes_nnunet.labels.resampled_logits import resample_logits_by_task
+from hermes_nnunet.resampling.logits import resample_logits_by_task
 
 REGIONS = {"background": 0, "liver": 5, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3, "spleen": 4}
 SPACING = (1.5, 1.5, 1.5)
@@ -37,18 +37,20 @@ class TestResampleLogitsByTask:
         ours = resample_logits_by_task(logits, np.array(shape), SPACING, spacing)
         stock = resample_torch_fornnunet(logits, shape, SPACING, spacing, is_seg=False)
         assert ours.shape == stock.shape
-        np.testing.assert_allclose(np.asarray(ours), stock, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(ours.to_array(), stock, rtol=0, atol=1e-5)
 
     def test_the_same_grid_gives_the_same_numbers(self):
         logits = smooth_logits(2)
-        assert np.array_equal(np.asarray(resample_logits_by_task(logits, (12, 14, 10), SPACING, SPACING)), logits)
+        assert np.array_equal(resample_logits_by_task(logits, (12, 14, 10), SPACING, SPACING).to_array(), logits)
 
     def test_planes_are_separate_only_where_nnunet_says_so(self):
         logits, (shape, spacing) = smooth_logits(1), GRIDS["thick slices"]
         linear = resample_logits_by_task(logits, shape, SPACING, spacing, force_separate_z=False)
         stock = resample_torch_fornnunet(logits, shape, SPACING, spacing, force_separate_z=False)
-        np.testing.assert_allclose(np.asarray(linear), stock, rtol=0, atol=1e-5)
-        assert np.abs(np.asarray(linear) - resample_logits_by_task(logits, shape, SPACING, spacing)).max() > 0.1
+        np.testing.assert_allclose(linear.to_array(), stock, rtol=0, atol=1e-5)
+        assert (
+            np.abs(linear.to_array() - resample_logits_by_task(logits, shape, SPACING, spacing).to_array()).max() > 0.1
+        )
 
 
 class TestBoxes:
@@ -62,7 +64,7 @@ class TestBoxes:
             covered[box] += 1
             np.testing.assert_allclose(resampled.in_box(1, box), resampled.whole(1)[box], rtol=0, atol=1e-5)
         assert covered.max() <= 1
-        assert not (np.asarray(resampled).max(0)[covered == 0] > 0).any()
+        assert not (resampled.to_array().max(0)[covered == 0] > 0).any()
 
     def test_a_small_structure_is_computed_only_around_itself(self):
         logits = torch.full((1, 40, 40, 40), -5.0)
@@ -89,7 +91,7 @@ class TestStreamedDecision:
         resampled = resample_logits_by_task(smooth_logits(len(values), seed=seed, bias=bias), shape, SPACING, spacing)
         written = [max(own) for own in values]
         groups = overlapping_groups(values)
-        at_once = decide(torch.from_numpy(np.asarray(resampled)), 0.0, written, groups)
+        at_once = decide(torch.from_numpy(resampled.to_array()), 0.0, written, groups)
         assert torch.equal(decide(resampled, 0.0, written, groups), at_once)
 
 
@@ -100,7 +102,7 @@ class TestLabelManager:
 
     def test_probabilities_are_the_sigmoid_of_all_logits(self, manager):
         resampled = resample_logits_by_task(smooth_logits(5), *GRIDS["finer"], SPACING)
-        expected = torch.sigmoid(torch.from_numpy(np.asarray(resampled)))
+        expected = torch.sigmoid(torch.from_numpy(resampled.to_array()))
         assert torch.allclose(manager.apply_inference_nonlin(resampled), expected, rtol=0, atol=1e-6)
 
     def test_a_wrong_number_of_tasks_is_refused(self, manager):
