@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 # A file's tests share what is slow to make, so a file stays with one of the two processes.
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
-BENCHMARKS ?= start_up loss loading one_model training_step
+BENCHMARKS ?= start_up loss loading one_model preprocessing export_many_tasks training_step
 PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 # nnU-Net's own commands, called by tests and demo, lie there
 WITH_COMMANDS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from hermes_nnunet.labels.decision import decide
+from hermes_nnunet.labels.scores import Box
 from hermes_nnunet.resampling.axis import Axis
 from hermes_nnunet.resampling.grid import Resampled, nearest_axis
 
@@ -51,8 +52,11 @@ def _resample_image(image: np.ndarray, new_shape: Sequence[int]) -> np.ndarray:
 def _resample_labels(labels: np.ndarray, new_shape: Sequence[int]) -> np.ndarray:
     lowest = int(labels.min())
     values = [int(value) + lowest for value in np.flatnonzero(np.bincount(labels.ravel() - lowest))]
-    given = torch.from_numpy(labels)
-    shares = Resampled(len(values), given.shape, lambda index, box: given[box] == values[index], new_shape)
+
+    def given(index: int, box: Box) -> torch.Tensor:
+        return torch.from_numpy(labels[box] == values[index])
+
+    shares = Resampled(len(values), labels.shape, given, new_shape)
     return decide(shares, 0.0, values, [[index] for index in range(len(values))]).numpy()
 
 
