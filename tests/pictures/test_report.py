@@ -4,7 +4,7 @@ from matplotlib.image import imread
 
 from hermes_nnunet.demo.phantoms import KINDS, phantom_case
 from hermes_nnunet.pictures.overlay import PictureCase
-from hermes_nnunet.pictures.report import draw_report
+from hermes_nnunet.pictures.report import draw_report, report_figure
 
 
 def picture_case(folder, kind):
@@ -33,10 +33,14 @@ class TestDrawReport:
         assert two.shape[1] == one.shape[1]
 
     def test_shows_colour_beside_the_grey_image(self, tmp_path):
-        draw_report([picture_case(tmp_path, "T2")], tmp_path / "report.png")
-        picture = imread(tmp_path / "report.png")[..., :3]
+        figure = report_figure([picture_case(tmp_path, "T2")])
+        figure.canvas.draw()
+        picture = np.asarray(figure.canvas.buffer_rgba())[::-1, :, :3] / 255  # rows from below, as extents count them
         coloured = np.ptp(picture, axis=-1) > 0.3
-        third = int(picture.shape[1] * 2.6 / 9.8)
-        assert not coloured[:, :third].any()
-        assert coloured[:, third : 2 * third].sum() > 100
-        assert coloured[:, 2 * third : 3 * third].sum() > 100
+        image, reference, prediction = (
+            coloured[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)].sum()
+            for box in (panel.get_window_extent() for panel in figure.axes[:3])
+        )
+        assert image == 0
+        assert reference > 100
+        assert prediction > 100

@@ -258,7 +258,8 @@ class TestOptions:
         assert "structures left out: Couch" in capsys.readouterr().out
 
     def test_are_refused_by_other_converters(self, raw, tmp_path, capsys):
-        assert main(["convert", "mnm", str(tmp_path), "-d", "7", "--labels", "Liver"]) == 1
+        (tmp_path / "source").mkdir()
+        assert main(["convert", "mnm", str(tmp_path / "source"), "-d", "7", "--labels", "Liver"]) == 1
         assert "mnm takes no --labels: leave it out" in capsys.readouterr().err
 
 
