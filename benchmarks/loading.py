@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     made_parser.add_argument("--patch", type=int, default=96, help="voxels an axis")
     made_parser.add_argument("--size", type=int, default=160, help="voxels an axis of a case")
     made_parser.add_argument("--stages", type=int, default=5, choices=range(3, 6), help="resolutions of the network")
-    made_parser.add_argument("--batches", type=int, default=8, help="batches of each repeat")
+    made_parser.add_argument("--batches", type=int, default=20, help="batches of each repeat")
     arguments = made_parser.parse_args(argv)
     settings = {"cases": len(made.MODALITIES) * CASES_OF_MEMBER, "size": arguments.size, "batches": arguments.batches}
     report("loading", __doc__, settings, measure(arguments), arguments)

@@ -19,6 +19,7 @@ from hermes_nnunet.versions import package_versions
 RESULTS = Path(__file__).parent / "results"
 FORMAT_VERSION = 1
 MEGABYTE = 1e6
+TABLE_WIDTH = 120
 
 Row = Mapping[str, str | int | float]
 
@@ -101,7 +102,7 @@ def report(
         table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
     for row in rows:
         table.add_row(*(_shown(value) for value in row.values()))
-    Console().print(table)
+    Console(width=max(TABLE_WIDTH, Console().width)).print(table)
     arguments.results.mkdir(parents=True, exist_ok=True)
     path = arguments.results / f"{name}.json"
     write_json(

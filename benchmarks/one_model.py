@@ -120,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     made_parser = parser(__doc__, repeats=3)
     made_parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     made_parser.add_argument("--patch", type=int, default=64, help="voxels an axis")
-    made_parser.add_argument("--size", type=int, default=80, help="voxels an axis of a case")
+    made_parser.add_argument("--size", type=int, default=64, help="voxels an axis of a case")
     made_parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
     made_parser.add_argument("--blocks", type=int, nargs="+", default=BLOCKS, help="residual blocks of each stage")
     arguments = made_parser.parse_args(argv)

@@ -31,7 +31,7 @@ class FusionPlace(nn.Module):
     """Prior tokens of the context and a feature map update each other.
 
     Nothing between the two is kept for the backward pass, which computes it again: a block would keep some 20 numbers
-    for each number of the feature map, and takes a fifth of the multiplications of the stage's convolutions.
+    for each number of the feature map. All blocks together are a fifteenth of the network's multiplications.
 
     `attend_to_null_rows` lets the voxels read the tokens that pad a context, as the paper's networks do.
     """
@@ -80,5 +80,8 @@ class FusionPlace(nn.Module):
         return voxels.transpose(1, 2).reshape(features.shape), tokens
 
     def compute_feature_map_size(self, feature_size: Sequence[int]) -> int:
-        """Numbers kept for the backward pass for a feature map of `feature_size` voxels an axis, one case."""
+        """Numbers that the backward pass uses, for a feature map of `feature_size` voxels an axis, one case.
+
+        An upper bound of the memory: they exist while this place is computed again, not those of all places at a time.
+        """
         return math.prod(feature_size) * sum(cast(FusionBlock, block).elements_per_voxel for block in self.blocks)
