@@ -50,14 +50,21 @@ def _resample_image(image: np.ndarray, new_shape: Sequence[int]) -> np.ndarray:
 
 
 def _resample_labels(labels: np.ndarray, new_shape: Sequence[int]) -> np.ndarray:
-    lowest = int(labels.min())
-    values = [int(value) + lowest for value in np.flatnonzero(np.bincount(labels.ravel() - lowest))]
+    values = _values_of(labels)
 
     def given(index: int, box: Box) -> torch.Tensor:
         return torch.from_numpy(labels[box] == values[index])
 
     shares = Resampled(len(values), labels.shape, given, new_shape)
     return decide(shares, 0.0, values, [[index] for index in range(len(values))]).numpy()
+
+
+def _values_of(labels: np.ndarray) -> list[int]:
+    lowest, highest = int(labels.min()), int(labels.max())
+    counts = np.zeros(highest - lowest + 1, dtype=np.int64)
+    for plane in labels:  # counting makes 8 bytes of a voxel: a plane stays in the processor's cache
+        counts += np.bincount(plane.ravel() - lowest, minlength=len(counts))
+    return [int(value) + lowest for value in np.flatnonzero(counts)]
 
 
 @contextmanager
