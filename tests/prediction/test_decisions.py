@@ -47,6 +47,27 @@ class TestOnePass:
         assert np.count_nonzero(decision.label_map) == 8 * 4 * 5
 
 
+class TestPlansWithNnunetsResampling:
+    def test_decide_and_show_the_same(self, plans, read_model):
+        (one,) = choose(read_model, members=["brain"]).passes
+        logits = torch.randn(2, 4, 4, 5, generator=torch.Generator().manual_seed(0)).half()
+        label_maps, taken = [], []
+        for function, options in (
+            ("resample_logits_by_task", {"force_separate_z": None}),
+            ("resample_torch_fornnunet", {"is_seg": False}),
+        ):
+            configuration = plans["configurations"]["3d_fullres"]
+            configuration |= {"resampling_fn_probabilities": function, "resampling_fn_probabilities_kwargs": options}
+            for take in (None, lambda label, scores: taken.append(scores.clamp(min=-99))):
+                decision = decision_of(plans)
+                decision.add(one, logits, CROPPED, take)
+                label_maps.append(decision.label_map)
+        assert set(np.unique(label_maps[0])) == {0, 1, 2}
+        for label_map in label_maps[1:]:
+            np.testing.assert_array_equal(label_map, label_maps[0])
+        torch.testing.assert_close(taken[:2], taken[2:], rtol=0, atol=1e-4)
+
+
 class TestSeveralPasses:
     def test_the_highest_score_wins_whatever_the_order(self, plans, read_model):
         passes = choose(read_model, members=["abdomen", "brain"]).passes
