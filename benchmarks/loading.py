@@ -18,7 +18,7 @@ from typing import Any
 import made_collection as made
 import numpy as np
 import torch
-from measuring import Row, median_seconds, parser, report
+from measuring import Row, parser, report, seconds_in_turns
 from tqdm import tqdm
 
 from hermes_nnunet.collection import Collection
@@ -99,14 +99,16 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
             "plain": lambda: batches(plain_batch, lambda batch: None),
             "hermes": lambda: batches(hermes_batch, look_up),
         }
-        seconds = median_seconds(sides, arguments.repeats)
+        seconds = seconds_in_turns(sides, arguments.repeats)
     patches = BATCH * arguments.batches
+    plain, hermes = seconds["plain"], seconds["hermes"]
     return [
         {
             "patch": f"{arguments.patch}^3",
-            "plain patches/s": patches / seconds["plain"],
-            "hermes patches/s": patches / seconds["hermes"],
-            "throughput ratio": seconds["plain"] / seconds["hermes"],
+            "plain patches/s": patches / plain.elapsed,
+            "hermes patches/s": patches / hermes.elapsed,
+            "throughput ratio": plain.elapsed / hermes.elapsed,
+            "ratio by processor time": plain.processor / hermes.processor,
         }
     ]
 
