@@ -1,6 +1,8 @@
+import pytest
 import torch
 from torch.nn import functional
 
+from hermes_nnunet.loss import voxel_sums as module
 from hermes_nnunet.loss.voxel_sums import counted_voxels, voxel_sums
 
 
@@ -44,6 +46,18 @@ class TestSums:
     def test_gradcheck(self):
         logits, labels, values = example(size=2)
         assert torch.autograd.gradcheck(lambda x: voxel_sums(x, labels, values, 5), (logits,))
+
+    @pytest.mark.parametrize("piece", [50, 125, 300])  # parts of a row of 125 voxels, one row, two of three rows
+    @pytest.mark.parametrize("ignore_label", [None, 5])
+    def test_sums_and_gradients_do_not_depend_on_the_pieces(self, monkeypatch, piece, ignore_label):
+        monkeypatch.setattr(module, "PIECE_ON_CPU", piece)
+        logits, labels, values = example()
+        weights = torch.randn(4, 2, 3, dtype=torch.float64)
+        got = voxel_sums(logits, labels, values, ignore_label)
+        expected = sums_written_plainly(logits, labels, values, ignore_label)
+        torch.testing.assert_close(got, expected)
+        gradients = [torch.autograd.grad((sums * weights).sum(), logits)[0] for sums in (got, expected)]
+        torch.testing.assert_close(*gradients)
 
     def test_half_precision_logits_are_summed_in_single_precision(self):
         logits, labels, values = example(torch.float32, size=16)
