@@ -6,6 +6,7 @@ import shutil
 import nibabel
 import numpy as np
 import pytest
+import torch
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 pytestmark = pytest.mark.end_to_end
@@ -23,6 +24,17 @@ def reoriented(image, axes):
 def own_values(workplace, number):
     labels = json.loads((workplace.raw / workplace.dataset(number) / "dataset.json").read_text())["labels"]
     return set(labels.values())
+
+
+def with_random_weights(fold):
+    """A checkpoint beside the trained one: after so few batches that one may leave an image empty."""
+    content = torch.load(fold / "checkpoint_final.pth", weights_only=False)
+    torch.manual_seed(0)
+    for weights in content["network_weights"].values():
+        if weights.ndim > 1:
+            weights.copy_(torch.randn(weights.shape) / weights[0].numel() ** 0.5)
+    torch.save(content, fold / "checkpoint_random.pth")
+    return fold / "checkpoint_random.pth"
 
 
 class TestPlanning:
@@ -94,7 +106,9 @@ class TestViews:
         for axes in ("RAS", "LPI", "SLA"):
             nibabel.save(reoriented(image, axes), folder / f"{axes}_0000.nii.gz")
         file.unlink()
-        segmentations = trained.predict(number, folder, tmp_path / "out")
+        checkpoint = with_random_weights(trained.model(number) / "fold_0")
+        segmentations = trained.predict(number, folder, tmp_path / "out", "-chk", checkpoint.name)
+        checkpoint.unlink()
         first = np.asarray(reoriented(segmentations["RAS.nii.gz"], "RAS").dataobj)
         assert len(np.unique(first)) > 1, "an empty segmentation would prove nothing"
         for axes in ("LPI", "SLA"):
