@@ -1,5 +1,6 @@
 """Reading checkpoints that nnU-Net wrote, without running code that a file from elsewhere could hold."""
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,17 @@ def best_checkpoint(model: Path) -> str:
     return next((name for name in NAMES if any(model.glob(f"fold_*/{name}"))), NAMES[0])
 
 
+def load_without_code(path: str | os.PathLike) -> Any:
+    """Content of a file of torch.save that holds tensors, numbers and arrays only; tensors are read when used.
+
+    Raises:
+        pickle.UnpicklingError: the file holds more than that.
+        RuntimeError, EOFError, OSError, ValueError: it is missing, damaged, or no such file.
+    """
+    with torch.serialization.safe_globals(list(_NUMPY_OBJECTS)):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Content of a checkpoint file, on the CPU; tensors are read when they are used.
 
@@ -34,8 +46,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         HermesError: the file is missing, damaged, or holds more than tensors and numbers.
     """
     try:
-        with torch.serialization.safe_globals(list(_NUMPY_OBJECTS)):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return load_without_code(path)
     except FileNotFoundError:
         raise HermesError(f"{path} does not exist: train this fold first") from None
     except pickle.UnpicklingError as error:

@@ -16,11 +16,9 @@ from hermes_nnunet.conversion.writing import write_case
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.merge.folds import Fold
 from hermes_nnunet.merge.nnunet_folders import raw_folder
-from hermes_nnunet.merge.specification import check_word
+from hermes_nnunet.merge.specification import LARGEST_ID, check_word
 from hermes_nnunet.merge.wording import LISTED, did_you_mean, listed
 from hermes_nnunet.processes import default_processes, map_cases
-
-_LARGEST_ID = 999
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,8 @@ def convert(
         HermesError: the arguments or the data do not allow it.
     """
     raw = raw_folder()
-    if not 1 <= number <= _LARGEST_ID:
-        raise HermesError(f"-d {number} is no id of a data set: choose one from 1 to {_LARGEST_ID}")
+    if not 1 <= number <= LARGEST_ID:
+        raise HermesError(f"-d {number} is no id of a data set: choose one from 1 to {LARGEST_ID}")
     if not source.is_dir():
         raise HermesError(f"{source} is not a folder: give the folder of the downloaded data set")
     if raw.resolve().is_relative_to(source.resolve()):

@@ -3,10 +3,9 @@
 import os
 import pickle
 
-import numpy as np
-import torch
 from torch import nn
 
+from hermes_nnunet.checkpoints import load_without_code
 from hermes_nnunet.errors import HermesError
 
 # What nnU-Net's own loader leaves out as well: it belongs to one data set. That loader takes the rank for the number of
@@ -21,9 +20,8 @@ def load_pretrained(network: nn.Module, checkpoint: str | os.PathLike) -> None:
         HermesError: the file is no checkpoint of nnU-Net, or of another network.
     """
     try:
-        with torch.serialization.safe_globals(_numpy_globals()):
-            weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["network_weights"]
-    except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        weights = load_without_code(checkpoint)["network_weights"]
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
         reason = str(error).split("\n")[0] or type(error).__name__
         raise HermesError(f"{checkpoint} is not a checkpoint of nnU-Net ({reason}): give a checkpoint_*.pth") from None
     own = network.state_dict()
@@ -36,10 +34,3 @@ def load_pretrained(network: nn.Module, checkpoint: str | os.PathLike) -> None:
                 f"with the plans of that model, or start without -pretrained_weights"
             )
     network.load_state_dict({**own, **taken})
-
-
-def _numpy_globals() -> list:
-    """What nnU-Net's checkpoints hold beside tensors: numbers and arrays of numpy."""
-    reconstruct, scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
-    dtypes = {type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?"}
-    return [np.ndarray, np.dtype, reconstruct, scalar, *dtypes]

@@ -42,7 +42,7 @@ def dataset_id(name: str) -> int:
 
 def datasets_with_id(folder: Path, number: int) -> list[str]:
     """Names of the data sets of this id in a folder, which may be missing."""
-    return sorted(name for name in _datasets(folder) if dataset_id(name) == number)
+    return sorted(name for name in datasets_in(folder) if dataset_id(name) == number)
 
 
 def find_dataset(raw: Path, dataset: int | str) -> str:
@@ -51,7 +51,7 @@ def find_dataset(raw: Path, dataset: int | str) -> str:
     Raises:
         HermesError: there is none, or several have this id.
     """
-    present = sorted(_datasets(raw))
+    present = sorted(datasets_in(raw))
     if isinstance(dataset, str):
         if dataset in present:
             return dataset
@@ -69,7 +69,8 @@ def find_dataset(raw: Path, dataset: int | str) -> str:
     return found[0]
 
 
-def _datasets(folder: Path) -> list[str]:
+def datasets_in(folder: Path) -> list[str]:
+    """Names of the data sets in a folder, which may be missing."""
     if not folder.is_dir():
         return []
     return [entry.name for entry in os.scandir(folder) if _DATASET.fullmatch(entry.name) and entry.is_dir()]

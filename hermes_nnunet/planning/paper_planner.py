@@ -78,17 +78,10 @@ class PaperPlanner(CollectionPlanner):
         if set(self.collection.members) == set(paper.members):
             self.hermes_plans = replace(self.hermes_plans, rows_per_case=paper.rows_per_case)
 
-    def get_plans_for_configuration(
-        self,
-        spacing: np.ndarray,
-        median_shape: np.ndarray,
-        data_identifier: str,
-        approximate_n_voxels_dataset: float,
-        _cache: dict[str, int],
+    def _plan_3d_fullres(
+        self, spacing: np.ndarray, median_shape: np.ndarray, data_identifier: str, *_: Any
     ) -> dict[str, Any]:
-        """Plans of 3d_fullres; an empty stub for nnU-Net's 2d, which `save_plans` drops."""
-        if len(spacing) == 2:
-            return {}
+        """The paper's patch and network, and as many cases as fit; `_memory_in_words` is set for the printed line."""
         arguments = {
             "num_modalities": len(self.hermes_plans.modalities),
             "tokens_per_modality": TOKENS_PER_MODALITY,
@@ -105,7 +98,6 @@ class PaperPlanner(CollectionPlanner):
         fixed, per_case = self._gigabytes(configuration)
         fitting = (self.UNet_vram_target_GB - fixed) / per_case
         batch_size = int(min(BATCH_SIZE, max(SMALLEST_BATCH_SIZE, fitting)))
-        # Not part of the plans: for the line that is printed at the end.
         self._memory_in_words = (
             f"should need {fixed + SMALLEST_BATCH_SIZE * per_case:.0f} GB of GPU memory for two cases a GPU, "
             f"{fixed + batch_size * per_case:.0f} GB for all {batch_size} on one (-gpu_memory_target plans a smaller "

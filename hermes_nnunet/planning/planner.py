@@ -162,8 +162,19 @@ class CollectionPlanner(ResEncUNetPlanner):
         """Plans of 3d_fullres; an empty stub for nnU-Net's 2d, which `save_plans` drops."""
         if len(spacing) == 2:
             return {}
+        return self._plan_3d_fullres(spacing, median_shape, data_identifier, approximate_n_voxels_dataset, _cache)
+
+    def _plan_3d_fullres(
+        self,
+        spacing: np.ndarray,
+        median_shape: np.ndarray,
+        data_identifier: str,
+        voxels_of_dataset: float,
+        cache: dict[str, int],
+    ) -> dict[str, Any]:
+        """Patch, batch and network as nnU-Net derives them."""
         plan = super().get_plans_for_configuration(
-            spacing, self._largest_member_shape(spacing), data_identifier, approximate_n_voxels_dataset, _cache
+            spacing, self._largest_member_shape(spacing), data_identifier, voxels_of_dataset, cache
         )
         plan["median_image_size_in_voxels"] = median_shape
         plan["architecture"]["arch_kwargs"].update(self._hermes_arguments())

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import distributed
 
+from hermes_nnunet.distributed.averaging import number_of_processes
+
 
 def random_state(device: torch.device) -> dict[str, Any]:
     """State of this process's generators; of the GPU's only where `device` is one."""
@@ -27,18 +29,18 @@ def set_random_state(state: Mapping[str, Any], device: torch.device) -> None:
 def random_states(device: torch.device) -> list[dict[str, Any]]:
     """States of all processes of a distributed training, by rank; every process has to call this."""
     own = random_state(device)
-    if not (distributed.is_available() and distributed.is_initialized()):
+    processes = number_of_processes()
+    if processes == 1:
         return [own]
-    states: list[dict[str, Any]] = [{}] * distributed.get_world_size()
+    states: list[dict[str, Any]] = [{}] * processes
     distributed.all_gather_object(states, own)
     return states
 
 
 def set_random_states(states: Sequence[Mapping[str, Any]], device: torch.device) -> bool:
     """Set this process's own of `random_states`; False, and nothing done, if there were more or fewer processes."""
-    is_distributed = distributed.is_available() and distributed.is_initialized()
-    rank, processes = (distributed.get_rank(), distributed.get_world_size()) if is_distributed else (0, 1)
+    processes = number_of_processes()
     if len(states) != processes:
         return False
-    set_random_state(states[rank], device)
+    set_random_state(states[distributed.get_rank() if processes > 1 else 0], device)
     return True

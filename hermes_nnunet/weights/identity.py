@@ -1,15 +1,14 @@
 """What imported weights know: tasks, members with their data set names, and which rows of the task pool they take."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hermes_nnunet.collection import UNKNOWN_MODALITY, Collection, Member, Task
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.merge.nnunet_folders import dataset_id, datasets_in
+from hermes_nnunet.merge.specification import LARGEST_ID
 from hermes_nnunet.paper.members import MemberTable, PaperMember
-
-LARGEST_ID = 999
 
 
 @dataclass(frozen=True)
@@ -69,19 +68,17 @@ def choose_dataset_names(table: MemberTable, into: int, folders: Sequence[Path])
 
     Args:
         into: id of the universal model.
-        folders: nnUNet_raw, nnUNet_preprocessed and nnUNet_results, those that exist.
+        folders: nnUNet_raw, nnUNet_preprocessed and nnUNet_results, which may be missing.
 
     Raises:
         HermesError: the ids run out.
     """
-    present = sorted(
-        path.name for folder in folders for path in folder.iterdir() if re.fullmatch(r"Dataset\d{3}_.+", path.name)
-    )
-    taken = {int(name[7:10]) for name in present}
+    present = sorted(name for folder in folders for name in datasets_in(folder))
+    taken = {dataset_id(name) for name in present}
     free = (number for number in range(into + 1, LARGEST_ID + 1) if number not in taken)
     names = {}
     for name, member in table.members.items():
-        own = next((dataset for dataset in present if dataset[11:] == member.dataset), None)
+        own = next((dataset for dataset in present if dataset.partition("_")[2] == member.dataset), None)
         if own is None:
             number = next(free, None)
             if number is None:

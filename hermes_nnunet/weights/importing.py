@@ -73,7 +73,7 @@ def import_weights(
         rows_per_case = max(task_rows, paper_members().rows_per_case)
         voxel_order = OUR_ORDER if voxel_order is None else voxel_order
     else:
-        names = choose_dataset_names(table, into, [folder for folder in (*data_folders, results) if folder.is_dir()])
+        names = choose_dataset_names(table, into, (*data_folders, results))
         identity = identity_of_members(table, task_rows=task_rows, modality_rows=modality_rows, dataset_names=names)
         rows_per_case = table.rows_per_case
         voxel_order = table.voxel_order if voxel_order is None else voxel_order

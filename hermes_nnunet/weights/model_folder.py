@@ -9,6 +9,7 @@ import torch
 from hermes_nnunet.collection import HERMES_BLOCK
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.files import write_json, written_beside
+from hermes_nnunet.merge.nnunet_folders import dataset_id, datasets_with_id
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
 from hermes_nnunet.networks.hermes_resunet import HermesResUNet
@@ -128,7 +129,8 @@ def check_free(folder: Path, dataset_name: str) -> None:
     Raises:
         HermesError: `folder` has a data set of the same id and another name.
     """
-    prefix = dataset_name.split("_")[0]
-    other = next((path.name for path in sorted(folder.glob(f"{prefix}_*")) if path.name != dataset_name), None)
-    if other is not None:
-        raise HermesError(f"{folder / other} has this id: import into another one with --into, or name it with --name")
+    others = [name for name in datasets_with_id(folder, dataset_id(dataset_name)) if name != dataset_name]
+    if others:
+        raise HermesError(
+            f"{folder / others[0]} has this id: import into another one with --into, or name it with --name"
+        )
