@@ -45,13 +45,15 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from hermes_nnunet.errors import HermesError
+    from hermes_nnunet.merge.specification import LARGEST_ID, check_word
     from hermes_nnunet.weights.importing import import_weights
     from hermes_nnunet.weights.report import print_import
 
     if not nnUNet_results.is_set():
         raise HermesError("nnUNet_results is not set: export it, as for nnU-Net's own commands")
-    if not 1 <= arguments.into <= 999:
-        raise HermesError(f"--into {arguments.into}: give an id from 1 to 999")
+    if not 1 <= arguments.into <= LARGEST_ID:
+        raise HermesError(f"--into {arguments.into}: give an id from 1 to {LARGEST_ID}")
+    check_word(arguments.name, "--name")
     result = import_weights(
         arguments.checkpoint,
         into=arguments.into,
