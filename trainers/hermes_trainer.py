@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from nnunetv2.paths import nnUNet_results
-from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.helpers import dummy_context
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
@@ -31,8 +30,10 @@ from hermes_nnunet.training.hard_counts import hard_counts
 from hermes_nnunet.training.learning_curves import FILE_NAME as LEARNING_CURVES
 from hermes_nnunet.training.learning_curves import LearningCurves, member_sums, summed_over_processes
 from hermes_nnunet.training.member_dice import dice_by_member, write_member_dice
+from hermes_nnunet.training.parameter_groups import parameter_groups
 from hermes_nnunet.training.random_state import random_states, set_random_states
 from hermes_nnunet.training.sampling import case_probabilities, weighted_identifiers
+from hermes_nnunet.training.schedule import PolynomialSchedule
 from hermes_nnunet.views.write import write_views
 
 
@@ -107,10 +108,11 @@ class HermesTrainer(nnUNetTrainer):
             network = network.module
         return network._orig_mod if isinstance(network, OptimizedModule) else network
 
-    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolynomialSchedule]:
         """AdamW: nnU-Net's SGD learns next to nothing of small structures in short runs."""
-        optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.initial_lr, weight_decay=self.weight_decay)
-        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+        groups = parameter_groups(self.network, self.initial_lr)
+        optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay)
+        return optimizer, PolynomialSchedule(optimizer, self.num_epochs)
 
     def _get_deep_supervision_scales(self) -> list[list[float]] | None:
         """Those of the network's heads."""

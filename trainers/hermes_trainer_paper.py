@@ -15,7 +15,7 @@ from hermes_nnunet.training.continuation import Continuation
 from hermes_nnunet.training.lamb import working_lamb
 from hermes_nnunet.training.precision import bfloat16_by_default, has_bfloat16
 from hermes_nnunet.training.sampling import case_probabilities_by_weight, paper_weights
-from hermes_nnunet.training.schedule import PaperSchedule
+from hermes_nnunet.training.schedule import PolynomialSchedule
 from hermes_nnunet.training.weight_average import WeightAverage
 
 
@@ -70,14 +70,14 @@ class HermesTrainerPaper(HermesTrainer):
         # A hook, because the gradient scaler leaves out steps.
         self.optimizer.register_step_post_hook(lambda *_: self.average.update())
 
-    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PaperSchedule]:
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolynomialSchedule]:
         """The LAMB that works here, and the paper's schedule."""
         lamb = working_lamb(self.device)
         self.print_to_log_file(f"LAMB: {lamb.description}")
         optimizer = lamb.optimizer(
             self.network.parameters(), lr=self.initial_lr, betas=(0.9, 0.999), eps=1e-5, weight_decay=self.weight_decay
         )
-        return optimizer, PaperSchedule(optimizer, self.initial_lr, self.num_epochs, self.warm_up_epochs)
+        return optimizer, PolynomialSchedule(optimizer, self.num_epochs, self.warm_up_epochs)
 
     @staticmethod
     def get_training_transforms(

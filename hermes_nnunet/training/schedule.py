@@ -1,4 +1,4 @@
-"""The paper's learning rate by epoch."""
+"""The learning rate by epoch: nnU-Net's polynomial decay, and the paper's warm-up before it."""
 
 import math
 
@@ -15,18 +15,21 @@ def lr_factor(epoch: int, epochs: int, warm_up_epochs: int) -> float:
     return (1 - epoch / epochs) ** EXPONENT
 
 
-class PaperSchedule:
+class PolynomialSchedule:
     """Sets an optimizer's learning rates by `lr_factor`, when nnU-Net calls `step` at the start of an epoch.
 
-    torch's LambdaLR warns of a step that names the epoch, and of one before the optimizer's first.
+    Each parameter group keeps its own share of the rates that the optimizer was made with; nnU-Net's PolyLRScheduler
+    sets all groups to one rate. torch's LambdaLR warns of a step that names the epoch, and of one before the
+    optimizer's first.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, lr: float, epochs: int, warm_up_epochs: int) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, epochs: int, warm_up_epochs: int = 0) -> None:
         self.optimizer = optimizer
-        self.lr = lr
         self.epochs = epochs
         self.warm_up_epochs = warm_up_epochs
+        self.initial_rates = [group["lr"] for group in optimizer.param_groups]
 
     def step(self, epoch: int) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * lr_factor(epoch, self.epochs, self.warm_up_epochs)
+        factor = lr_factor(epoch, self.epochs, self.warm_up_epochs)
+        for group, rate in zip(self.optimizer.param_groups, self.initial_rates, strict=True):
+            group["lr"] = rate * factor

@@ -1,0 +1,25 @@
+"""Parameters that learn at different rates."""
+
+from typing import Any
+
+from torch import nn
+
+TOKEN_LAYERS = (nn.Linear, nn.LayerNorm)
+TOKEN_LAYERS_SHARE = 0.1
+
+
+def parameter_groups(network: nn.Module, lr: float, share: float = TOKEN_LAYERS_SHARE) -> list[dict[str, Any]]:
+    """Two groups for an optimizer of Adam's kind: convolutions and prior tokens at `lr`, token layers at a share of it.
+
+    A step of Adam moves every weight by about the learning rate. After a convolution a norm takes the size of that out;
+    after the layers of attention, MLPs and heads nothing does, and their hundreds of inputs add up.
+    """
+    token_layers = {
+        id(parameter)
+        for module in network.modules()
+        if isinstance(module, TOKEN_LAYERS)
+        for parameter in module.parameters(recurse=False)
+    }
+    rest = [parameter for parameter in network.parameters() if id(parameter) not in token_layers]
+    slow = [parameter for parameter in network.parameters() if id(parameter) in token_layers]
+    return [{"params": rest, "lr": lr}, {"params": slow, "lr": share * lr}]
