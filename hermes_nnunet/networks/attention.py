@@ -80,6 +80,17 @@ class FusionBlock(nn.Module):
         voxels = voxels + self.voxel_mlp(self.voxel_norm(voxels))
         return tokens, voxels
 
+    def start_as_identity(self) -> None:
+        """Set the last layer of every residual branch to zero: tokens and voxels pass unchanged until it learns."""
+        for layer in (
+            self.tokens_from_voxels.to_out,
+            self.token_mlp.project,
+            self.voxels_from_tokens.to_out,
+            self.voxel_mlp.project,
+        ):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
     @property
     def elements_per_voxel(self) -> int:
         """Numbers kept for the backward pass for each voxel: norms, projections, residuals, the MLP's hidden layer."""

@@ -52,7 +52,7 @@ class ContextBatch(NamedTuple):
         )
 
     def in_channels(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens (B, R, C) as the channels of a prediction: (B, T, C), and which channels show a task (B or 1, T)."""
+        """What rows (B, R, ...) have, for the channels of a prediction (B, T, ...); which show a task, (B or 1, T)."""
         if self.channel_rows is None:
             return rows, self.real_rows
         return rows[:, self.channel_rows.clamp(min=0)], (self.channel_rows >= 0)[None]

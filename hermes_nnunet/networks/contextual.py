@@ -66,9 +66,10 @@ class ContextualNetwork(nn.Module, ABC):
         tokens = torch.cat(posteriors, dim=-1)
         task_tokens = tokens[:, : -self.tokens_per_modality]
         if not (self.training or self.decoder.deep_supervision):
-            channels, shown = context.in_channels(task_tokens)
-            logits = self.decoder.heads[0](channels, features[0])
+            tokens_of_channels, shown = context.in_channels(task_tokens)
+            tasks_of_channels, _ = context.in_channels(context.task_index)
+            logits = self.decoder.heads[0](tokens_of_channels, features[0], tasks_of_channels)
             return logits.masked_fill(~shown[:, :, None, None, None], ABSENT_LOGIT)
         heads = self.decoder.heads if self.decoder.deep_supervision else self.decoder.heads[:1]
-        logits = [head(task_tokens, maps) for head, maps in zip(heads, features, strict=False)]
+        logits = [head(task_tokens, maps, context.task_index) for head, maps in zip(heads, features, strict=False)]
         return HermesOutput(logits, self.decoder.modality_head(tokens[:, -self.tokens_per_modality :]), context)

@@ -5,6 +5,9 @@ from torch import nn
 
 from hermes_nnunet.networks.attention import MLP
 
+# A probability of 2 %: most voxels belong to no task.
+FIRST_LOGIT = -4.0
+
 
 class TaskConditionedHead(nn.Module):
     """Turns posterior task tokens into the weights of a 1x1x1 classifier, one logit channel a task, no bias."""
@@ -15,10 +18,55 @@ class TaskConditionedHead(nn.Module):
         self.reduce = MLP(token_width, feature_width)
         self.refine = MLP(feature_width, feature_width)
 
-    def forward(self, task_tokens: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """task_tokens (B, R, token_width), features (B, C, D, H, W) -> logits (B, R, D, H, W)."""
-        weights = self.refine(self.reduce(self.norm(task_tokens)))
-        return torch.bmm(weights, features.flatten(2)).unflatten(2, features.shape[2:])
+    def classifiers(self, task_tokens: torch.Tensor) -> torch.Tensor:
+        """Weights (B, R, C) that the tokens (B, R, token_width) give."""
+        return self.refine(self.reduce(self.norm(task_tokens)))
+
+    def forward(self, task_tokens: torch.Tensor, features: torch.Tensor, task_index: torch.Tensor) -> torch.Tensor:
+        """Logits (B, R, D, H, W).
+
+        Args:
+            task_tokens: (B, R, token_width).
+            features: (B, C, D, H, W).
+            task_index: (B, R) the rows' tasks; heads that keep something for each task need it.
+        """
+        return torch.bmm(self.classifiers(task_tokens), features.flatten(2)).unflatten(2, features.shape[2:])
+
+
+class AdaptedClassifierHead(TaskConditionedHead):
+    """A learned classifier a task, to which the posterior tokens add what they know of the image; and a bias.
+
+    It begins as an ordinary 1x1x1 convolution with a channel a task: the tokens add nothing yet, and a voxel belongs to
+    a task with the probability of FIRST_LOGIT.
+    """
+
+    def __init__(self, token_width: int, feature_width: int, num_tasks: int) -> None:
+        super().__init__(token_width, feature_width)
+        # See FusionPlace: its rows belong to one collection.
+        self.seg_layers = nn.ModuleDict({"classifiers": TaskClassifiers(num_tasks, feature_width)})
+        nn.init.zeros_(self.refine.project.weight)
+        nn.init.zeros_(self.refine.project.bias)
+
+    def forward(self, task_tokens: torch.Tensor, features: torch.Tensor, task_index: torch.Tensor) -> torch.Tensor:
+        """See TaskConditionedHead."""
+        weights, biases = self.seg_layers["classifiers"](task_index)
+        weights = weights + self.classifiers(task_tokens)
+        logits = torch.baddbmm(biases[..., None], weights, features.flatten(2))
+        return logits.unflatten(2, features.shape[2:])
+
+
+class TaskClassifiers(nn.Module):
+    """Weights and bias of a 1x1x1 classifier for each task of the pool, and for the null row."""
+
+    def __init__(self, num_tasks: int, feature_width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(num_tasks + 1, feature_width))
+        self.bias = nn.Parameter(torch.full((num_tasks + 1,), FIRST_LOGIT))
+        nn.init.kaiming_normal_(self.weight)
+
+    def forward(self, task_index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """task_index (B, R) -> weights (B, R, feature_width), biases (B, R)."""
+        return self.weight[task_index], self.bias[task_index]
 
 
 class ModalityHead(nn.Module):

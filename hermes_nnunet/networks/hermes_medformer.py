@@ -178,9 +178,9 @@ class _UpsampledHead(TaskConditionedHead):
         super().__init__(token_width, feature_width)
         self.stride = stride
 
-    def forward(self, task_tokens: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """task_tokens (B, R, token_width), features (B, C, D, H, W) -> logits (B, R, stride D, stride H, stride W)."""
-        logits = super().forward(task_tokens, features)
+    def forward(self, task_tokens: torch.Tensor, features: torch.Tensor, task_index: torch.Tensor) -> torch.Tensor:
+        """As TaskConditionedHead, but (B, R, stride D, stride H, stride W)."""
+        logits = super().forward(task_tokens, features, task_index)
         return upsample(logits, torch.Size(self.stride * length for length in logits.shape[2:]))
 
 

@@ -12,10 +12,11 @@ from dynamic_network_architectures.building_blocks.unet_decoder import UNetDecod
 from dynamic_network_architectures.initialization.weight_init import InitWeights_He, init_last_bn_before_add_to_0
 from torch import nn
 
+from hermes_nnunet.networks.attention import FusionBlock
 from hermes_nnunet.networks.context_batch import ContextBatch
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.fusion import FusionPlace
-from hermes_nnunet.networks.heads import ModalityHead, TaskConditionedHead
+from hermes_nnunet.networks.heads import AdaptedClassifierHead, ModalityHead
 
 FUSION_STRIDE = 4
 FUSION_DEPTH = 2
@@ -105,6 +106,7 @@ class HermesUNet(ContextualNetwork):
             n_conv_per_stage_decoder,
             decoder_fusion,
             token_width=token_width,
+            num_tasks=num_classes,
             num_modalities=num_modalities,
             deep_supervision=deep_supervision,
         )
@@ -161,9 +163,11 @@ class HermesUNet(ContextualNetwork):
 
     @staticmethod
     def initialize(module: nn.Module) -> None:
-        """Initialise as ResidualEncoderUNet does."""
+        """Initialise as ResidualEncoderUNet does; fusion blocks change nothing at first."""
         InitWeights_He(1e-2)(module)
         init_last_bn_before_add_to_0(module)
+        if isinstance(module, FusionBlock):
+            module.start_as_identity()
 
 
 class HermesDecoder(nn.Module):
@@ -180,6 +184,7 @@ class HermesDecoder(nn.Module):
         fusion: nn.ModuleDict,
         *,
         token_width: int,
+        num_tasks: int,
         num_modalities: int,
         deep_supervision: bool,
     ) -> None:
@@ -191,7 +196,7 @@ class HermesDecoder(nn.Module):
         self.fusion = fusion
         supervised = max(1, len(self.stages) - 1)
         self.heads = nn.ModuleList(
-            TaskConditionedHead(token_width, encoder.output_channels[stage]) for stage in range(supervised)
+            AdaptedClassifierHead(token_width, encoder.output_channels[stage], num_tasks) for stage in range(supervised)
         )
         # See FusionPlace: its classes belong to one collection.
         self.seg_layers = nn.ModuleDict({"modality_head": ModalityHead(token_width, num_modalities)})

@@ -11,7 +11,7 @@ from hermes_nnunet.networks.hermes_unet import HermesUNet
 TASKS = 6
 
 
-def make_network(stages=3, encoder_type="residual", deep_supervision=False, seed=0):
+def make_network(stages=3, encoder_type="residual", deep_supervision=False, seed=0, untrained=False):
     torch.manual_seed(seed)
     network = HermesUNet(
         input_channels=1,
@@ -34,6 +34,14 @@ def make_network(stages=3, encoder_type="residual", deep_supervision=False, seed
         encoder_type=encoder_type,
     )
     network.apply(network.initialize)
+    return network if untrained else trained(network)
+
+
+@torch.no_grad()
+def trained(network):
+    """The network with weights in which nothing is zero, as a training leaves them."""
+    for parameter in network.parameters():
+        parameter += 0.1 * torch.randn_like(parameter)
     return network
 
 
@@ -115,6 +123,34 @@ class TestContext:
         assert (channels[:, [0, 2, 3, 5]] == ABSENT_LOGIT).all()
 
 
+class TestStart:
+    def test_priors_change_nothing_before_the_training(self):
+        network, image = make_network(untrained=True), torch.randn(1, 1, 16, 16, 16)
+        assert torch.equal(predict(network, image, [[0, 1]], [0])[:, :1], predict(network, image, [[0]], [2]))
+
+    def test_tasks_have_classifiers_of_their_own_from_the_start(self):
+        network, image = make_network(untrained=True), torch.randn(1, 1, 16, 16, 16)
+        first, second = predict(network, image, [[0, 1]], [0])[0]
+        assert not torch.allclose(first, second, atol=0.1)
+
+    def test_voxels_first_belong_to_a_task_with_two_percent(self):
+        network = make_network(untrained=True)
+        network.decoder.heads[0].seg_layers["classifiers"].weight.data.zero_()
+        logits = predict(network, torch.randn(1, 1, 16, 16, 16), [[3]], [0])
+        torch.testing.assert_close(torch.sigmoid(logits).mean(), torch.tensor(0.018), atol=1e-3, rtol=0)
+
+    def test_a_step_reaches_the_priors(self):
+        network = make_network(untrained=True)
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+        before = network.encoder_fusion["2"].priors.tasks.detach().clone()
+        for _ in range(3):
+            network.set_context(context([[2]], [1]))
+            network(torch.randn(1, 1, 16, 16, 16)).logits[0].square().mean().backward()
+            optimizer.step()
+        changed = (network.encoder_fusion["2"].priors.tasks != before).any(dim=1)
+        assert changed.tolist() == [task == 2 for task in range(TASKS + 1)]
+
+
 class TestTraining:
     def test_every_parameter_gets_a_gradient(self):
         network = make_network(4, deep_supervision=True)
@@ -141,6 +177,7 @@ class TestTraining:
             own["encoder.stages.0.blocks.0.conv1.conv.weight"], loaded["encoder.stages.0.blocks.0.conv1.conv.weight"]
         )
         assert own["encoder_fusion.2.seg_layers.priors.tasks"].shape == (TASKS + 1, 16)
+        assert own["decoder.heads.0.seg_layers.classifiers.weight"].shape == (TASKS + 1, 4)
 
 
 def other_collection_arguments():
