@@ -4,6 +4,9 @@ PYTHON ?= python3
 # A file's tests share what is slow to make, so a file stays with one of the two processes.
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 BENCHMARKS ?= start_up loss loading one_model preprocessing export_many_tasks training_step
+# data sets 301 to 304 in nnU-Net's raw format, and where to work
+ACCURACY_SOURCE ?= ../shared/data/raw
+ACCURACY_FOLDER ?= accuracy
 PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 # nnU-Net's own commands, called by tests and demo, lie there
 WITH_COMMANDS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
@@ -11,7 +14,7 @@ WITH_COMMANDS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 SOURCES := setup.py pyproject.toml $(shell find hermes_nnunet trainers planners dataset_converters \
 	-name __pycache__ -prune -o -print)
 
-.PHONY: test lint format demo bench clean
+.PHONY: test lint format demo bench accuracy clean
 
 test: $(VENV)/installed
 	$(WITH_COMMANDS) HERMES_TEST_INSTALLED=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest --durations=15 $(PYTEST_ARGS)
@@ -22,6 +25,10 @@ demo: $(VENV)/installed
 # one after another: two at a time would measure each other
 bench: $(VENV)/installed
 	for question in $(BENCHMARKS); do $(WITH_COMMANDS) $(VENV)/bin/python benchmarks/$$question.py || exit 1; done
+
+# hours; a killed one goes on where it was
+accuracy: $(VENV)/installed
+	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/accuracy.py $(ACCURACY_SOURCE) $(ACCURACY_FOLDER) $(ACCURACY_ARGS)
 
 lint: $(VENV)/bin/ruff
 	$(VENV)/bin/ruff format --check .

@@ -1,0 +1,120 @@
+"""Is one Hermes better than nnU-Net's single models, with as many training patches, on real images?
+
+Trains the arms of the comparison with stock nnUNetv2_train on the members 301 to 304 and validates them on the cases
+that the members' own splits hold out: 'singles' (plain nnU-Net, one a member), 'naive' (plain nnU-Net on the
+collection, unlabelled is background), 'masked' (a channel a task, loss on annotated tasks only, no priors) and
+'hermes'. Spacing, patch, widths, augmentation, optimizer and total number of patches are the same.
+
+A killed comparison goes on where it was; trainings that are done are not run again. The results of other folds, seeds
+and sizes in results/accuracy.json stay.
+
+    python benchmarks/accuracy.py ../shared/data/raw FOLDER
+    python benchmarks/accuracy.py ../shared/data/raw FOLDER --fold 1 --arms masked hermes
+    python benchmarks/accuracy.py ../shared/data/raw FOLDER --arms --ablations "averaged weights" LAMB
+    python benchmarks/accuracy.py ../shared/data/raw FOLDER --arms --questions synergy few_labels
+"""
+
+import argparse
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from comparison.arms import ABLATIONS, ablation, arm
+from comparison.data import Workplace
+from comparison.questions import QUESTIONS
+from comparison.running import Training
+from comparison.scoring import by_task, scores_of
+from comparison.tables import show
+from measuring import RESULTS, machine
+
+from hermes_nnunet.files import read_json, write_json
+from hermes_nnunet.versions import package_versions
+
+ARMS = ("singles", "masked", "hermes", "naive")
+SMALL = 300
+FORMAT_VERSION = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what is missing, then print and write the table."""
+    options = _parser().parse_args(arguments)
+    workplace = Workplace(options.folder.resolve(), options.commands)
+    workplace.link_members(options.source)
+    workplace.prepare_singles()
+    workplace.prepare_collection()
+    wanted = {name: arm(name, batches=options.batches, fold=options.fold, seed=options.seed) for name in options.arms}
+    wanted |= {f"hermes, {name}": ablation(name, batches=options.batches) for name in options.ablations}
+    result = options.results / "accuracy.json"
+    for name, trainings in wanted.items():
+        for training in trainings:
+            training.run(workplace, options.device)
+        add_row(result, row(name, trainings, workplace, options))
+    for question in options.questions:
+        QUESTIONS[question](workplace, options.batches, options.device, options.results)
+    if result.is_file():
+        show(read_json(result, "delete it")["rows"])
+
+
+def row(name: str, trainings: Sequence[Training], workplace: Workplace, options: argparse.Namespace) -> dict[str, Any]:
+    """The result of an arm: what it was run with, and Dice and HD95 (mm) of every member's tasks."""
+    members = by_task(scores_of(trainings, workplace))
+    return {
+        "arm": name,
+        "batches_per_member": options.batches,
+        "fold": trainings[0].fold,
+        "seed": trainings[0].recipe.seed,
+        "recipe": vars(trainings[0].recipe),
+        "training_loss": {training.name: training.losses(workplace) for training in trainings},
+        "modality_accuracy": trainings[0].modality_accuracy(workplace),
+        "members": {
+            member: {
+                task: {"dice": _number(dice), "hd95_mm": _number(distance)} for task, (dice, distance) in own.items()
+            }
+            for member, own in members.items()
+        },
+    }
+
+
+def add_row(path: Path, new: dict[str, Any]) -> None:
+    """Write a row to the result; it takes the place of one of the same arm, size, fold and seed."""
+    rows = read_json(path, "delete it")["rows"] if path.is_file() else []
+    kept = [old for old in rows if _key(old) != _key(new)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        "format_version": FORMAT_VERSION,
+        "question": " ".join((__doc__ or "").split("\n\n")[0].split()),
+        "machine": machine(),
+        "versions": package_versions(),
+        "rows": sorted([*kept, new], key=_key),
+    }
+    write_json(content, path)
+
+
+def _key(row: dict[str, Any]) -> tuple:
+    return row["batches_per_member"], row["fold"], row["seed"], row["arm"]
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 4)
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("source", type=Path, help="folder with Dataset301_... to Dataset304_...")
+    made.add_argument("folder", type=Path, help="where to work; what is done there is not done again")
+    made.add_argument("--batches", type=int, default=SMALL, help="of a single model (default: %(default)s)")
+    made.add_argument("--fold", type=int, default=0, choices=range(3))
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--arms", nargs="*", default=ARMS, choices=ARMS)
+    made.add_argument("--ablations", nargs="*", default=(), choices=ABLATIONS, help="Hermes with one change")
+    made.add_argument("--questions", nargs="*", default=(), choices=QUESTIONS, help="what else to answer")
+    made.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    made.add_argument("--results", type=Path, default=RESULTS, help="folder for the result (default: %(default)s)")
+    made.add_argument("--commands", type=Path, default=Path(shutil.which("hermes_nnunet") or ".").parent)
+    return made
+
+
+if __name__ == "__main__":
+    main()

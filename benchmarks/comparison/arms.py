@@ -1,0 +1,68 @@
+"""Which trainings the comparison consists of."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from comparison.data import MEMBERS, Workplace
+from comparison.recipe import EPOCHS, Recipe
+from comparison.running import Training
+from comparison.splits import Reduction, fold_of
+
+# One change at a time against HermesTrainer as it is.
+ABLATIONS: Mapping[str, Mapping[str, Any]] = {
+    "nnU-Net's SGD": {"optimizer": "sgd", "learning_rate": 1e-2, "weight_decay": 3e-5},
+    "LAMB": {"optimizer": "lamb", "learning_rate": 1e-2, "token_layers_share": 1.0},
+    "one learning rate": {"token_layers_share": 1.0},
+    "learning rate 1e-3": {"learning_rate": 1e-3},
+    "learning rate 4e-3": {"learning_rate": 4e-3},
+    "averaged weights": {"averaged_weights": True},
+    "members drawn alike": {"sampling": "members"},
+    "cases drawn alike": {"sampling": "cases"},
+    "oversampling 0.67": {"foreground_oversampling": 0.67},
+    "supervision of full resolution only": {"supervision": "full resolution"},
+    "gradients clipped at 1": {"gradient_clipping": 1.0},
+    "warm-up of 2 epochs": {"warm_up_epochs": 2},
+}
+
+
+def arm(name: str, *, batches: int, fold: int = 0, seed: int = 0) -> list[Training]:
+    """The trainings of an arm: one a member for 'singles', else one on the collection with as many patches in all.
+
+    Args:
+        batches: of each single model; a model of the collection gets as many for each member.
+    """
+    if name == "singles":
+        return [
+            Training(f"single_{member}_{batches}_f{fold}_s{seed}", "single", _recipe(batches, seed), fold, member)
+            for member in MEMBERS
+        ]
+    recipe = _recipe(len(MEMBERS) * batches, seed)
+    return [Training(f"{name}_{batches}_f{fold}_s{seed}", name, recipe, fold)]
+
+
+def ablation(name: str, *, batches: int) -> list[Training]:
+    """Hermes with one change of its recipe."""
+    (hermes,) = arm("hermes", batches=batches)
+    changed = replace(hermes.recipe, **ABLATIONS[name])
+    return [Training(f"ablation_{name.replace(' ', '_')}_{batches}", "hermes", changed)]
+
+
+def left_out(reductions: list[Reduction], reduction: Reduction, *, batches: int) -> list[Training]:
+    """Hermes trained with less of one member, with the patches of the members that are left."""
+    members = len(MEMBERS) - (reduction.cases == 0)
+    name = f"hermes_{batches}_{reduction.member}_{reduction.cases}_cases"
+    return [Training(name, "hermes", _recipe(members * batches, 0), fold_of(reduction, reductions))]
+
+
+def single_with_few(
+    reductions: list[Reduction], reduction: Reduction, workplace: Workplace, *, batches: int
+) -> list[Training]:
+    """The single model of a member with fewer training cases."""
+    number = next(member for member in MEMBERS if workplace.raw(member).name.endswith(f"_{reduction.member}"))
+    name = f"single_{number}_{batches}_{reduction.cases}_cases"
+    return [Training(name, "single", _recipe(batches, 0), fold_of(reduction, reductions), number)]
+
+
+def _recipe(batches: int, seed: int) -> Recipe:
+    return Recipe(batches=max(1, batches // EPOCHS) * EPOCHS, seed=seed)

@@ -1,0 +1,36 @@
+"""What another member labels, predicted where nobody labelled it."""
+
+from pathlib import Path
+
+from comparison.arms import arm
+from comparison.data import MEMBERS, Workplace
+from comparison.views import held_out_cases, image_of, predict
+from hermes_nnunet.files import read_json
+from hermes_nnunet.pictures.overlay import PictureCase
+from hermes_nnunet.pictures.report import draw_report
+
+PAIR = (301, 302)
+CASES = 2
+
+
+def cross_annotation(workplace: Workplace, batches: int, device: str, results: Path) -> None:
+    """Are the parotids found on cases of the cord set, and the cord set's organs on cases of the parotid set?
+
+    Nobody labelled them there: the picture's second column stays empty, and a person has to judge.
+    """
+    (training,) = arm("hermes", batches=batches)
+    training.run(workplace, device)
+    rows = []
+    for own, view in (PAIR, PAIR[::-1]):
+        images = {case: image_of(workplace, own, case) for case in held_out_cases(workplace, own, CASES)}
+        predictions = predict(training, workplace, images, view, f"{own}_through_{view}", device)
+        labels = read_json(workplace.raw(view) / "dataset.json", "link the members again")["labels"]
+        source, target = (workplace.raw(number).name.split("_", 1)[1] for number in (own, view))
+        rows += [
+            PictureCase(
+                f"{case} of {source}\nthrough the view of {target}", image, predictions[case], predictions[case],
+                labels, MEMBERS[own], {},
+            )
+            for case, image in images.items()
+        ]  # fmt: skip
+    draw_report(rows, results / "cross_annotation.png")

@@ -1,0 +1,161 @@
+"""The working folder of the comparison: data sets, plans of one size for all arms, preprocessed images."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hermes_nnunet.demo.processes import find_commands, run_logged
+from hermes_nnunet.files import read_json, write_json
+
+MEMBERS = {301: "CT", 302: "CT", 303: "cineMRI", 304: "LGE-MRI"}
+COLLECTION_ID = 900
+CONFIGURATION = "3d_fullres"
+COMMANDS = ("hermes_nnunet", "nnUNetv2_plan_and_preprocess", "nnUNetv2_train", "nnUNetv2_predict")
+
+SPACING_MM = (3, 3, 3)
+PATCH_SIZE = (40, 40, 40)
+BATCH_SIZE = 2
+WIDTHS = (16, 32, 64, 128)
+BLOCKS_PER_STAGE = (1, 2, 2, 2)
+
+KEEP_FREED_MEMORY = (
+    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=17179869184:glibc.malloc.trim_threshold=17179869184"
+)
+
+SINGLE_PLANS = "SinglePlans"
+HERMES_PLANS = "HermesSPlans"
+NAIVE_PLANS = "NaivePlans"
+MASKED_PLANS = "MaskedPlans"
+RESIDUAL_ENCODER_UNET = "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet"
+MASKED_UNET = "comparison.networks.MaskedUNet"
+
+
+class Workplace:
+    """A folder with nnU-Net's three folders in it, and the commands that work there.
+
+    Trainings have results folders of their own; see `comparison.running`.
+    """
+
+    def __init__(self, folder: Path, commands: Path) -> None:
+        self.folder = folder
+        self.commands = find_commands(COMMANDS, commands)
+        benchmarks = Path(__file__).resolve().parents[1]
+        self.environment = {
+            "nnUNet_raw": str(folder / "nnUNet_raw"),
+            "nnUNet_preprocessed": str(folder / "nnUNet_preprocessed"),
+            "nnUNet_results": str(folder / "nnUNet_results"),
+            "nnUNet_extTrainer": str(benchmarks / "comparison" / "trainers"),
+            "PYTHONPATH": str(benchmarks),
+            "nnUNet_def_n_proc": "2",
+            "nnUNet_n_proc_DA": "1",
+            # freed memory is kept and used again, which spares a training on the CPU a third of its time
+            "GLIBC_TUNABLES": KEEP_FREED_MEMORY,
+        }
+
+    def run(self, log: str, command: str, *arguments: object, environment: Mapping[str, str] | None = None) -> None:
+        """One of the commands, with its output in FOLDER/log."""
+        (self.folder / "log").mkdir(parents=True, exist_ok=True)
+        run_logged(
+            [self.commands[command], *map(str, arguments)],
+            self.folder / "log" / f"{log}.txt",
+            {**self.environment, **(environment or {})},
+        )
+
+    def raw(self, number: int) -> Path:
+        """A member's folder in nnUNet_raw."""
+        (found,) = (self.folder / "nnUNet_raw").glob(f"Dataset{number}_*")
+        return found
+
+    def preprocessed(self, number: int) -> Path:
+        """A member's or collection's folder in nnUNet_preprocessed."""
+        (found,) = (self.folder / "nnUNet_preprocessed").glob(f"Dataset{number}_*")
+        return found
+
+    def link_members(self, source: Path) -> None:
+        """Link the members of `source` (a nnUNet_raw)."""
+        (self.folder / "nnUNet_raw").mkdir(parents=True, exist_ok=True)
+        for number in MEMBERS:
+            (dataset,) = source.glob(f"Dataset{number}_*")
+            link = self.folder / "nnUNet_raw" / dataset.name
+            if not link.is_symlink():
+                link.symlink_to(dataset.resolve())
+
+    def prepare_singles(self) -> None:
+        """Each member planned and preprocessed by nnU-Net's residual encoder planner, as a data set of its own."""
+        done = self.folder / "singles_are_prepared"
+        if done.exists():
+            return
+        plan = ("-pl", "nnUNetPlannerResEncM", "-overwrite_plans_name", SINGLE_PLANS, "-c", CONFIGURATION)
+        size = ("-overwrite_target_spacing", *SPACING_MM, "-npfp", 2, "-np", 2)
+        self.run("prepare_singles", "nnUNetv2_plan_and_preprocess", "-d", *MEMBERS, *plan, *size)
+        for number in MEMBERS:
+            folder = self.preprocessed(number)
+            shutil.copy(self.raw(number) / "splits_final.json", folder)
+            plans = read_json(folder / f"{SINGLE_PLANS}.json", "delete the folder and start again")
+            write_json(_with_common_size(plans), folder / f"{SINGLE_PLANS}.json")
+        done.touch()
+
+    def prepare_collection(self, members: tuple[int, ...] = tuple(MEMBERS), number: int = COLLECTION_ID) -> None:
+        """Merge, plan and preprocess; plans of the naive and the masked merge read the same preprocessed images."""
+        done = self.folder / f"collection_{number}_is_prepared"
+        if done.exists():
+            return
+        pairs = [f"{member}:{MEMBERS[member]}" for member in members]
+        self.run(f"merge_{number}", "hermes_nnunet", "merge", *pairs, "--into", number, "--name", f"Real{number}")
+        plan = ("-d", number, "-pl", "HermesPlannerS", "-c", CONFIGURATION, "-npfp", 2, "-np", 2)
+        self.run(f"prepare_{number}", "nnUNetv2_plan_and_preprocess", *plan, "-overwrite_target_spacing", *SPACING_MM)
+        folder = self.preprocessed(number)
+        plans = _with_common_size(read_json(folder / f"{HERMES_PLANS}.json", "delete the folder and start again"))
+        for name, change in ((HERMES_PLANS, _unchanged), (NAIVE_PLANS, _naive), (MASKED_PLANS, _masked)):
+            write_json({**change(plans), "plans_name": name}, folder / f"{name}.json")
+        done.touch()
+
+
+def with_architecture(plans: Mapping[str, Any], name: str, **arguments: Any) -> dict[str, Any]:
+    """Plans with another network; `arguments` change those of the network, None leaves one out."""
+    configuration = plans["configurations"][CONFIGURATION]
+    changed = {**configuration["architecture"]["arch_kwargs"], **arguments}
+    architecture = {
+        **configuration["architecture"],
+        "network_class_name": name,
+        "arch_kwargs": {key: value for key, value in changed.items() if key not in arguments or value is not None},
+    }
+    return {**plans, "configurations": {CONFIGURATION: {**configuration, "architecture": architecture}}}
+
+
+def _with_common_size(plans: Mapping[str, Any]) -> dict[str, Any]:
+    """Plans with the patch, batch, widths and depths of the comparison."""
+    configuration = {
+        **plans["configurations"][CONFIGURATION],
+        "patch_size": list(PATCH_SIZE),
+        "batch_size": BATCH_SIZE,
+        "batch_dice": False,
+    }
+    stages = len(WIDTHS)
+    sized = {**plans, "configurations": {CONFIGURATION: configuration}}
+    return with_architecture(
+        sized,
+        configuration["architecture"]["network_class_name"],
+        n_stages=stages,
+        features_per_stage=list(WIDTHS),
+        kernel_sizes=[[3, 3, 3]] * stages,
+        strides=[[1, 1, 1], *[[2, 2, 2]] * (stages - 1)],
+        n_blocks_per_stage=list(BLOCKS_PER_STAGE),
+        n_conv_per_stage_decoder=[1] * (stages - 1),
+    )
+
+
+def _unchanged(plans: Mapping[str, Any]) -> Mapping[str, Any]:
+    return plans
+
+
+def _naive(plans: Mapping[str, Any]) -> dict[str, Any]:
+    """nnU-Net's own network and label manager: what a case's member does not label is background."""
+    own = dict.fromkeys(("num_modalities", "rows_per_case", "tokens_per_modality", "encoder_type"))
+    return {**with_architecture(plans, RESIDUAL_ENCODER_UNET, **own), "label_manager": "LabelManager"}
+
+
+def _masked(plans: Mapping[str, Any]) -> dict[str, Any]:
+    """A channel a task without priors; the loss still looks only at annotated tasks."""
+    return with_architecture(plans, MASKED_UNET)

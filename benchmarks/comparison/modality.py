@@ -1,0 +1,56 @@
+"""What happens when the model is told a wrong modality, or none."""
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+from comparison.arms import arm
+from comparison.data import MEMBERS, Workplace
+from comparison.scoring import dice
+from comparison.views import held_out_cases, image_of, predict
+from hermes_nnunet.collection import UNKNOWN_MODALITY
+from hermes_nnunet.evaluation.labels import foreground_values
+from hermes_nnunet.files import read_json, write_json
+from hermes_nnunet.plans import MODALITY_VARIABLE
+
+CASES = 4
+FORMAT_VERSION = 1
+
+
+def wrong_modality(workplace: Workplace, batches: int, device: str, results: Path) -> None:
+    """How much Dice does each member lose when its images are called another modality, or "unknown"?
+
+    The same images are clipped, and the same prior tokens are selected, as if they were of that modality.
+    """
+    (training,) = arm("hermes", batches=batches)
+    training.run(workplace, device)
+    modalities = [*dict.fromkeys(MEMBERS.values()), UNKNOWN_MODALITY]
+    table: dict[str, dict[str, float]] = {}
+    for member in MEMBERS:
+        name = workplace.raw(member).name.split("_", 1)[1]
+        images = {case: image_of(workplace, member, case) for case in held_out_cases(workplace, member, CASES)}
+        table[name] = {}
+        for modality in modalities:
+            told = {MODALITY_VARIABLE: modality}
+            predictions = predict(training, workplace, images, member, f"{name}_as_{modality}", device, told)
+            table[name][modality] = _mean_dice(workplace, member, predictions)
+    content = {
+        "format_version": FORMAT_VERSION,
+        "question": " ".join((wrong_modality.__doc__ or "").split()),
+        "batches_per_member": batches,
+        "cases_per_member": CASES,
+        "true_modality": {workplace.raw(m).name.split("_", 1)[1]: modality for m, modality in MEMBERS.items()},
+        "dice": table,
+    }
+    write_json(content, results / "wrong_modality.json")
+
+
+def _mean_dice(workplace: Workplace, member: int, predictions: dict[str, Path]) -> float:
+    raw = workplace.raw(member)
+    values = foreground_values(read_json(raw / "dataset.json", "link the members again")["labels"])
+    scores = []
+    for case, file in predictions.items():
+        found, true = (np.asarray(nibabel.load(path).dataobj) for path in (file, raw / "labelsTr" / f"{case}.nii.gz"))
+        scores += [dice(np.isin(found, own), np.isin(true, own)) for own in values.values()]
+    return round(float(np.nanmean(scores)), 4)

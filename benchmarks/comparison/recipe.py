@@ -1,0 +1,55 @@
+"""What one training of the comparison is run with; the trainers read it from a file that the environment names."""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hermes_nnunet.files import read_json, write_json
+
+FORMAT_VERSION = 1
+ENVIRONMENT_VARIABLE = "HERMES_COMPARISON_RECIPE"
+EPOCHS = 20
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of one training, the same for all arms unless an ablation changes one.
+
+    Attributes:
+        batches: length of the training; after each twentieth of it, an epoch, the learning rate falls.
+        seed: of Python, NumPy and torch.
+        optimizer: 'adamw', 'sgd' (nnU-Net's: Nesterov, momentum 0.99) or 'lamb'.
+        learning_rate: at the start; polynomial decay to 0.
+        token_layers_share: what the layers of attention, MLPs and heads have of the learning rate.
+        weight_decay: of the optimizer.
+        warm_up_epochs: epochs over which the learning rate rises (the paper's way), 0 for none.
+        foreground_oversampling: share of a batch's patches that must show a task.
+        gradient_clipping: largest norm of the gradient; nnU-Net clips at 12 in any case.
+        averaged_weights: whether the final validation uses the moving average of the weights.
+        sampling: how often a member's cases are drawn: 'collection' (the merge's weights, square root of the number of
+            cases), 'members' (all members alike), 'cases' (all cases alike).
+        supervision: weights of the outputs: 'halved' (nnU-Net's) or 'full resolution' (the highest only).
+    """
+
+    batches: int
+    seed: int = 0
+    optimizer: str = "adamw"
+    learning_rate: float = 2e-3
+    token_layers_share: float = 0.1
+    weight_decay: float = 1e-2
+    warm_up_epochs: int = 0
+    foreground_oversampling: float = 0.33
+    gradient_clipping: float = 12.0
+    averaged_weights: bool = False
+    sampling: str = "collection"
+    supervision: str = "halved"
+
+    @classmethod
+    def of_environment(cls) -> "Recipe":
+        """The recipe of the training that runs in this process."""
+        content: dict[str, Any] = read_json(Path(os.environ[ENVIRONMENT_VARIABLE]), "start it with accuracy.py")
+        return cls(**content["recipe"])
+
+    def write(self, path: Path) -> None:
+        write_json({"format_version": FORMAT_VERSION, "recipe": asdict(self)}, path)

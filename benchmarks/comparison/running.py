@@ -1,0 +1,120 @@
+"""One training of the comparison with stock nnUNetv2_train, which a killed process continues."""
+
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from comparison.data import (
+    COLLECTION_ID,
+    CONFIGURATION,
+    HERMES_PLANS,
+    MASKED_PLANS,
+    NAIVE_PLANS,
+    SINGLE_PLANS,
+    Workplace,
+)
+from comparison.recipe import ENVIRONMENT_VARIABLE, EPOCHS, Recipe
+from hermes_nnunet.checkpoints import read_checkpoint
+from hermes_nnunet.files import read_json
+from hermes_nnunet.training.learning_curves import FILE_NAME as LEARNING_CURVES
+from hermes_nnunet.training.learning_curves import LearningCurves
+
+PLAIN_TRAINER, HERMES_TRAINER = "ComparisonTrainer", "ComparisonHermesTrainer"
+TRAINER_AND_PLANS = {
+    "single": (PLAIN_TRAINER, SINGLE_PLANS),
+    "naive": (PLAIN_TRAINER, NAIVE_PLANS),
+    "masked": (HERMES_TRAINER, MASKED_PLANS),
+    "hermes": (HERMES_TRAINER, HERMES_PLANS),
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training and its final validation.
+
+    Attributes:
+        name: also of its folder in FOLDER/runs.
+        arm: a key of TRAINER_AND_PLANS.
+        dataset: id of the member (arm 'single') or of the collection.
+        plans: other plans than the arm's.
+    """
+
+    name: str
+    arm: str
+    recipe: Recipe
+    fold: int = 0
+    dataset: int = COLLECTION_ID
+    plans: str | None = None
+    trainer: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        trainer, plans = TRAINER_AND_PLANS[self.arm]
+        object.__setattr__(self, "trainer", trainer)
+        object.__setattr__(self, "plans", self.plans or plans)
+
+    def folder(self, workplace: Workplace) -> Path:
+        """Everything that the training leaves."""
+        return workplace.folder / "runs" / self.name
+
+    def fold_folder(self, workplace: Workplace) -> Path:
+        """nnU-Net's folder of the fold."""
+        dataset = workplace.preprocessed(self.dataset).name
+        model = f"{self.trainer}__{self.plans}__{CONFIGURATION}"
+        return self.folder(workplace) / "nnUNet_results" / dataset / model / f"fold_{self.fold}"
+
+    def validation(self, workplace: Workplace) -> Path:
+        """Segmentations of the held-out cases."""
+        return self.fold_folder(workplace) / "validation"
+
+    def is_done(self, workplace: Workplace) -> bool:
+        return (self.validation(workplace) / "summary.json").is_file()
+
+    def environment(self, workplace: Workplace) -> dict[str, str]:
+        """What the commands need to know beside the workplace's own."""
+        folder = self.folder(workplace)
+        return {
+            "nnUNet_results": str(folder / "nnUNet_results"),
+            ENVIRONMENT_VARIABLE: str(folder / "recipe.json"),
+            # patches made in the training's own process follow its seed
+            "nnUNet_n_proc_DA": "0",
+        }
+
+    def run(self, workplace: Workplace, device: str) -> None:
+        """Train and validate, or go on where a killed training was; nothing if it is done.
+
+        A folder that a training with another recipe left is deleted.
+        """
+        recipe = self.folder(workplace) / "recipe.json"
+        if recipe.is_file() and Recipe(**read_json(recipe, "delete it")["recipe"]) != self.recipe:
+            shutil.rmtree(recipe.parent)
+        if self.is_done(workplace):
+            return
+        recipe.parent.mkdir(parents=True, exist_ok=True)
+        self.recipe.write(recipe)
+        start = time.perf_counter()
+        workplace.run(
+            self.name,
+            "nnUNetv2_train",
+            *(self.dataset, CONFIGURATION, self.fold, "-tr", self.trainer, "-p", self.plans, "-device", device, "--c"),
+            environment=self.environment(workplace),
+        )
+        print(f"{self.name}: {time.perf_counter() - start:.0f} s", flush=True)
+
+    def losses(self, workplace: Workplace) -> list[float]:
+        """Training loss of every epoch."""
+        logging = read_checkpoint(self.fold_folder(workplace) / "checkpoint_final.pth")["logging"]
+        return [round(float(loss), 4) for loss in logging["train_losses"]]
+
+    def modality_accuracy(self, workplace: Workplace) -> float | None:
+        """Share of the validation patches of the last epochs whose modality the network told; None without priors."""
+        if self.arm != "hermes":
+            return None
+        curves = LearningCurves.read(self.fold_folder(workplace) / LEARNING_CURVES)
+        told = [
+            (own.patches, own.modality_accuracy)
+            for epoch in curves.epochs[-EPOCHS // 2 :]
+            for own in epoch.members.values()
+            if own.modality_accuracy is not None
+        ]
+        return sum(patches * share for patches, share in told) / sum(patches for patches, _ in told)

@@ -1,0 +1,50 @@
+"""The results as tables."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+TABLE_WIDTH = 140
+
+
+def show(rows: Sequence[dict[str, Any]]) -> None:
+    """Print a line a training: mean Dice and HD95 over the members, then the Dice of every member."""
+    members = list(dict.fromkeys(member for row in rows for member in row["members"]))
+    table = Table(title="Dice (HD95 mm) on held-out cases")
+    for column in ("batches", "fold", "seed"):
+        table.add_column(column, justify="right")
+    for column in ("arm", "mean", *members, "modality told"):
+        table.add_column(column, justify="left" if column == "arm" else "right")
+    for row in rows:
+        means = {member: member_mean(tasks) for member, tasks in row["members"].items()}
+        cells = [_cell(*means[member]) if member in means else "" for member in members]
+        told = row["modality_accuracy"]
+        table.add_row(
+            str(row["batches_per_member"]),
+            str(row["fold"]),
+            str(row["seed"]),
+            row["arm"],
+            _cell(*mean_of_pairs(list(means.values()))),
+            *cells,
+            "" if told is None else f"{told:.2f}",
+        )
+    Console(width=max(TABLE_WIDTH, Console().width)).print(table)
+
+
+def member_mean(tasks: dict[str, dict[str, float | None]]) -> tuple[float, float]:
+    """Mean Dice and HD95 (mm) of a member's tasks; what no case defines is left out."""
+    return mean_of_pairs(
+        [(task["dice"], task["hd95_mm"]) for task in tasks.values() if None not in (task["dice"], task["hd95_mm"])]
+    )
+
+
+def mean_of_pairs(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Mean of the first and of the second numbers."""
+    first, second = zip(*pairs, strict=True)
+    return sum(first) / len(first), sum(second) / len(second)
+
+
+def _cell(dice: float, distance: float) -> str:
+    return f"{dice:.3f} ({distance:.1f})"

@@ -1,0 +1,91 @@
+"""The trainers of the comparison, which nnU-Net finds through nnUNet_extTrainer."""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from comparison.recipe import EPOCHS, Recipe
+from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from hermes_nnunet.training.lamb import working_lamb
+from hermes_nnunet.training.parameter_groups import parameter_groups
+from hermes_nnunet.training.sampling import case_probabilities_by_weight
+from hermes_nnunet.training.schedule import PolynomialSchedule
+from hermes_nnunet.training.weight_average import WeightAverage
+
+VALIDATION_BATCHES = 2
+
+
+class ComparisonTrainer(nnUNetTrainer):
+    """nnU-Net's trainer with the recipe of the comparison, and without mirroring: left and right are different."""
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net's signature)
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.recipe = Recipe.of_environment()
+        self.num_epochs = EPOCHS
+        self.num_iterations_per_epoch = self.recipe.batches // EPOCHS
+        self.num_val_iterations_per_epoch = VALIDATION_BATCHES
+        self.save_every = 1
+        self.initial_lr = self.recipe.learning_rate
+        self.weight_decay = self.recipe.weight_decay
+        self.oversample_foreground_percent = self.recipe.foreground_oversampling
+
+    def initialize(self) -> None:
+        for seed in (random.seed, np.random.seed, torch.manual_seed):
+            seed(self.recipe.seed)
+        super().initialize()
+        self.average = WeightAverage(self.network) if self.recipe.averaged_weights else None
+        self.optimizer.register_step_pre_hook(self._clip_gradients)
+        if self.average is not None:
+            self.optimizer.register_step_post_hook(lambda *_: self.average.update())
+
+    def _clip_gradients(self, *_: Any) -> None:
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_clipping)
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolynomialSchedule]:
+        settings = {"lr": self.initial_lr, "weight_decay": self.weight_decay}
+        parameters = parameter_groups(self.network, self.initial_lr, self.recipe.token_layers_share)
+        if self.recipe.optimizer == "sgd":
+            optimizer = torch.optim.SGD(parameters, momentum=0.99, nesterov=True, **settings)
+        elif self.recipe.optimizer == "lamb":
+            optimizer = working_lamb(self.device).optimizer(parameters, betas=(0.9, 0.999), eps=1e-5, **settings)
+        else:
+            optimizer = torch.optim.AdamW(parameters, **settings)
+        return optimizer, PolynomialSchedule(optimizer, self.num_epochs, self.recipe.warm_up_epochs)
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple:
+        rotation, dummy_2d, initial_patch_size, _ = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        self.inference_allowed_mirroring_axes = None
+        return rotation, dummy_2d, initial_patch_size, None
+
+    def on_train_end(self) -> None:
+        super().on_train_end()
+        if self.average is not None:
+            self.average.exchange()
+
+
+class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
+    """HermesTrainer with the recipe of the comparison."""
+
+    def case_probabilities(self, cases: list[str]) -> np.ndarray:
+        if self.recipe.sampling == "collection":
+            return super().case_probabilities(cases)
+        members = [self.collection.cases[case].member for case in cases]
+        even = self.recipe.sampling == "members"
+        weights = {member: 1 / members.count(member) if even else 1.0 for member in set(members)}
+        return case_probabilities_by_weight(cases, self.collection, weights)
+
+    def _build_loss(self) -> torch.nn.Module:
+        loss = super()._build_loss()
+        if self.recipe.supervision == "full resolution":
+            loss.scale_weights = (1.0, *[0.0] * (len(loss.scale_weights) - 1))
+        return loss

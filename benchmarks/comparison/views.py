@@ -1,0 +1,46 @@
+"""Predictions of held-out cases through the views of the trained Hermes, with stock nnUNetv2_predict."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from comparison.data import CONFIGURATION, Workplace
+from comparison.running import Training
+from hermes_nnunet.files import read_json
+
+
+def held_out_cases(workplace: Workplace, member: int, count: int, fold: int = 0) -> list[str]:
+    """The first held-out cases of a member, by name."""
+    folds = read_json(workplace.raw(member) / "splits_final.json", "link the members again")
+    return sorted(folds[fold]["val"])[:count]
+
+
+def image_of(workplace: Workplace, member: int, case: str) -> Path:
+    """The only channel of a case."""
+    return workplace.raw(member) / "imagesTr" / f"{case}_0000.nii.gz"
+
+
+def predict(
+    training: Training,
+    workplace: Workplace,
+    images: Mapping[str, Path],
+    view: int,
+    name: str,
+    device: str,
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, Path]:
+    """Segment images (case -> file) through the view of the member `view`; case -> label map in its labels."""
+    folder = training.folder(workplace) / "predictions" / name
+    inputs = folder / "input"
+    shutil.rmtree(inputs, ignore_errors=True)
+    inputs.mkdir(parents=True)
+    for case, image in images.items():
+        (inputs / f"{case}_0000.nii.gz").symlink_to(image.resolve())
+    model = ("-tr", training.trainer, "-p", training.plans, "-c", CONFIGURATION, "-f", training.fold)
+    workplace.run(
+        f"{training.name}_{name}",
+        "nnUNetv2_predict",
+        *("-d", view, "-i", inputs, "-o", folder, *model, "-device", device, "-npp", 1, "-nps", 1),
+        environment={**training.environment(workplace), **(environment or {})},
+    )
+    return {case: folder / f"{case}.nii.gz" for case in images}

@@ -1,0 +1,201 @@
+"""What benchmarks/accuracy.py is made of; the trainings themselves take hours."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def _benchmarks_on_path(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def box(*corner, size=4, shape=(16, 16, 16)):
+    mask = np.zeros(shape, bool)
+    mask[tuple(slice(start, start + size) for start in corner)] = True
+    return mask
+
+
+class TestScores:
+    def test_dice(self):
+        from comparison.scoring import dice
+
+        assert dice(box(0, 0, 0), box(0, 0, 2)) == pytest.approx(0.5)
+        assert math.isnan(dice(box(0, 0, 0, size=0), box(0, 0, 0, size=0)))
+
+    def test_hd95_of_a_shift_is_the_shift_in_mm(self):
+        from comparison.scoring import hd95
+
+        assert hd95(box(0, 0, 0), box(0, 0, 0), (1, 1, 1)) == 0
+        assert hd95(box(2, 2, 2), box(2, 2, 5), (1, 1, 2.5)) == pytest.approx(7.5)
+
+    def test_hd95_ignores_a_few_far_voxels_but_not_many(self):
+        from comparison.scoring import hd95
+
+        few, many = box(0, 0, 0, size=6), box(0, 0, 0, size=6)
+        few[15, 15, 15] = True
+        many[12:, 12:, 12:] = True
+        true = box(0, 0, 0, size=6)
+        assert hd95(few, true, (1, 1, 1)) == 0
+        assert hd95(many, true, (1, 1, 1)) > 10
+
+    def test_hd95_of_nothing_found_is_the_diagonal_and_of_nothing_there_undefined(self):
+        from comparison.scoring import hd95
+
+        nothing = box(0, 0, 0, size=0)
+        assert hd95(nothing, box(0, 0, 0), (3, 4, 0)) == pytest.approx(16 * 5)
+        assert math.isnan(hd95(box(0, 0, 0), nothing, (1, 1, 1)))
+
+    def test_members_count_alike_however_many_cases_and_tasks(self):
+        from comparison.scoring import Score, by_member, mean_over_members
+
+        scores = [Score("a", "1", "x", 1.0, 0), Score("a", "2", "x", 0.5, 2), Score("a", "1", "y", 0.25, 3)]
+        members = by_member([*scores, Score("b", "1", "z", 0.0, 10)])
+        assert members == {"a": (0.5, 2.0), "b": (0.0, 10.0)}
+        assert mean_over_members(members) == (0.25, 6.0)
+
+
+class TestBudgets:
+    @pytest.mark.parametrize("batches", [40, 200, 300])
+    def test_every_arm_has_as_many_batches_in_all(self, batches):
+        from comparison.arms import arm
+
+        totals = {
+            name: sum(training.recipe.batches for training in arm(name, batches=batches))
+            for name in ("singles", "naive", "masked", "hermes")
+        }
+        assert set(totals.values()) == {4 * batches}
+
+    def test_an_ablation_changes_one_thing(self):
+        from comparison.arms import ABLATIONS, ablation, arm
+
+        (hermes,) = arm("hermes", batches=100)
+        names = set()
+        for name, change in ABLATIONS.items():
+            (training,) = ablation(name, batches=100)
+            differences = {k: v for k, v in vars(training.recipe).items() if v != vars(hermes.recipe)[k]}
+            assert differences == change
+            names.add(training.name)
+        assert len(names) == len(ABLATIONS)
+
+
+class TestRecipe:
+    def test_comes_back_through_the_environment(self, tmp_path, monkeypatch):
+        from comparison.recipe import ENVIRONMENT_VARIABLE, Recipe
+
+        recipe = Recipe(100, seed=3, averaged_weights=True)
+        recipe.write(tmp_path / "recipe.json")
+        monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path / "recipe.json"))
+        assert Recipe.of_environment() == recipe
+
+
+class TestFolds:
+    @pytest.fixture
+    def splits(self, tmp_path):
+        cases = {part: [f"{m}__{part}{i}" for m in ("a", "b") for i in range(3)] for part in ("train", "val")}
+        path = tmp_path / "splits_final.json"
+        path.write_text(json.dumps([cases] * 3))
+        return path
+
+    def test_few_cases_of_one_member(self, splits):
+        from comparison.splits import Reduction, add_folds, fold_of
+
+        reductions = [Reduction("b", 0), Reduction("a", 2)]
+        add_folds(splits, reductions, of_collection=True)
+        fold = json.loads(splits.read_text())[fold_of(reductions[1], reductions)]
+        assert fold["train"] == ["a__train0", "a__train1", "b__train0", "b__train1", "b__train2"]
+        assert len(fold["val"]) == 6
+
+    def test_a_member_left_out_is_not_validated_either(self, splits):
+        from comparison.splits import Reduction, add_folds
+
+        add_folds(splits, [Reduction("b", 0)], of_collection=True)
+        fold = json.loads(splits.read_text())[3]
+        assert {case[0] for case in fold["train"] + fold["val"]} == {"a"}
+
+    def test_adding_twice_leaves_one_of_each(self, splits):
+        from comparison.splits import Reduction, add_folds
+
+        for _ in range(2):
+            add_folds(splits, [Reduction("a", 1)], of_collection=True)
+        assert len(json.loads(splits.read_text())) == 4
+
+
+class TestMaskedUNet:
+    def network(self):
+        from comparison.networks import MaskedUNet
+
+        network = MaskedUNet(
+            1,
+            num_modalities=3,
+            rows_per_case=2,
+            tokens_per_modality=10,
+            encoder_type="residual",
+            n_stages=4,
+            features_per_stage=[4, 8, 8, 8],
+            conv_op=nn.Conv3d,
+            kernel_sizes=[[3, 3, 3]] * 4,
+            strides=[[1, 1, 1], *[[2, 2, 2]] * 3],
+            n_blocks_per_stage=[1] * 4,
+            num_classes=5,
+            n_conv_per_stage_decoder=[1] * 3,
+            conv_bias=True,
+            norm_op=nn.InstanceNorm3d,
+            norm_op_kwargs={"affine": True},
+            deep_supervision=True,
+        )
+        network.apply(network.initialize)
+        return network
+
+    def test_rows_of_the_loss_are_the_channels_of_the_contexts_tasks(self):
+        from hermes_nnunet.networks.context_batch import ContextBatch
+
+        network, images = self.network(), torch.randn(2, 1, 16, 16, 16)
+        network.set_context(ContextBatch(torch.tensor([[4, 1], [0, -1]]), torch.tensor([0, 1])))
+        output = network(images)
+        channels = network.network(images)[0]
+        assert [logits.shape[2] for logits in output.logits] == [16, 8]
+        torch.testing.assert_close(output.logits[0][0], channels[0, [4, 1]])
+        torch.testing.assert_close(output.logits[0][1, 0], channels[1, 0])
+
+    def test_predicts_the_channels_that_are_asked_for(self):
+        from hermes_nnunet.networks.context_batch import ContextBatch
+        from hermes_nnunet.networks.contextual import ABSENT_LOGIT
+
+        network, image = self.network().eval(), torch.randn(1, 1, 16, 16, 16)
+        network.decoder.deep_supervision = False
+        network.set_context(ContextBatch(torch.tensor([[4, 1]]), torch.tensor([0]), torch.tensor([-1, 1, -1, -1, 0])))
+        with torch.no_grad():
+            logits, channels = network(image), network.network(image)
+        torch.testing.assert_close(logits[:, [1, 4]], channels[:, [1, 4]])
+        assert (logits[:, [0, 2, 3]] == ABSENT_LOGIT).all()
+
+    def test_weighs_outputs_as_hermes_does(self):
+        assert self.network().supervision_weights == pytest.approx([2 / 3, 1 / 3])
+        assert self.network().supervision_scales == [[1, 1, 1], [0.5, 0.5, 0.5]]
+
+
+class TestResult:
+    def test_a_row_takes_the_place_of_its_like(self, tmp_path):
+        import accuracy
+
+        def row(arm, fold, dice):
+            tasks = {"x": {"dice": dice, "hd95_mm": 1.0}}
+            return {"arm": arm, "batches_per_member": 10, "fold": fold, "seed": 0, "members": {"a": tasks}}
+
+        path = tmp_path / "accuracy.json"
+        for new in (row("hermes", 0, 0.1), row("hermes", 1, 0.2), row("masked", 0, 0.3), row("hermes", 0, 0.4)):
+            accuracy.add_row(path, new)
+        rows = json.loads(path.read_text())["rows"]
+        assert [(r["fold"], r["arm"], r["members"]["a"]["x"]["dice"]) for r in rows] == [
+            (0, "hermes", 0.4),
+            (0, "masked", 0.3),
+            (1, "hermes", 0.2),
+        ]
