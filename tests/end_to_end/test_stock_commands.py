@@ -30,8 +30,10 @@ def with_random_weights(fold):
     """A checkpoint beside the trained one: after so few batches that one may leave an image empty."""
     content = torch.load(fold / "checkpoint_final.pth", weights_only=False)
     torch.manual_seed(0)
-    for weights in content["network_weights"].values():
-        if weights.ndim > 1:
+    for name, weights in content["network_weights"].items():
+        if name.endswith("classifiers.bias"):
+            weights.zero_()
+        elif weights.ndim > 1:
             weights.copy_(torch.randn(weights.shape) / weights[0].numel() ** 0.5)
     torch.save(content, fold / "checkpoint_random.pth")
     return fold / "checkpoint_random.pth"

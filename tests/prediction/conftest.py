@@ -29,6 +29,7 @@ def make_model(results, plans, dataset_json, seeds=(0, 1), dataset="Dataset900_B
     for fold, seed in enumerate(seeds):
         torch.manual_seed(seed)
         network = build_network(manager, manager.get_configuration("3d_fullres"), 1, outputs, True)
+        make_context_matter(network)
         (folder / f"fold_{fold}").mkdir(parents=True)
         checkpoint = {
             "network_weights": network.state_dict(),
@@ -41,6 +42,18 @@ def make_model(results, plans, dataset_json, seeds=(0, 1), dataset="Dataset900_B
     (folder / "plans.json").write_text(json.dumps(plans))
     (folder / "dataset.json").write_text(json.dumps(dataset_json))
     return folder
+
+
+def make_context_matter(network):
+    """Random weights also where an untrained network has none: fusion, the tokens' part of the classifiers; no biases."""
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("classifiers.bias"):
+                parameter.zero_()
+            else:
+                parameter += 0.1 * torch.randn_like(parameter)
 
 
 def make_image(path, shape=(18, 20, 22), affine=None, seed=0):
