@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hermes_nnunet.demo.processes import find_commands, run_logged
+from hermes_nnunet.demo.processes import KEEP_FREED_MEMORY, find_commands, run_logged
 from hermes_nnunet.files import read_json, write_json
 
 MEMBERS = {301: "CT", 302: "CT", 303: "cineMRI", 304: "LGE-MRI"}
@@ -18,10 +18,6 @@ PATCH_SIZE = (40, 40, 40)
 BATCH_SIZE = 2
 WIDTHS = (16, 32, 64, 128)
 BLOCKS_PER_STAGE = (1, 2, 2, 2)
-
-KEEP_FREED_MEMORY = (
-    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=17179869184:glibc.malloc.trim_threshold=17179869184"
-)
 
 SINGLE_PLANS = "SinglePlans"
 HERMES_PLANS = "HermesSPlans"
@@ -49,8 +45,7 @@ class Workplace:
             "PYTHONPATH": str(benchmarks),
             "nnUNet_def_n_proc": "2",
             "nnUNet_n_proc_DA": "1",
-            # freed memory is kept and used again, which spares a training on the CPU a third of its time
-            "GLIBC_TUNABLES": KEEP_FREED_MEMORY,
+            **KEEP_FREED_MEMORY,
         }
 
     def run(self, log: str, command: str, *arguments: object, environment: Mapping[str, str] | None = None) -> None:

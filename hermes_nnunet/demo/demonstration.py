@@ -13,7 +13,7 @@ import yaml
 from tqdm import tqdm
 
 from hermes_nnunet.demo.phantoms import PhantomDataset, write_phantoms
-from hermes_nnunet.demo.processes import find_commands, run_logged
+from hermes_nnunet.demo.processes import KEEP_FREED_MEMORY, find_commands, run_logged
 from hermes_nnunet.demo.schedule import EPOCHS
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.evaluation.dice import CaseDice, dice_of_folder, mean_by_label, mean_dice, mean_of_defined
@@ -111,6 +111,7 @@ class _Demonstration:
             "nnUNet_compile": "f",
             # On cores that are shared with other work, threads that spin while they wait take ten times as long.
             "OMP_WAIT_POLICY": "PASSIVE",
+            **KEEP_FREED_MEMORY,
         }
 
     def write_phantoms(self) -> list[PhantomDataset]:

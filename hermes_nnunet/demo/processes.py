@@ -11,6 +11,13 @@ from hermes_nnunet.errors import HermesError
 
 _LAST_LINES = 15
 
+# For trainings on the CPU under Linux: glibc gives the memory of every large tensor back to the system and takes it
+# anew, page by page, which is a third of a training step. Other systems do not know the variable.
+KEEP_FREED_MEMORY = {
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=17179869184"
+    ":glibc.malloc.trim_threshold=17179869184"
+}
+
 
 def find_commands(names: Sequence[str], folder: Path) -> dict[str, str]:
     """Paths of the commands that an installation has put into `folder`.
