@@ -45,7 +45,7 @@ def make_model(results, plans, dataset_json, seeds=(0, 1), dataset="Dataset900_B
 
 
 def make_context_matter(network):
-    """Random weights also where an untrained network has none: fusion, the tokens' part of the classifiers; no biases."""
+    """Random weights also where an untrained network has none: fusion, the part of the tokens; no biases."""
     import torch
 
     with torch.no_grad():
