@@ -22,6 +22,7 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "oversampling 0.67": {"foreground_oversampling": 0.67},
     "supervision of full resolution only": {"supervision": "full resolution"},
     "gradients clipped at 1": {"gradient_clipping": 1.0},
+    "cross-entropy weighs 3": {"cross_entropy_weight": 3.0},
     "warm-up of 2 epochs": {"warm_up_epochs": 2},
 }
 

@@ -29,6 +29,7 @@ class Recipe:
         averaged_weights: whether the final validation uses the moving average of the weights.
         sampling: how often a member's cases are drawn: 'collection' (the merge's weights, square root of the number of
             cases), 'members' (all members alike), 'cases' (all cases alike).
+        cross_entropy_weight: of the binary cross-entropy beside the Dice loss (Hermes' loss only).
         supervision: weights of the outputs: 'halved' (nnU-Net's) or 'full resolution' (the highest only).
     """
 
@@ -44,6 +45,7 @@ class Recipe:
     averaged_weights: bool = False
     sampling: str = "collection"
     supervision: str = "halved"
+    cross_entropy_weight: float = 1.0
 
     @classmethod
     def of_environment(cls) -> "Recipe":

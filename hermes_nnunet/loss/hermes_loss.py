@@ -27,6 +27,7 @@ class HermesLoss(nn.Module):
         unknown_modality: row of the modality pool for which no modality loss is computed.
         scale_weights: weight of each deep-supervision output, highest resolution first.
         ignore_label: label value whose voxels count in nothing.
+        cross_entropy_weight: of the binary cross-entropy beside the Dice loss; the paper's is 1.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class HermesLoss(nn.Module):
         unknown_modality: int,
         scale_weights: Sequence[float] = (1.0,),
         ignore_label: int | None = None,
+        cross_entropy_weight: float = 1.0,
     ) -> None:
         super().__init__()
         table = torch.full((len(task_values) + 1, max(map(len, task_values))), NO_VALUE)
@@ -46,6 +48,7 @@ class HermesLoss(nn.Module):
         self.unknown_modality = unknown_modality
         self.scale_weights = tuple(scale_weights)
         self.ignore_label = ignore_label
+        self.cross_entropy_weight = cross_entropy_weight
 
     def forward(self, output: HermesOutput, target: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
         """Scalar loss; target is the label map (B, 1, D, H, W), or a list of it at each output's resolution."""
@@ -64,7 +67,8 @@ class HermesLoss(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """BCE + adaptive Dice of logits (B, R, D, H, W), and which (case, task) pairs are real; both (B, R)."""
         bce, dice = self.pair_losses(logits, labels, task_index)
-        return bce + dice, (task_index != NULL_ROW) & (counted_voxels(labels, self.ignore_label) > 0)[:, None]
+        counted = (task_index != NULL_ROW) & (counted_voxels(labels, self.ignore_label) > 0)[:, None]
+        return self.cross_entropy_weight * bce + dice, counted
 
     def pair_losses(
         self, logits: torch.Tensor, labels: torch.Tensor, task_index: torch.Tensor

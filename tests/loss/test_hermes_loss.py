@@ -40,6 +40,15 @@ class TestReference:
         assert dice.mean().item() == pytest.approx(float(reference["dice"]), abs=1e-5)
 
 
+class TestCrossEntropyWeight:
+    def test_leaves_the_dice_loss_alone(self):
+        logits, labels = torch.randn(1, 2, 4, 4, 4), torch.randint(0, 3, (1, 1, 4, 4, 4))
+        tasks = torch.tensor([[0, 1]])
+        loss = HermesLoss([[1], [2]], unknown_modality=1, cross_entropy_weight=3.0)
+        bce, dice = loss.pair_losses(logits, labels, tasks)
+        assert segmentation_loss(loss, logits, labels, tasks).item() == pytest.approx((3 * bce + dice).mean().item())
+
+
 class TestAdaptiveDice:
     def test_is_nought_for_a_perfect_prediction(self):
         assert adaptive_dice_loss(*torch.tensor([100.0, 0.0, 0.0])).item() == pytest.approx(0, abs=1e-6)

@@ -86,6 +86,7 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
 
     def _build_loss(self) -> torch.nn.Module:
         loss = super()._build_loss()
+        loss.cross_entropy_weight = self.recipe.cross_entropy_weight
         if self.recipe.supervision == "full resolution":
             loss.scale_weights = (1.0, *[0.0] * (len(loss.scale_weights) - 1))
         return loss
