@@ -199,3 +199,29 @@ class TestResult:
             (0, "masked", 0.3),
             (1, "hermes", 0.2),
         ]
+
+
+class TestQuestions:
+    def test_training_with_less_of_a_member_uses_the_fold_made_for_it(self):
+        from comparison.arms import arm, left_out
+        from comparison.splits import Reduction
+
+        reductions = [Reduction("a", 0), Reduction("b", 4)]
+        (without,), (few,) = (left_out(reductions, reduction, batches=100) for reduction in reductions)
+        (hermes,) = arm("hermes", batches=100)
+        assert (without.fold, few.fold) == (3, 4)
+        assert (without.recipe.batches, few.recipe.batches) == (300, hermes.recipe.batches)
+        assert len({without.name, few.name, hermes.name}) == 3
+
+    def test_pictures_are_drawn(self, tmp_path):
+        from comparison import questions
+        from matplotlib.image import imread
+
+        change = np.array([[np.nan, 0.1], [-0.05, np.nan]])
+        questions._draw_synergy(change, ["a", "b"], tmp_path / "synergy.png")
+        dice = {"single": {"4": 0.2, "8": 0.4, "all": 0.6}, "hermes": {"4": 0.5, "8": 0.55, "all": 0.6}}
+        questions._draw_few_labels(dice, tmp_path / "few.png")
+        for name in ("synergy", "few"):
+            picture = imread(tmp_path / f"{name}.png")
+            assert picture.shape[0] > 300
+            assert picture.std() > 0.01
