@@ -13,10 +13,10 @@ PAIR = (301, 302)
 CASES = 2
 
 
-def cross_annotation(workplace: Workplace, batches: int, device: str, results: Path) -> None:
+def cross_annotation(workplace: Workplace, batches: int, device: str, _results: Path) -> None:
     """Are the parotids found on cases of the cord set, and the cord set's organs on cases of the parotid set?
 
-    Nobody labelled them there: the picture's second column stays empty, and a person has to judge.
+    Nobody labelled them there, so the second column shows the prediction again, and a person has to judge.
     """
     (training,) = arm("hermes", batches=batches)
     training.run(workplace, device)
@@ -33,4 +33,6 @@ def cross_annotation(workplace: Workplace, batches: int, device: str, results: P
             )
             for case, image in images.items()
         ]  # fmt: skip
-    draw_report(rows, results / "cross_annotation.png")
+    picture = workplace.folder / "cross_annotation.png"  # of images that stay out of the project, so not in results
+    draw_report(rows, picture)
+    print(picture)

@@ -30,8 +30,8 @@ def test_loading_counts_patches(run_benchmark):
 
 def test_one_model_loads_and_predicts(run_benchmark):
     load, predict = run_benchmark("one_model", "--patch", 16, "--size", 16, *SMALL_NETWORK)
-    assert 0 < load["one universal s"]
-    assert 0 < predict["one universal s"]
+    assert load["one universal s"] > 0
+    assert predict["one universal s"] > 0
     assert load["memory ratio"] > 0
 
 
