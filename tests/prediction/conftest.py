@@ -45,13 +45,13 @@ def make_model(results, plans, dataset_json, seeds=(0, 1), dataset="Dataset900_B
 
 
 def make_context_matter(network):
-    """Random weights also where an untrained network has none: fusion, the part of the tokens; no biases."""
+    """Random weights also where an untrained network has none: fusion, the part of the tokens; alike biases below 0."""
     import torch
 
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.endswith("classifiers.bias"):
-                parameter.zero_()
+                parameter.fill_(-1)
             else:
                 parameter += 0.1 * torch.randn_like(parameter)
 
