@@ -16,7 +16,7 @@ CASES = 2
 def cross_annotation(workplace: Workplace, batches: int, device: str, _results: Path) -> None:
     """Are the parotids found on cases of the cord set, and the cord set's organs on cases of the parotid set?
 
-    Nobody labelled them there, so the second column shows the prediction again, and a person has to judge.
+    Nobody labelled them there, so a person has to judge the picture.
     """
     (training,) = arm("hermes", batches=batches)
     training.run(workplace, device)
@@ -25,10 +25,10 @@ def cross_annotation(workplace: Workplace, batches: int, device: str, _results: 
         images = {case: image_of(workplace, own, case) for case in held_out_cases(workplace, own, CASES)}
         predictions = predict(training, workplace, images, view, f"{own}_through_{view}", device)
         labels = read_json(workplace.raw(view) / "dataset.json", "link the members again")["labels"]
-        source, target = (workplace.raw(number).name.split("_", 1)[1] for number in (own, view))
+        source, target = map(workplace.member_name, (own, view))
         rows += [
             PictureCase(
-                f"{case} of {source}\nthrough the view of {target}", image, predictions[case], predictions[case],
+                f"{case} of {source}\nthrough the view of {target}", image, None, predictions[case],
                 labels, MEMBERS[own], {},
             )
             for case, image in images.items()

@@ -30,7 +30,8 @@ class PictureCase:
 
     Attributes:
         title: what stands above the row.
-        image, reference, prediction: NIfTI files of the same geometry; the image has one channel.
+        image, reference, prediction: NIfTI files of the same geometry; the image has one channel. Without a reference
+            (None) its panel says so, and the slice is the one that shows most of the prediction.
         labels: `labels` of the dataset.json; background and ignore are not drawn.
         modality: decides the grey-value window.
         dice: by label name, shown beside the names; may be empty.
@@ -38,7 +39,7 @@ class PictureCase:
 
     title: str
     image: Path
-    reference: Path
+    reference: Path | None
     prediction: Path
     labels: Mapping[str, int | list[int]]
     modality: str
@@ -58,28 +59,31 @@ def draw_case(axes: Sequence["Axes"], case: PictureCase, colours: Mapping[str, C
     Raises:
         HermesError: the three files differ in shape.
     """
-    image, reference, prediction = (
-        nibabel.as_closest_canonical(nibabel.load(path)) for path in (case.image, case.reference, case.prediction)
-    )
-    for path, other in ((case.reference, reference), (case.prediction, prediction)):
-        if other.shape != image.shape:
-            raise HermesError(
-                f"{path} has {other.shape} voxels, its image {case.image} has {image.shape}: give files of one case"
-            )
+    image = nibabel.as_closest_canonical(nibabel.load(case.image))
+    reference = None if case.reference is None else _label_map(case.reference, case.image, image.shape)
+    prediction = _label_map(case.prediction, case.image, image.shape)
     labels = foreground_values(case.labels)
-    reference_voxels = np.asarray(reference.dataobj)
-    level = best_slice(reference_voxels, labels.values())
+    level = best_slice(prediction if reference is None else reference, labels.values())
     spacing = image.header.get_zooms()
     voxels = image.get_fdata(dtype=np.float32)
     low, high = grey_window(voxels, case.modality)
-    overlays = (None, reference_voxels, np.asarray(prediction.dataobj))
-    for panel, overlay in zip(axes, overlays, strict=True):
+    for panel, overlay in zip(axes, (None, reference, prediction), strict=True):
         panel.imshow(
             radiological(voxels[:, :, level]), cmap="gray", vmin=low, vmax=high, aspect=spacing[1] / spacing[0]
         )
         if overlay is not None:
             draw_contours(panel, radiological(overlay[:, :, level]), labels, colours)
         mark_sides(panel)
+    if reference is None:
+        axes[1].text(0.5, 0.03, "not labelled", transform=axes[1].transAxes, color="white", ha="center")
+
+
+def _label_map(path: Path, image: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Voxels of a label map in canonical order."""
+    voxels = np.asarray(nibabel.as_closest_canonical(nibabel.load(path)).dataobj)
+    if voxels.shape != shape:
+        raise HermesError(f"{path} has {voxels.shape} voxels, its image {image} has {shape}: give files of one case")
+    return voxels
 
 
 def radiological(plane: np.ndarray) -> np.ndarray:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import nibabel
 import numpy as np
 import pytest
@@ -107,6 +109,12 @@ class TestDrawCase:
         panels = Figure().subplots(1, 3)
         draw_case(panels, case, label_colours(foreground_values(LABELS)))
         assert [len(panel.collections) > 0 for panel in panels] == [False, True, True]
+
+    def test_a_case_that_nobody_labelled_says_so(self, case):
+        panels = Figure().subplots(1, 3)
+        draw_case(panels, replace(case, reference=None), label_colours(foreground_values(LABELS)))
+        assert [len(panel.collections) > 0 for panel in panels] == [False, False, True]
+        assert "not labelled" in [text.get_text() for text in panels[1].texts]
 
     def test_pixels_have_the_shape_of_the_voxels(self, tmp_path, case):
         for name in ("image", "label"):
