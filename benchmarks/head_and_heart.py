@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 import hermes_nnunet
-from hermes_nnunet.collection import Collection
+from hermes_nnunet.collection import Collection, case_identifier, member_and_own_case
 from hermes_nnunet.demo.processes import find_commands, run_logged
 from hermes_nnunet.evaluation.dice import dice_of_case
 from hermes_nnunet.evaluation.labels import foreground_values
@@ -100,8 +100,8 @@ class Run:
             (dataset,) = (self.folder / "nnUNet_raw").glob(f"Dataset{number}_*")
             member = collection.members[dataset.name.split("_", 1)[1]]
             validation = self.collection() / "fold_0" / "validation"
-            validated = sorted(validation.glob(f"{member.name}__*.nii.gz"))[0]
-            case = validated.name.removesuffix(".nii.gz").split("__", 1)[1]
+            validated = sorted(validation.glob(case_identifier(member.name, "*.nii.gz")))[0]
+            _, case = member_and_own_case(validated.name.removesuffix(".nii.gz"))
             prediction = self.predict(number, case, dataset)
             view, universal = (np.asarray(nibabel.load(path).dataobj) for path in (prediction, validated))
             own = foreground_values(member.labels).values()

@@ -16,6 +16,10 @@ UNKNOWN_MODALITY = "unknown"
 Labels = dict[str, int | list[int]]
 
 
+# Separates the parts of a case's name; the merge allows it in no member's name.
+CASE_SEPARATOR = "__"
+
+
 @dataclass(frozen=True)
 class Task:
     """A binary segmentation target.
@@ -177,4 +181,10 @@ def members_from_json(content: Mapping[str, Any]) -> dict[str, Member]:
 
 def case_identifier(member: str, case: str, modality: str | None = None) -> str:
     """Name of a member's case in the collection; `modality` where every channel is a case of its own."""
-    return f"{member}__{case}" if modality is None else f"{member}__{case}__{modality}"
+    return CASE_SEPARATOR.join((member, case) if modality is None else (member, case, modality))
+
+
+def member_and_own_case(case: str) -> tuple[str, str]:
+    """Member of a case of the collection, and the rest of its name: the inverse of `case_identifier`."""
+    member, own = case.split(CASE_SEPARATOR, 1)
+    return member, own

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hermes_nnunet.collection import case_identifier
 from hermes_nnunet.files import read_json, write_json
 
 OWN_FOLDS = 3
-CASE_SEPARATOR = "__"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def add_folds(splits_file: Path, reductions: Sequence[Reduction], *, of_collecti
     """
     folds = read_json(splits_file, "prepare the data again")[:OWN_FOLDS]
     for reduction in reductions:
-        prefix = f"{reduction.member}{CASE_SEPARATOR}" if of_collection else ""
+        prefix = case_identifier(reduction.member, "") if of_collection else ""
         held_out = folds[0]["val"]
         if reduction.cases == 0:
             held_out = [case for case in held_out if not case.startswith(prefix)]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from hermes_nnunet.collection import Collection
+from hermes_nnunet.collection import Collection, member_and_own_case
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.merge.folds import Fold
 from hermes_nnunet.merge.nnunet_folders import raw_folder
@@ -101,14 +101,9 @@ def _compare(plan: MergePlan, record: MergeRecord | None) -> tuple[list[str], li
             missing.append(name)
     removed = [name for name in record.cases if name not in plan.cases]
     counts = {
-        member: MemberChanges(*(sum(_member_of(name) == member for name in names) for names in groups))
+        member: MemberChanges(*(sum(member_and_own_case(name)[0] == member for name in names) for names in groups))
         for groups in [(added, changed, removed, missing)]
         for member in plan.collection.members
     }
     changes = {member: count for member, count in counts.items() if count != MemberChanges(0, 0, 0, 0)}
     return [*added, *changed, *missing], removed, changes
-
-
-def _member_of(case: str) -> str:
-    # A member's name has no "__".
-    return case.split("__")[0]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hermes_nnunet.collection import member_and_own_case
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.evaluation.dice import mean_of_defined
 from hermes_nnunet.pictures.overlay import PictureCase
@@ -54,7 +55,7 @@ def _picture(model: TrainedModel, raw: Path, case: str, title: str) -> PictureCa
     names = {task: short_name(task, member.name) for task in member.tasks}
     dice = model.dice[entry.member][case]
     return PictureCase(
-        title=f"{title}: {case.removeprefix(f'{member.name}__')}\nmean Dice {mean_of_defined(dice.values()):.2f}",
+        title=f"{title}: {member_and_own_case(case)[1]}\nmean Dice {mean_of_defined(dice.values()):.2f}",
         image=dataset / files["images"][0],
         reference=dataset / files["label"],
         prediction=model.fold_of(case).folder / VALIDATION / f"{case}.nii.gz",

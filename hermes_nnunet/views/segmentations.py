@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 from nibabel.nifti1 import Nifti1Image
 
-from hermes_nnunet.collection import Collection, Member
+from hermes_nnunet.collection import Collection, Member, case_identifier, member_and_own_case
 from hermes_nnunet.evaluation.labels import foreground_values
 from hermes_nnunet.files import written_beside
 
@@ -26,12 +26,12 @@ def write_own_segmentations(source: Path, target: Path, member: Member, collecti
         target: validation folder of the view.
     """
     values = own_written_values(member, collection)
-    for path in sorted(source.glob(f"{member.name}__*.nii.gz")):
+    for path in sorted(source.glob(case_identifier(member.name, "*.nii.gz"))):
         segmentation = nibabel.load(path)
         voxels = np.asarray(segmentation.dataobj)
         own = np.zeros(voxels.shape, np.uint8 if max(values.values()) < 256 else np.uint16)
         for written, value in values.items():
             own[voxels == written] = value
-        case = path.name.removeprefix(f"{member.name}__").removesuffix(".nii.gz")
+        _, case = member_and_own_case(path.name.removesuffix(".nii.gz"))
         with written_beside(target / f"{case}{member.file_ending}") as temporary:
             nibabel.save(Nifti1Image(own, segmentation.affine), temporary)
