@@ -8,6 +8,9 @@ import numpy as np
 import torch
 from nnunetv2.paths import nnUNet_results
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import (
+    nnUNetTrainerNoMirroring,
+)
 from nnunetv2.utilities.helpers import dummy_context
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from rich.console import Console
@@ -37,8 +40,10 @@ from hermes_nnunet.training.schedule import PolynomialSchedule
 from hermes_nnunet.views.write import write_views
 
 
-class HermesTrainer(nnUNetTrainer):
+class HermesTrainer(nnUNetTrainerNoMirroring):
     """Trains one network on a collection; every case is run with the tasks and modality of its member.
+
+    Nothing is mirrored, in training or at prediction: left and right are different tasks.
 
     A training continued with --c draws the random numbers that it would have drawn without the interruption, apart from
     those of data workers (nnUNet_n_proc_DA above 0).
@@ -125,12 +130,6 @@ class HermesTrainer(nnUNetTrainer):
             scale_weights=self.bare_network.supervision_weights if self.enable_deep_supervision else (1.0,),
             ignore_label=self.label_manager.ignore_label,
         ).to(self.device)
-
-    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple:
-        """nnU-Net's augmentation without mirroring: left and right are different tasks."""
-        rotation, dummy_2d, initial_patch_size, _ = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-        self.inference_allowed_mirroring_axes = None
-        return rotation, dummy_2d, initial_patch_size, None
 
     # The loss reads the label map itself, so no volume a task is made: regions=None.
 
