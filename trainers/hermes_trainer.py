@@ -50,9 +50,12 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
 
     Attributes:
         epochs: length of the training; what the short variants change.
+        cross_entropy_weight, logarithmic_dice: see HermesLoss.
     """
 
     epochs = 1000
+    cross_entropy_weight = 3.0
+    logarithmic_dice = True
 
     def __init__(
         self,
@@ -129,6 +132,8 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
             unknown_modality=self.context_of_batch.unknown_modality,
             scale_weights=self.bare_network.supervision_weights if self.enable_deep_supervision else (1.0,),
             ignore_label=self.label_manager.ignore_label,
+            cross_entropy_weight=self.cross_entropy_weight,
+            logarithmic_dice=self.logarithmic_dice,
         ).to(self.device)
 
     # The loss reads the label map itself, so no volume a task is made: regions=None.

@@ -37,6 +37,8 @@ class HermesTrainerPaper(HermesTrainer):
     """
 
     epochs = 200
+    cross_entropy_weight = 1.0
+    logarithmic_dice = False
     settings_of_network: ClassVar[dict[str, tuple[float, int]]] = {
         "hermes_nnunet.networks.hermes_medformer.HermesMedFormer": (0.05, 0),
     }

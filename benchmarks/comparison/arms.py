@@ -22,7 +22,8 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "oversampling 0.67": {"foreground_oversampling": 0.67},
     "supervision of full resolution only": {"supervision": "full resolution"},
     "gradients clipped at 1": {"gradient_clipping": 1.0},
-    "cross-entropy weighs 3": {"cross_entropy_weight": 3.0},
+    "cross-entropy weighs 1": {"cross_entropy_weight": 1.0},
+    "Dice loss without logarithm": {"logarithmic_dice": False},
     "warm-up of 2 epochs": {"warm_up_epochs": 2},
 }
 
@@ -60,7 +61,7 @@ def single_with_few(
     reductions: list[Reduction], reduction: Reduction, workplace: Workplace, *, batches: int
 ) -> list[Training]:
     """The single model of a member with fewer training cases."""
-    number = next(member for member in MEMBERS if workplace.raw(member).name.endswith(f"_{reduction.member}"))
+    number = workplace.number_of(reduction.member)
     name = f"single_{number}_{batches}_{reduction.cases}_cases"
     return [Training(name, "single", _recipe(batches, 0), fold_of(reduction, reductions), number)]
 

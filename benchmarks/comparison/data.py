@@ -25,6 +25,11 @@ NAIVE_PLANS = "NaivePlans"
 MASKED_PLANS = "MaskedPlans"
 RESIDUAL_ENCODER_UNET = "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet"
 MASKED_UNET = "comparison.networks.MaskedUNet"
+# nnU-Net's label manager needs all logits at the image's voxels
+NNUNET_RESAMPLING_OF_LOGITS = {
+    "resampling_fn_probabilities": "resample_data_or_seg_to_shape",
+    "resampling_fn_probabilities_kwargs": {"is_seg": False, "order": 1, "order_z": 0, "force_separate_z": None},
+}
 
 
 class Workplace:
@@ -61,6 +66,14 @@ class Workplace:
         """A member's folder in nnUNet_raw."""
         (found,) = (self.folder / "nnUNet_raw").glob(f"Dataset{number}_*")
         return found
+
+    def member_name(self, number: int) -> str:
+        """What the merge calls the member of this id."""
+        return self.raw(number).name.split("_", 1)[1]
+
+    def number_of(self, member: str) -> int:
+        """The id of the member of this name."""
+        return next(number for number in MEMBERS if self.member_name(number) == member)
 
     def preprocessed(self, number: int) -> Path:
         """A member's or collection's folder in nnUNet_preprocessed."""
@@ -146,9 +159,11 @@ def _unchanged(plans: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _naive(plans: Mapping[str, Any]) -> dict[str, Any]:
-    """nnU-Net's own network and label manager: what a case's member does not label is background."""
+    """nnU-Net's own network, label manager and export: what a case's member does not label is background."""
     own = dict.fromkeys(("num_modalities", "rows_per_case", "tokens_per_modality", "encoder_type"))
-    return {**with_architecture(plans, RESIDUAL_ENCODER_UNET, **own), "label_manager": "LabelManager"}
+    changed = with_architecture(plans, RESIDUAL_ENCODER_UNET, **own)
+    configuration = {**changed["configurations"][CONFIGURATION], **NNUNET_RESAMPLING_OF_LOGITS}
+    return {**changed, "configurations": {CONFIGURATION: configuration}, "label_manager": "LabelManager"}
 
 
 def _masked(plans: Mapping[str, Any]) -> dict[str, Any]:

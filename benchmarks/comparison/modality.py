@@ -2,15 +2,11 @@
 
 from pathlib import Path
 
-import nibabel
-import numpy as np
-
 from comparison.arms import arm
 from comparison.data import MEMBERS, Workplace
-from comparison.scoring import dice
 from comparison.views import held_out_cases, image_of, predict
 from hermes_nnunet.collection import UNKNOWN_MODALITY
-from hermes_nnunet.evaluation.labels import foreground_values
+from hermes_nnunet.evaluation.dice import dice_of_case, mean_dice
 from hermes_nnunet.files import read_json, write_json
 from hermes_nnunet.plans import MODALITY_VARIABLE
 
@@ -28,7 +24,7 @@ def wrong_modality(workplace: Workplace, batches: int, device: str, results: Pat
     modalities = [*dict.fromkeys(MEMBERS.values()), UNKNOWN_MODALITY]
     table: dict[str, dict[str, float]] = {}
     for member in MEMBERS:
-        name = workplace.raw(member).name.split("_", 1)[1]
+        name = workplace.member_name(member)
         images = {case: image_of(workplace, member, case) for case in held_out_cases(workplace, member, CASES)}
         table[name] = {}
         for modality in modalities:
@@ -40,7 +36,7 @@ def wrong_modality(workplace: Workplace, batches: int, device: str, results: Pat
         "question": " ".join((wrong_modality.__doc__ or "").split()),
         "batches_per_member": batches,
         "cases_per_member": CASES,
-        "true_modality": {workplace.raw(m).name.split("_", 1)[1]: modality for m, modality in MEMBERS.items()},
+        "true_modality": {workplace.member_name(m): modality for m, modality in MEMBERS.items()},
         "dice": table,
     }
     write_json(content, results / "wrong_modality.json")
@@ -48,9 +44,7 @@ def wrong_modality(workplace: Workplace, batches: int, device: str, results: Pat
 
 def _mean_dice(workplace: Workplace, member: int, predictions: dict[str, Path]) -> float:
     raw = workplace.raw(member)
-    values = foreground_values(read_json(raw / "dataset.json", "link the members again")["labels"])
-    scores = []
-    for case, file in predictions.items():
-        found, true = (np.asarray(nibabel.load(path).dataobj) for path in (file, raw / "labelsTr" / f"{case}.nii.gz"))
-        scores += [dice(np.isin(found, own), np.isin(true, own)) for own in values.values()]
-    return round(float(np.nanmean(scores)), 4)
+    labels = read_json(raw / "dataset.json", "link the members again")["labels"]
+    references = {case: raw / "labelsTr" / f"{case}.nii.gz" for case in predictions}
+    scores = {case: dice_of_case(file, references[case], labels) for case, file in predictions.items()}
+    return round(mean_dice(scores), 4)

@@ -1,4 +1,4 @@
-"""What the trained models answer beside the main table; each question draws one picture into results."""
+"""What the trained models answer beside the main table, a function and a command-line name for each question."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,11 +24,11 @@ def synergy(workplace: Workplace, batches: int, device: str, results: Path) -> N
     """Does a member's Dice change when another member is left out of the training?"""
     reductions = reductions_of_collection(workplace)
     dice = {"all": _dice(arm("hermes", batches=batches), workplace, device)}
-    for member in member_names(workplace):
+    names = [workplace.member_name(number) for number in MEMBERS]
+    for member in names:
         trainings = left_out(reductions, Reduction(member, 0), batches=batches)
         dice[member] = _dice(trainings, workplace, device)
     _write(results / "synergy.json", synergy.__doc__, batches, dice)
-    names = member_names(workplace)
     change = np.array([[dice["all"][own] - dice[left].get(own, np.nan) for own in names] for left in names])
     _draw_synergy(change, names, results / "synergy.png")
 
@@ -37,8 +37,8 @@ def few_labels(workplace: Workplace, batches: int, device: str, results: Path) -
     """How good are a single model and Hermes on a member that has only few training cases?"""
     reductions = reductions_of_collection(workplace)
     own = [Reduction(FEW_LABELS_MEMBER, cases) for cases in FEW_CASES]
-    number = next(n for n in MEMBERS if workplace.raw(n).name.endswith(f"_{FEW_LABELS_MEMBER}"))
-    add_folds(workplace.preprocessed(number) / "splits_final.json", own, of_collection=False)
+    own_folder = workplace.preprocessed(workplace.number_of(FEW_LABELS_MEMBER))
+    add_folds(own_folder / "splits_final.json", own, of_collection=False)
     dice: dict[str, dict[str, float]] = {"single": {}, "hermes": {}}
     for reduction in own:
         trainings = {
@@ -61,14 +61,9 @@ QUESTIONS: dict[str, Callable[[Workplace, int, str, Path], None]] = {
 }
 
 
-def member_names(workplace: Workplace) -> list[str]:
-    """Names of the members, in the order of their ids."""
-    return [workplace.raw(number).name.split("_", 1)[1] for number in MEMBERS]
-
-
 def reductions_of_collection(workplace: Workplace) -> list[Reduction]:
     """All reductions that the questions need, written behind the collection's own folds."""
-    reductions = [Reduction(member, 0) for member in member_names(workplace)]
+    reductions = [Reduction(workplace.member_name(number), 0) for number in MEMBERS]
     reductions += [Reduction(FEW_LABELS_MEMBER, cases) for cases in FEW_CASES]
     add_folds(workplace.preprocessed(COLLECTION_ID) / "splits_final.json", reductions, of_collection=True)
     return reductions

@@ -3,7 +3,6 @@
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from hermes_nnunet.files import read_json, write_json
 
@@ -30,6 +29,7 @@ class Recipe:
         sampling: how often a member's cases are drawn: 'collection' (the merge's weights, square root of the number of
             cases), 'members' (all members alike), 'cases' (all cases alike).
         cross_entropy_weight: of the binary cross-entropy beside the Dice loss (Hermes' loss only).
+        logarithmic_dice: see HermesLoss.
         supervision: weights of the outputs: 'halved' (nnU-Net's) or 'full resolution' (the highest only).
     """
 
@@ -45,13 +45,17 @@ class Recipe:
     averaged_weights: bool = False
     sampling: str = "collection"
     supervision: str = "halved"
-    cross_entropy_weight: float = 1.0
+    cross_entropy_weight: float = 3.0
+    logarithmic_dice: bool = True
 
     @classmethod
     def of_environment(cls) -> "Recipe":
         """The recipe of the training that runs in this process."""
-        content: dict[str, Any] = read_json(Path(os.environ[ENVIRONMENT_VARIABLE]), "start it with accuracy.py")
-        return cls(**content["recipe"])
+        return cls.read(Path(os.environ[ENVIRONMENT_VARIABLE]))
+
+    @classmethod
+    def read(cls, path: Path) -> "Recipe":
+        return cls(**read_json(path, "start accuracy.py again")["recipe"])
 
     def write(self, path: Path) -> None:
         write_json({"format_version": FORMAT_VERSION, "recipe": asdict(self)}, path)

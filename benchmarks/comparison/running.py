@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from comparison.data import (
@@ -16,7 +16,6 @@ from comparison.data import (
 )
 from comparison.recipe import ENVIRONMENT_VARIABLE, EPOCHS, Recipe
 from hermes_nnunet.checkpoints import read_checkpoint
-from hermes_nnunet.files import read_json
 from hermes_nnunet.training.learning_curves import FILE_NAME as LEARNING_CURVES
 from hermes_nnunet.training.learning_curves import LearningCurves
 
@@ -37,7 +36,6 @@ class Training:
         name: also of its folder in FOLDER/runs.
         arm: a key of TRAINER_AND_PLANS.
         dataset: id of the member (arm 'single') or of the collection.
-        plans: other plans than the arm's.
     """
 
     name: str
@@ -45,13 +43,16 @@ class Training:
     recipe: Recipe
     fold: int = 0
     dataset: int = COLLECTION_ID
-    plans: str | None = None
-    trainer: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        trainer, plans = TRAINER_AND_PLANS[self.arm]
-        object.__setattr__(self, "trainer", trainer)
-        object.__setattr__(self, "plans", self.plans or plans)
+    @property
+    def trainer(self) -> str:
+        """Name of nnU-Net's -tr."""
+        return TRAINER_AND_PLANS[self.arm][0]
+
+    @property
+    def plans(self) -> str:
+        """Name of nnU-Net's -p."""
+        return TRAINER_AND_PLANS[self.arm][1]
 
     def folder(self, workplace: Workplace) -> Path:
         """Everything that the training leaves."""
@@ -86,7 +87,7 @@ class Training:
         A folder that a training with another recipe left is deleted.
         """
         recipe = self.folder(workplace) / "recipe.json"
-        if recipe.is_file() and Recipe(**read_json(recipe, "delete it")["recipe"]) != self.recipe:
+        if recipe.is_file() and Recipe.read(recipe) != self.recipe:
             shutil.rmtree(recipe.parent)
         if self.is_done(workplace):
             return

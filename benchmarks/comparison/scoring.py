@@ -1,7 +1,7 @@
 """Dice and HD95 of held-out cases, by member and task, from the segmentations that a validation left."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from comparison.data import MEMBERS, Workplace
 from comparison.running import Training
-from hermes_nnunet.collection import Collection
+from hermes_nnunet.collection import Collection, member_and_own_case
+from hermes_nnunet.evaluation.dice import mean_of_defined
 from hermes_nnunet.evaluation.labels import foreground_values
 from hermes_nnunet.files import read_json
 
@@ -44,7 +45,7 @@ def _scores_of_training(training: Training, workplace: Workplace) -> Iterator[Sc
     values = _values_of_members(training, workplace)
     for file in sorted(training.validation(workplace).glob("*.nii.gz")):
         name = file.name.removesuffix(".nii.gz")
-        member, case = name.split("__", 1) if training.dataset not in MEMBERS else (next(iter(values)), name)
+        member, case = member_and_own_case(name) if training.dataset not in MEMBERS else (next(iter(values)), name)
         reference_file = _reference(workplace, member, case)
         prediction, reference = (nibabel.load(path) for path in (file, reference_file))
         spacing = prediction.header.get_zooms()
@@ -58,8 +59,7 @@ def _values_of_members(training: Training, workplace: Workplace) -> dict[str, di
     """Label values of each task in the segmentations of a training, by member."""
     dataset_json = read_json(workplace.preprocessed(training.dataset) / "dataset.json", "prepare the data again")
     if training.dataset in MEMBERS:
-        member = workplace.raw(training.dataset).name.split("_", 1)[1]
-        return {member: foreground_values(dataset_json["labels"])}
+        return {workplace.member_name(training.dataset): foreground_values(dataset_json["labels"])}
     collection = Collection.from_dataset_json(dataset_json, "the collection")
     value_of = {task.name: tuple(task.values) for task in collection.tasks}
     return {
@@ -69,17 +69,12 @@ def _values_of_members(training: Training, workplace: Workplace) -> dict[str, di
 
 
 def _reference(workplace: Workplace, member: str, case: str) -> Path:
-    return _raw_of(workplace, member) / "labelsTr" / f"{case}.nii.gz"
+    return workplace.raw(workplace.number_of(member)) / "labelsTr" / f"{case}.nii.gz"
 
 
 def _own_values(workplace: Workplace, member: str) -> list[tuple[int, ...]]:
-    dataset_json = read_json(_raw_of(workplace, member) / "dataset.json", "link the members again")
+    dataset_json = read_json(workplace.raw(workplace.number_of(member)) / "dataset.json", "link the members again")
     return list(foreground_values(dataset_json["labels"]).values())
-
-
-def _raw_of(workplace: Workplace, member: str) -> Path:
-    (found,) = (workplace.folder / "nnUNet_raw").glob(f"Dataset30?_{member}")
-    return found
 
 
 def dice(found: np.ndarray, true: np.ndarray) -> float:
@@ -115,7 +110,10 @@ def by_task(scores: Sequence[Score]) -> dict[str, dict[str, tuple[float, float]]
     for score in scores:
         tasks.setdefault(score.member, {}).setdefault(score.task, []).append(score)
     return {
-        member: {task: (_mean([s.dice for s in own]), _mean([s.hd95 for s in own])) for task, own in of_member.items()}
+        member: {
+            task: (mean_of_defined(score.dice for score in own), mean_of_defined(score.hd95 for score in own))
+            for task, own in of_member.items()
+        }
         for member, of_member in tasks.items()
     }
 
@@ -123,16 +121,6 @@ def by_task(scores: Sequence[Score]) -> dict[str, dict[str, tuple[float, float]]
 def by_member(scores: Sequence[Score]) -> dict[str, tuple[float, float]]:
     """Mean over a member's tasks of the means over cases."""
     return {
-        member: (_mean([dice for dice, _ in tasks.values()]), _mean([distance for _, distance in tasks.values()]))
+        member: (mean_of_defined(dice for dice, _ in tasks.values()), mean_of_defined(mm for _, mm in tasks.values()))
         for member, tasks in by_task(scores).items()
     }
-
-
-def mean_over_members(members: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
-    """Mean Dice and HD95, every member counting alike."""
-    return _mean([dice for dice, _ in members.values()]), _mean([distance for _, distance in members.values()])
-
-
-def _mean(values: Sequence[float]) -> float:
-    defined = [value for value in values if not math.isnan(value)]
-    return sum(defined) / len(defined) if defined else math.nan

@@ -28,6 +28,9 @@ class HermesLoss(nn.Module):
         scale_weights: weight of each deep-supervision output, highest resolution first.
         ignore_label: label value whose voxels count in nothing.
         cross_entropy_weight: of the binary cross-entropy beside the Dice loss; the paper's is 1.
+        logarithmic_dice: -log(1 - adaptive Dice loss) where the task is shown, instead of the paper's adaptive Dice loss.
+            Both agree where a task is found; but the gradient of the paper's vanishes for a task that is not yet found,
+            whose probabilities are near 0, beside those of tasks that are (Wong et al., MICCAI 2018).
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class HermesLoss(nn.Module):
         scale_weights: Sequence[float] = (1.0,),
         ignore_label: int | None = None,
         cross_entropy_weight: float = 1.0,
+        logarithmic_dice: bool = False,
     ) -> None:
         super().__init__()
         table = torch.full((len(task_values) + 1, max(map(len, task_values))), NO_VALUE)
@@ -49,6 +53,7 @@ class HermesLoss(nn.Module):
         self.scale_weights = tuple(scale_weights)
         self.ignore_label = ignore_label
         self.cross_entropy_weight = cross_entropy_weight
+        self.logarithmic_dice = logarithmic_dice
 
     def forward(self, output: HermesOutput, target: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
         """Scalar loss; target is the label map (B, 1, D, H, W), or a list of it at each output's resolution."""
@@ -65,7 +70,7 @@ class HermesLoss(nn.Module):
     def segmentation_terms(
         self, logits: torch.Tensor, labels: torch.Tensor, task_index: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """BCE + adaptive Dice of logits (B, R, D, H, W), and which (case, task) pairs are real; both (B, R)."""
+        """BCE + Dice loss of logits (B, R, D, H, W), and which (case, task) pairs are real; both (B, R)."""
         bce, dice = self.pair_losses(logits, labels, task_index)
         counted = (task_index != NULL_ROW) & (counted_voxels(labels, self.ignore_label) > 0)[:, None]
         return self.cross_entropy_weight * bce + dice, counted
@@ -73,11 +78,14 @@ class HermesLoss(nn.Module):
     def pair_losses(
         self, logits: torch.Tensor, labels: torch.Tensor, task_index: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean voxel BCE (B, R) and adaptive Dice loss (B, R) of every row; padded rows hold no meaning."""
+        """Mean voxel BCE (B, R) and Dice loss (B, R) of every row; padded rows hold no meaning."""
         values = self.task_values.to(logits.device)[task_index]
         bce, true_positive, predicted, size = voxel_sums(logits, labels, values, self.ignore_label)
         voxels = counted_voxels(labels, self.ignore_label).clamp(min=1)[:, None]
-        return bce / voxels, adaptive_dice_loss(true_positive, predicted - true_positive, size - true_positive)
+        dice = adaptive_dice_loss(true_positive, predicted - true_positive, size - true_positive)
+        if self.logarithmic_dice:
+            dice = torch.where(size > 0, -torch.log((1 - dice).clamp(min=EPSILON)), dice)
+        return bce / voxels, dice
 
     def modality_terms(
         self, modality_logits: torch.Tensor, modality_index: torch.Tensor

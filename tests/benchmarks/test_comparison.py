@@ -53,13 +53,12 @@ class TestScores:
         assert hd95(nothing, box(0, 0, 0), (3, 4, 0)) == pytest.approx(16 * 5)
         assert math.isnan(hd95(box(0, 0, 0), nothing, (1, 1, 1)))
 
-    def test_members_count_alike_however_many_cases_and_tasks(self):
-        from comparison.scoring import Score, by_member, mean_over_members
+    def test_tasks_count_alike_however_many_cases(self):
+        from comparison.scoring import Score, by_member
 
         scores = [Score("a", "1", "x", 1.0, 0), Score("a", "2", "x", 0.5, 2), Score("a", "1", "y", 0.25, 3)]
         members = by_member([*scores, Score("b", "1", "z", 0.0, 10)])
         assert members == {"a": (0.5, 2.0), "b": (0.0, 10.0)}
-        assert mean_over_members(members) == (0.25, 6.0)
 
 
 class TestBudgets:
@@ -84,6 +83,27 @@ class TestBudgets:
             assert differences == change
             names.add(training.name)
         assert len(names) == len(ABLATIONS)
+
+
+class TestPlans:
+    def test_naive_merge_exports_as_nnunet_does(self):
+        from comparison.data import _naive
+        from nnunetv2.preprocessing.resampling.utils import recursive_find_resampling_fn_by_name
+
+        configuration = {
+            "resampling_fn_probabilities": "resample_logits_by_task",
+            "resampling_fn_probabilities_kwargs": {"force_separate_z": None},
+            "architecture": {"network_class_name": "HermesUNet", "arch_kwargs": {"num_modalities": 2, "n_stages": 3}},
+        }
+        plans = _naive({"configurations": {"3d_fullres": configuration}, "label_manager": "HermesLabelManager"})
+        changed = plans["configurations"]["3d_fullres"]
+        assert plans["label_manager"] == "LabelManager"
+        assert changed["architecture"]["arch_kwargs"] == {"n_stages": 3}
+        resample = recursive_find_resampling_fn_by_name(changed["resampling_fn_probabilities"])
+        options = changed["resampling_fn_probabilities_kwargs"]
+        logits = resample(torch.ones(2, 4, 4, 4), (6, 6, 6), (3, 3, 3), (2, 2, 2), **options)
+        assert isinstance(logits, np.ndarray | torch.Tensor)  # what LabelManager takes
+        assert logits.shape == (2, 6, 6, 6)
 
 
 class TestRecipe:

@@ -64,6 +64,41 @@ class TestAdaptiveDice:
         )
 
 
+class TestLogarithmicDice:
+    labels = torch.zeros(1, 1, 8, 8, 8)
+    labels[..., :2] = 1
+
+    def gradient_of_dice(self, first_logit, *, logarithmic, task=0):
+        """Of the Dice loss alone, with respect to the logits."""
+        logits = torch.full((1, 1, 8, 8, 8), first_logit).add_(self.labels).requires_grad_()
+        loss = HermesLoss([[1], [2]], unknown_modality=1, logarithmic_dice=logarithmic)
+        _, dice = loss.pair_losses(logits, self.labels, torch.tensor([[task]]))
+        (gradient,) = torch.autograd.grad(dice.sum(), logits)
+        return gradient
+
+    def test_is_the_logarithm_of_the_adaptive_dice(self):
+        logits, tasks = torch.randn(1, 1, 8, 8, 8), torch.tensor([[0]])
+        plain, logarithmic = (
+            HermesLoss([[1]], unknown_modality=1, logarithmic_dice=choice).pair_losses(logits, self.labels, tasks)
+            for choice in (False, True)
+        )
+        torch.testing.assert_close(logarithmic[1], -torch.log(1 - plain[1]))
+        torch.testing.assert_close(logarithmic[0], plain[0])
+
+    @pytest.mark.parametrize("first_logit", [-10.0, -7.0, -4.0, -2.0])
+    def test_a_task_that_is_not_found_is_pulled_as_hard_as_one_that_is_nearly(self, first_logit):
+        pull = -self.gradient_of_dice(first_logit, logarithmic=True)[self.labels == 1].sum()
+        assert 0.3 < pull < 1
+        plain = -self.gradient_of_dice(first_logit, logarithmic=False)[self.labels == 1].sum()
+        assert plain < 4 * torch.tensor(first_logit + 1).sigmoid() * pull
+
+    def test_a_patch_that_does_not_show_the_task_has_no_dice_gradient(self):
+        assert (self.gradient_of_dice(-4.0, logarithmic=True, task=1) == 0).all()
+
+    def test_a_hopeless_case_stays_finite(self):
+        assert self.gradient_of_dice(-80.0, logarithmic=True).isfinite().all()
+
+
 class TestPartialLabels:
     def test_padded_rows_count_in_nothing(self, loss):
         logits, labels = torch.randn(2, 3, 4, 4, 4), torch.randint(0, 5, (2, 1, 4, 4, 4))

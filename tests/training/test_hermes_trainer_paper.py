@@ -107,6 +107,11 @@ class TestSettings:
             log_of(trainer).count("LAMB: timm's; FusedLAMB of NVIDIA's apex does not work here (no CUDA device)") == 1
         )
 
+    def test_loss_is_the_papers(self, make):
+        trainer = make()
+        trainer.initialize()
+        assert (trainer.loss.cross_entropy_weight, trainer.loss.logarithmic_dice) == (1, False)
+
     def test_epochs_begin_with_the_schedules_rate(self, make):
         trainer = make(epochs=200)
         trainer.initialize()

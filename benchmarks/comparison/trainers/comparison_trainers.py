@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from comparison.recipe import EPOCHS, Recipe
 from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import (
+    nnUNetTrainerNoMirroring,
+)
 
 from hermes_nnunet.training.lamb import working_lamb
 from hermes_nnunet.training.parameter_groups import parameter_groups
@@ -18,7 +20,7 @@ from hermes_nnunet.training.weight_average import WeightAverage
 VALIDATION_BATCHES = 2
 
 
-class ComparisonTrainer(nnUNetTrainer):
+class ComparisonTrainer(nnUNetTrainerNoMirroring):
     """nnU-Net's trainer with the recipe of the comparison, and without mirroring: left and right are different."""
 
     def __init__(
@@ -62,11 +64,6 @@ class ComparisonTrainer(nnUNetTrainer):
             optimizer = torch.optim.AdamW(parameters, **settings)
         return optimizer, PolynomialSchedule(optimizer, self.num_epochs, self.recipe.warm_up_epochs)
 
-    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple:
-        rotation, dummy_2d, initial_patch_size, _ = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-        self.inference_allowed_mirroring_axes = None
-        return rotation, dummy_2d, initial_patch_size, None
-
     def on_train_end(self) -> None:
         super().on_train_end()
         if self.average is not None:
@@ -87,6 +84,7 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
     def _build_loss(self) -> torch.nn.Module:
         loss = super()._build_loss()
         loss.cross_entropy_weight = self.recipe.cross_entropy_weight
+        loss.logarithmic_dice = self.recipe.logarithmic_dice
         if self.recipe.supervision == "full resolution":
             loss.scale_weights = (1.0, *[0.0] * (len(loss.scale_weights) - 1))
         return loss
