@@ -45,7 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     workplace.prepare_singles()
     workplace.prepare_collection()
     wanted = {name: arm(name, batches=options.batches, fold=options.fold, seed=options.seed) for name in options.arms}
-    wanted |= {f"hermes, {name}": ablation(name, batches=options.batches) for name in options.ablations}
+    wanted |= {
+        f"{options.ablated}, {name}": ablation(
+            name, of_arm=options.ablated, batches=options.batches, fold=options.fold, seed=options.seed
+        )
+        for name in options.ablations
+    }
     result = options.results / "accuracy.json"
     for name, trainings in wanted.items():
         for training in trainings:
@@ -108,7 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--fold", type=int, default=0, choices=range(3))
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--arms", nargs="*", default=ARMS, choices=ARMS)
-    made.add_argument("--ablations", nargs="*", default=(), choices=ABLATIONS, help="Hermes with one change")
+    made.add_argument("--ablations", nargs="*", default=(), choices=ABLATIONS, help="one change each")
+    made.add_argument("--ablated", default="hermes", choices=("hermes", "masked"), help="arm that is changed")
     made.add_argument("--questions", nargs="*", default=(), choices=QUESTIONS, help="what else to answer")
     made.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     made.add_argument("--results", type=Path, default=RESULTS, help="folder for the result (default: %(default)s)")

@@ -50,12 +50,13 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
 
     Attributes:
         epochs: length of the training; what the short variants change.
-        cross_entropy_weight, logarithmic_dice: see HermesLoss.
+        cross_entropy_weight, logarithmic_dice, absent_weight: see HermesLoss.
     """
 
     epochs = 1000
     cross_entropy_weight = 3.0
     logarithmic_dice = True
+    absent_weight = 0.2
 
     def __init__(
         self,
@@ -134,6 +135,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
             ignore_label=self.label_manager.ignore_label,
             cross_entropy_weight=self.cross_entropy_weight,
             logarithmic_dice=self.logarithmic_dice,
+            absent_weight=self.absent_weight,
         ).to(self.device)
 
     # The loss reads the label map itself, so no volume a task is made: regions=None.

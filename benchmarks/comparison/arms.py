@@ -9,7 +9,7 @@ from comparison.recipe import EPOCHS, Recipe
 from comparison.running import Training
 from comparison.splits import Reduction, fold_of
 
-# One change at a time against HermesTrainer as it is.
+# One change at a time against HermesTrainer as it is; of the loss all that makes it the paper's.
 ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "nnU-Net's SGD": {"optimizer": "sgd", "learning_rate": 1e-2, "weight_decay": 3e-5},
     "LAMB": {"optimizer": "lamb", "learning_rate": 1e-2, "token_layers_share": 1.0},
@@ -23,7 +23,8 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "supervision of full resolution only": {"supervision": "full resolution"},
     "gradients clipped at 1": {"gradient_clipping": 1.0},
     "cross-entropy weighs 1": {"cross_entropy_weight": 1.0},
-    "Dice loss without logarithm": {"logarithmic_dice": False},
+    "loss of the paper": {"logarithmic_dice": False, "cross_entropy_weight": 1.0},
+    "no Dice loss of absent tasks": {"absent_weight": 0.0},
     "warm-up of 2 epochs": {"warm_up_epochs": 2},
 }
 
@@ -43,11 +44,11 @@ def arm(name: str, *, batches: int, fold: int = 0, seed: int = 0) -> list[Traini
     return [Training(f"{name}_{batches}_f{fold}_s{seed}", name, recipe, fold)]
 
 
-def ablation(name: str, *, batches: int) -> list[Training]:
-    """Hermes with one change of its recipe."""
-    (hermes,) = arm("hermes", batches=batches)
-    changed = replace(hermes.recipe, **ABLATIONS[name])
-    return [Training(f"ablation_{name.replace(' ', '_')}_{batches}", "hermes", changed)]
+def ablation(name: str, *, of_arm: str = "hermes", batches: int, fold: int = 0, seed: int = 0) -> list[Training]:
+    """An arm of the collection with one change of its recipe."""
+    (whole,) = arm(of_arm, batches=batches, fold=fold, seed=seed)
+    recipe = replace(whole.recipe, **ABLATIONS[name])
+    return [replace(whole, name=f"{whole.name}_{name.replace(' ', '_')}", recipe=recipe)]
 
 
 def left_out(reductions: list[Reduction], reduction: Reduction, *, batches: int) -> list[Training]:

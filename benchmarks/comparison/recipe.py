@@ -29,7 +29,7 @@ class Recipe:
         sampling: how often a member's cases are drawn: 'collection' (the merge's weights, square root of the number of
             cases), 'members' (all members alike), 'cases' (all cases alike).
         cross_entropy_weight: of the binary cross-entropy beside the Dice loss (Hermes' loss only).
-        logarithmic_dice: see HermesLoss.
+        logarithmic_dice, absent_weight: see HermesLoss.
         supervision: weights of the outputs: 'halved' (nnU-Net's) or 'full resolution' (the highest only).
     """
 
@@ -47,6 +47,7 @@ class Recipe:
     supervision: str = "halved"
     cross_entropy_weight: float = 3.0
     logarithmic_dice: bool = True
+    absent_weight: float = 0.2
 
     @classmethod
     def of_environment(cls) -> "Recipe":

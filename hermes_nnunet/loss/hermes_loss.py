@@ -12,6 +12,8 @@ from hermes_nnunet.networks.context_batch import NULL_ROW
 from hermes_nnunet.networks.output import HermesOutput
 
 EPSILON = 1e-6
+# Share of a patch whose false positives count as a Dice of one half where the task is not shown.
+FEW_VOXELS = 1e-3
 FP_WEIGHT_RANGE = (0.2, 0.8)
 MODALITY_LOSS_WEIGHT = 0.01
 
@@ -28,9 +30,11 @@ class HermesLoss(nn.Module):
         scale_weights: weight of each deep-supervision output, highest resolution first.
         ignore_label: label value whose voxels count in nothing.
         cross_entropy_weight: of the binary cross-entropy beside the Dice loss; the paper's is 1.
-        logarithmic_dice: -log(1 - adaptive Dice loss) where the task is shown, instead of the paper's adaptive Dice loss.
-            Both agree where a task is found; but the gradient of the paper's vanishes for a task that is not yet found,
-            whose probabilities are near 0, beside those of tasks that are (Wong et al., MICCAI 2018).
+        logarithmic_dice: where a patch shows the task, -log(1 - adaptive Dice loss) instead of the paper's adaptive
+            Dice loss (Wong et al., MICCAI 2018). Both agree where a task is found; but the gradient of the paper's
+            vanishes for a task that is not yet found, whose probabilities are near 0, beside those of tasks that are.
+        absent_weight: with logarithmic_dice, weight of a Dice loss where a patch does not show the task, so that false
+            positives cost something there: -log of FEW / (FEW + FP).
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class HermesLoss(nn.Module):
         ignore_label: int | None = None,
         cross_entropy_weight: float = 1.0,
         logarithmic_dice: bool = False,
+        absent_weight: float = 0.0,
     ) -> None:
         super().__init__()
         table = torch.full((len(task_values) + 1, max(map(len, task_values))), NO_VALUE)
@@ -54,6 +59,7 @@ class HermesLoss(nn.Module):
         self.ignore_label = ignore_label
         self.cross_entropy_weight = cross_entropy_weight
         self.logarithmic_dice = logarithmic_dice
+        self.absent_weight = absent_weight
 
     def forward(self, output: HermesOutput, target: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
         """Scalar loss; target is the label map (B, 1, D, H, W), or a list of it at each output's resolution."""
@@ -84,7 +90,8 @@ class HermesLoss(nn.Module):
         voxels = counted_voxels(labels, self.ignore_label).clamp(min=1)[:, None]
         dice = adaptive_dice_loss(true_positive, predicted - true_positive, size - true_positive)
         if self.logarithmic_dice:
-            dice = torch.where(size > 0, -torch.log((1 - dice).clamp(min=EPSILON)), dice)
+            absent = self.absent_weight * torch.log1p(predicted / (FEW_VOXELS * voxels))
+            dice = torch.where(size > 0, -torch.log((1 - dice).clamp(min=EPSILON)), absent)
         return bce / voxels, dice
 
     def modality_terms(

@@ -84,6 +84,13 @@ class TestBudgets:
             names.add(training.name)
         assert len(names) == len(ABLATIONS)
 
+    def test_an_ablation_keeps_its_arm_fold_and_seed(self):
+        from comparison.arms import ablation
+
+        (training,) = ablation("loss of the paper", of_arm="masked", batches=40, fold=1, seed=2)
+        assert (training.name, training.arm) == ("masked_40_f1_s2_loss_of_the_paper", "masked")
+        assert (training.fold, training.recipe.seed, training.recipe.logarithmic_dice) == (1, 2, False)
+
 
 class TestPlans:
     def test_naive_merge_exports_as_nnunet_does(self):

@@ -68,10 +68,11 @@ class TestLogarithmicDice:
     labels = torch.zeros(1, 1, 8, 8, 8)
     labels[..., :2] = 1
 
-    def gradient_of_dice(self, first_logit, *, logarithmic, task=0):
+    def gradient_of_dice(self, first_logit, *, logarithmic, task=0, absent_weight=0.0):
         """Of the Dice loss alone, with respect to the logits."""
         logits = torch.full((1, 1, 8, 8, 8), first_logit).add_(self.labels).requires_grad_()
-        loss = HermesLoss([[1], [2]], unknown_modality=1, logarithmic_dice=logarithmic)
+        options = {"logarithmic_dice": logarithmic, "absent_weight": absent_weight}
+        loss = HermesLoss([[1], [2]], unknown_modality=1, **options)
         _, dice = loss.pair_losses(logits, self.labels, torch.tensor([[task]]))
         (gradient,) = torch.autograd.grad(dice.sum(), logits)
         return gradient
@@ -92,8 +93,18 @@ class TestLogarithmicDice:
         plain = -self.gradient_of_dice(first_logit, logarithmic=False)[self.labels == 1].sum()
         assert plain < 4 * torch.tensor(first_logit + 1).sigmoid() * pull
 
-    def test_a_patch_that_does_not_show_the_task_has_no_dice_gradient(self):
+    def test_a_patch_that_does_not_show_the_task_costs_by_its_weight(self):
         assert (self.gradient_of_dice(-4.0, logarithmic=True, task=1) == 0).all()
+        once, twice = (self.gradient_of_dice(-4.0, logarithmic=True, task=1, absent_weight=w) for w in (0.1, 0.2))
+        assert (once > 0).all()
+        torch.testing.assert_close(twice, 2 * once)
+
+    def test_few_false_positives_in_an_absent_task_are_a_dice_of_one_half(self):
+        logits = torch.full((1, 1, 10, 10, 10), -100.0)
+        logits[0, 0, 0, 0, 0] = 100  # one of a thousand voxels
+        loss = HermesLoss([[1]], unknown_modality=1, logarithmic_dice=True, absent_weight=1.0)
+        _, dice = loss.pair_losses(logits, torch.zeros(1, 1, 10, 10, 10), torch.tensor([[0]]))
+        assert dice.item() == pytest.approx(-np.log(0.5))
 
     def test_a_hopeless_case_stays_finite(self):
         assert self.gradient_of_dice(-80.0, logarithmic=True).isfinite().all()

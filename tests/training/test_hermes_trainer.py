@@ -69,7 +69,8 @@ class TestTraining:
             "keys": np.array(["brain__x", "abdomen__b"]),
         }
         assert math.isfinite(trainer.train_step(batch)["loss"])
-        assert (trainer.loss.cross_entropy_weight, trainer.loss.logarithmic_dice) == (3, True)
+        loss = trainer.loss
+        assert (loss.cross_entropy_weight, loss.logarithmic_dice, loss.absent_weight) == (3, True, 0.2)
         assert trainer.network.context.task_index.tolist() == [[2, 3], [0, 1]]
         assert trainer.network.context.modality_index.tolist() == [1, 0]
 

@@ -85,6 +85,7 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
         loss = super()._build_loss()
         loss.cross_entropy_weight = self.recipe.cross_entropy_weight
         loss.logarithmic_dice = self.recipe.logarithmic_dice
+        loss.absent_weight = self.recipe.absent_weight
         if self.recipe.supervision == "full resolution":
             loss.scale_weights = (1.0, *[0.0] * (len(loss.scale_weights) - 1))
         return loss
