@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from hermes_nnunet.collection import Collection, Context, case_identifier
+from hermes_nnunet.collection import Collection, Context, case_identifier, member_and_own_case
 from hermes_nnunet.errors import HermesError
 
 
@@ -41,3 +41,7 @@ class TestContext:
 def test_case_identifiers_name_member_case_and_channel():
     assert case_identifier("chaos", "p01") == "chaos__p01"
     assert case_identifier("chaos", "p01", "T2") == "chaos__p01__T2"
+
+
+def test_a_case_identifier_comes_apart_again():
+    assert member_and_own_case(case_identifier("chaos", "p_01")) == ("chaos", "p_01")

@@ -50,12 +50,14 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
 
     Attributes:
         epochs: length of the training; what the short variants change.
-        cross_entropy_weight, logarithmic_dice, absent_weight: see HermesLoss.
+        cross_entropy_weight, absent_weight: see HermesLoss.
+        dice_exponents: HermesLoss' exponent in the first and, after a linear change, in the last epoch. The logarithm
+            finds small tasks, the plain Dice then delineates them better. Validation uses the last.
     """
 
     epochs = 1000
     cross_entropy_weight = 3.0
-    logarithmic_dice = True
+    dice_exponents: tuple[float, float] = (0.0, 1.0)
     absent_weight = 0.2
 
     def __init__(
@@ -134,7 +136,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
             scale_weights=self.bare_network.supervision_weights if self.enable_deep_supervision else (1.0,),
             ignore_label=self.label_manager.ignore_label,
             cross_entropy_weight=self.cross_entropy_weight,
-            logarithmic_dice=self.logarithmic_dice,
+            dice_exponent=self.dice_exponents[0],
             absent_weight=self.absent_weight,
         ).to(self.device)
 
@@ -194,6 +196,15 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
                 f"the training began with {len(interrupted.random_states)} processes, so its random numbers are not "
                 f"those of an uninterrupted training"
             )
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        first, last = self.dice_exponents
+        self.loss.dice_exponent = first + (last - first) * self.current_epoch / max(1, self.num_epochs - 1)
+
+    def on_validation_epoch_start(self) -> None:
+        super().on_validation_epoch_start()
+        self.loss.dice_exponent = self.dice_exponents[1]
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """nnU-Net's step, after telling the network the contexts of the batch."""

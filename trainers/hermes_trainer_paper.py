@@ -38,7 +38,8 @@ class HermesTrainerPaper(HermesTrainer):
 
     epochs = 200
     cross_entropy_weight = 1.0
-    logarithmic_dice = False
+    dice_exponents = (1.0, 1.0)
+    absent_weight = 0.0
     settings_of_network: ClassVar[dict[str, tuple[float, int]]] = {
         "hermes_nnunet.networks.hermes_medformer.HermesMedFormer": (0.05, 0),
     }

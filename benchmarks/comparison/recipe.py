@@ -1,7 +1,7 @@
 """What one training of the comparison is run with; the trainers read it from a file that the environment names."""
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from hermes_nnunet.files import read_json, write_json
@@ -9,6 +9,7 @@ from hermes_nnunet.files import read_json, write_json
 FORMAT_VERSION = 1
 ENVIRONMENT_VARIABLE = "HERMES_COMPARISON_RECIPE"
 EPOCHS = 20
+OF_HERMES_LOSS = ("cross_entropy_weight", "first_dice_exponent", "last_dice_exponent", "absent_weight")
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Recipe:
         averaged_weights: whether the final validation uses the moving average of the weights.
         sampling: how often a member's cases are drawn: 'collection' (the merge's weights, square root of the number of
             cases), 'members' (all members alike), 'cases' (all cases alike).
-        cross_entropy_weight: of the binary cross-entropy beside the Dice loss (Hermes' loss only).
-        logarithmic_dice, absent_weight: see HermesLoss.
+        cross_entropy_weight, absent_weight: see HermesLoss; plain nnU-Net does not read them.
+        first_dice_exponent, last_dice_exponent: HermesTrainer's; plain nnU-Net does not read them.
         supervision: weights of the outputs: 'halved' (nnU-Net's) or 'full resolution' (the highest only).
     """
 
@@ -46,7 +47,8 @@ class Recipe:
     sampling: str = "collection"
     supervision: str = "halved"
     cross_entropy_weight: float = 3.0
-    logarithmic_dice: bool = True
+    first_dice_exponent: float = 0.0
+    last_dice_exponent: float = 1.0
     absent_weight: float = 0.2
 
     @classmethod
@@ -57,6 +59,10 @@ class Recipe:
     @classmethod
     def read(cls, path: Path) -> "Recipe":
         return cls(**read_json(path, "start accuracy.py again")["recipe"])
+
+    def without_loss(self) -> "Recipe":
+        """What plain nnU-Net reads, the rest as by default."""
+        return replace(self, **{field.name: field.default for field in fields(self) if field.name in OF_HERMES_LOSS})
 
     def write(self, path: Path) -> None:
         write_json({"format_version": FORMAT_VERSION, "recipe": asdict(self)}, path)

@@ -81,13 +81,19 @@ class Training:
             "nnUNet_n_proc_DA": "0",
         }
 
+    def is_run_with(self, recipe: Recipe) -> bool:
+        """Whether a recipe says the same to this training's trainer as its own."""
+        if self.trainer == PLAIN_TRAINER:
+            return recipe.without_loss() == self.recipe.without_loss()
+        return recipe == self.recipe
+
     def run(self, workplace: Workplace, device: str) -> None:
         """Train and validate, or go on where a killed training was; nothing if it is done.
 
         A folder that a training with another recipe left is deleted.
         """
         recipe = self.folder(workplace) / "recipe.json"
-        if recipe.is_file() and Recipe.read(recipe) != self.recipe:
+        if recipe.is_file() and not self.is_run_with(Recipe.read(recipe)):
             shutil.rmtree(recipe.parent)
         if self.is_done(workplace):
             return

@@ -12,11 +12,12 @@ OWN_FOLDS = 3
 
 @dataclass(frozen=True)
 class Reduction:
-    """A fold 0 in which one member has fewer training cases; held-out cases stay as they are.
+    """A fold 0 in which one member has fewer training cases.
 
     Attributes:
         member: name of the member.
-        cases: how many of its training cases stay; with 0 its held-out cases are left out too.
+        cases: how many of its training cases stay. With 0 the other members' held-out cases are judged, otherwise its
+            own.
     """
 
     member: str
@@ -36,9 +37,7 @@ def add_folds(splits_file: Path, reductions: Sequence[Reduction], *, of_collecti
     folds = read_json(splits_file, "prepare the data again")[:OWN_FOLDS]
     for reduction in reductions:
         prefix = case_identifier(reduction.member, "") if of_collection else ""
-        held_out = folds[0]["val"]
-        if reduction.cases == 0:
-            held_out = [case for case in held_out if not case.startswith(prefix)]
+        held_out = [case for case in folds[0]["val"] if case.startswith(prefix) == (reduction.cases > 0)]
         folds.append({"train": reduction.training_cases(folds[0]["train"], prefix), "val": held_out})
     write_json(folds, splits_file)
 

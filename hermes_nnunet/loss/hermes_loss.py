@@ -30,11 +30,12 @@ class HermesLoss(nn.Module):
         scale_weights: weight of each deep-supervision output, highest resolution first.
         ignore_label: label value whose voxels count in nothing.
         cross_entropy_weight: of the binary cross-entropy beside the Dice loss; the paper's is 1.
-        logarithmic_dice: where a patch shows the task, -log(1 - adaptive Dice loss) instead of the paper's adaptive
-            Dice loss (Wong et al., MICCAI 2018). Both agree where a task is found; but the gradient of the paper's
-            vanishes for a task that is not yet found, whose probabilities are near 0, beside those of tasks that are.
-        absent_weight: with logarithmic_dice, weight of a Dice loss where a patch does not show the task, so that false
-            positives cost something there: -log of FEW / (FEW + FP).
+        dice_exponent: where a patch shows the task, (1 - D^e) / e of its adaptive Dice D; 1 is the paper's loss 1 - D,
+            0 its limit -log D (Wong et al., MICCAI 2018). All agree where a task is found; but the gradient of the
+            paper's vanishes for a task that is not yet found, whose probabilities are near 0, beside those of tasks
+            that are. It may change during the training.
+        absent_weight: weight of a Dice loss where a patch does not show the task, so that false positives cost
+            something there: -log of FEW / (FEW + FP).
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class HermesLoss(nn.Module):
         scale_weights: Sequence[float] = (1.0,),
         ignore_label: int | None = None,
         cross_entropy_weight: float = 1.0,
-        logarithmic_dice: bool = False,
+        dice_exponent: float = 1.0,
         absent_weight: float = 0.0,
     ) -> None:
         super().__init__()
@@ -58,7 +59,7 @@ class HermesLoss(nn.Module):
         self.scale_weights = tuple(scale_weights)
         self.ignore_label = ignore_label
         self.cross_entropy_weight = cross_entropy_weight
-        self.logarithmic_dice = logarithmic_dice
+        self.dice_exponent = dice_exponent
         self.absent_weight = absent_weight
 
     def forward(self, output: HermesOutput, target: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
@@ -89,10 +90,9 @@ class HermesLoss(nn.Module):
         bce, true_positive, predicted, size = voxel_sums(logits, labels, values, self.ignore_label)
         voxels = counted_voxels(labels, self.ignore_label).clamp(min=1)[:, None]
         dice = adaptive_dice_loss(true_positive, predicted - true_positive, size - true_positive)
-        if self.logarithmic_dice:
-            absent = self.absent_weight * torch.log1p(predicted / (FEW_VOXELS * voxels))
-            dice = torch.where(size > 0, -torch.log((1 - dice).clamp(min=EPSILON)), absent)
-        return bce / voxels, dice
+        # Without a weight the loss of the absent is the paper's constant, 1.
+        absent = self.absent_weight * torch.log1p(predicted / (FEW_VOXELS * voxels)) if self.absent_weight else dice
+        return bce / voxels, torch.where(size > 0, with_exponent(dice, self.dice_exponent), absent)
 
     def modality_terms(
         self, modality_logits: torch.Tensor, modality_index: torch.Tensor
@@ -109,3 +109,11 @@ def adaptive_dice_loss(
     fp_weight = (false_positive / (false_positive + false_negative + EPSILON)).clamp(*FP_WEIGHT_RANGE)
     errors = fp_weight * false_positive + (1 - fp_weight) * false_negative
     return 1 - true_positive / (true_positive + errors + EPSILON)
+
+
+def with_exponent(dice_loss: torch.Tensor, exponent: float) -> torch.Tensor:
+    """(1 - D^e) / e of the Dice D = 1 - dice_loss, and -log D for an exponent e of 0."""
+    if exponent == 1:
+        return dice_loss
+    logarithm = torch.log((1 - dice_loss).clamp(min=EPSILON))
+    return -logarithm if exponent == 0 else -torch.expm1(exponent * logarithm) / exponent

@@ -89,7 +89,7 @@ class TestBudgets:
 
         (training,) = ablation("loss of the paper", of_arm="masked", batches=40, fold=1, seed=2)
         assert (training.name, training.arm) == ("masked_40_f1_s2_loss_of_the_paper", "masked")
-        assert (training.fold, training.recipe.seed, training.recipe.logarithmic_dice) == (1, 2, False)
+        assert (training.fold, training.recipe.seed, training.recipe.first_dice_exponent) == (1, 2, 1.0)
 
 
 class TestPlans:
@@ -122,6 +122,16 @@ class TestRecipe:
         monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path / "recipe.json"))
         assert Recipe.of_environment() == recipe
 
+    def test_plain_trainings_are_the_same_whatever_the_loss_of_hermes(self):
+        from comparison.recipe import Recipe
+        from comparison.running import Training
+
+        old, new = Recipe(100), Recipe(100, cross_entropy_weight=7.0, absent_weight=0.5)
+        assert Training("a", "single", new).is_run_with(old)
+        assert Training("a", "naive", new).is_run_with(old)
+        assert not Training("a", "masked", new).is_run_with(old)
+        assert not Training("a", "single", Recipe(100, seed=1)).is_run_with(old)
+
 
 class TestFolds:
     @pytest.fixture
@@ -138,7 +148,7 @@ class TestFolds:
         add_folds(splits, reductions, of_collection=True)
         fold = json.loads(splits.read_text())[fold_of(reductions[1], reductions)]
         assert fold["train"] == ["a__train0", "a__train1", "b__train0", "b__train1", "b__train2"]
-        assert len(fold["val"]) == 6
+        assert fold["val"] == ["a__val0", "a__val1", "a__val2"]
 
     def test_a_member_left_out_is_not_validated_either(self, splits):
         from comparison.splits import Reduction, add_folds

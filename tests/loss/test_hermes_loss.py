@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hermes_nnunet.distributed.averaging import batch_means
-from hermes_nnunet.loss.hermes_loss import HermesLoss, adaptive_dice_loss
+from hermes_nnunet.loss.hermes_loss import HermesLoss, adaptive_dice_loss, with_exponent
 from hermes_nnunet.networks.context_batch import ContextBatch
 from hermes_nnunet.networks.output import HermesOutput
 
@@ -64,50 +66,66 @@ class TestAdaptiveDice:
         )
 
 
-class TestLogarithmicDice:
+EXPONENTS = st.just(0.0) | st.floats(1e-6, 1)
+
+
+class TestDiceExponent:
     labels = torch.zeros(1, 1, 8, 8, 8)
     labels[..., :2] = 1
 
-    def gradient_of_dice(self, first_logit, *, logarithmic, task=0, absent_weight=0.0):
+    def gradient_of_dice(self, first_logit, *, exponent, task=0, absent_weight=0.0):
         """Of the Dice loss alone, with respect to the logits."""
         logits = torch.full((1, 1, 8, 8, 8), first_logit).add_(self.labels).requires_grad_()
-        options = {"logarithmic_dice": logarithmic, "absent_weight": absent_weight}
+        options = {"dice_exponent": exponent, "absent_weight": absent_weight}
         loss = HermesLoss([[1], [2]], unknown_modality=1, **options)
         _, dice = loss.pair_losses(logits, self.labels, torch.tensor([[task]]))
         (gradient,) = torch.autograd.grad(dice.sum(), logits)
         return gradient
 
-    def test_is_the_logarithm_of_the_adaptive_dice(self):
+    def test_is_of_the_adaptive_dice_and_leaves_cross_entropy(self):
         logits, tasks = torch.randn(1, 1, 8, 8, 8), torch.tensor([[0]])
-        plain, logarithmic = (
-            HermesLoss([[1]], unknown_modality=1, logarithmic_dice=choice).pair_losses(logits, self.labels, tasks)
-            for choice in (False, True)
+        plain, logarithmic, half = (
+            HermesLoss([[1]], unknown_modality=1, dice_exponent=exponent).pair_losses(logits, self.labels, tasks)
+            for exponent in (1.0, 0.0, 0.5)
         )
         torch.testing.assert_close(logarithmic[1], -torch.log(1 - plain[1]))
+        torch.testing.assert_close(half[1], 2 * (1 - (1 - plain[1]).sqrt()))
         torch.testing.assert_close(logarithmic[0], plain[0])
+
+    @given(dice=st.floats(1e-4, 1), exponents=st.tuples(EXPONENTS, EXPONENTS))
+    def test_a_lower_exponent_costs_more_and_all_agree_where_the_task_is_found(self, dice, exponents):
+        low, high = sorted(exponents)
+        loss = torch.tensor(1 - dice, dtype=torch.float64)
+        assert with_exponent(loss, low) >= with_exponent(loss, high) - 1e-9
+        assert with_exponent(torch.zeros(()), low) == 0
+
+    def test_tends_to_the_logarithm(self):
+        loss = torch.tensor([0.1, 0.5, 0.99], dtype=torch.float64)
+        torch.testing.assert_close(with_exponent(loss, 1e-7), with_exponent(loss, 0.0), rtol=1e-5, atol=0)
 
     @pytest.mark.parametrize("first_logit", [-10.0, -7.0, -4.0, -2.0])
     def test_a_task_that_is_not_found_is_pulled_as_hard_as_one_that_is_nearly(self, first_logit):
-        pull = -self.gradient_of_dice(first_logit, logarithmic=True)[self.labels == 1].sum()
+        pull = -self.gradient_of_dice(first_logit, exponent=0.0)[self.labels == 1].sum()
         assert 0.3 < pull < 1
-        plain = -self.gradient_of_dice(first_logit, logarithmic=False)[self.labels == 1].sum()
+        plain = -self.gradient_of_dice(first_logit, exponent=1.0)[self.labels == 1].sum()
         assert plain < 4 * torch.tensor(first_logit + 1).sigmoid() * pull
 
-    def test_a_patch_that_does_not_show_the_task_costs_by_its_weight(self):
-        assert (self.gradient_of_dice(-4.0, logarithmic=True, task=1) == 0).all()
-        once, twice = (self.gradient_of_dice(-4.0, logarithmic=True, task=1, absent_weight=w) for w in (0.1, 0.2))
+    @pytest.mark.parametrize("exponent", [0.0, 1.0])
+    def test_a_patch_that_does_not_show_the_task_costs_by_its_weight(self, exponent):
+        assert (self.gradient_of_dice(-4.0, exponent=exponent, task=1) == 0).all()
+        once, twice = (self.gradient_of_dice(-4.0, exponent=exponent, task=1, absent_weight=w) for w in (0.1, 0.2))
         assert (once > 0).all()
         torch.testing.assert_close(twice, 2 * once)
 
     def test_few_false_positives_in_an_absent_task_are_a_dice_of_one_half(self):
         logits = torch.full((1, 1, 10, 10, 10), -100.0)
         logits[0, 0, 0, 0, 0] = 100  # one of a thousand voxels
-        loss = HermesLoss([[1]], unknown_modality=1, logarithmic_dice=True, absent_weight=1.0)
+        loss = HermesLoss([[1]], unknown_modality=1, absent_weight=1.0)
         _, dice = loss.pair_losses(logits, torch.zeros(1, 1, 10, 10, 10), torch.tensor([[0]]))
         assert dice.item() == pytest.approx(-np.log(0.5))
 
     def test_a_hopeless_case_stays_finite(self):
-        assert self.gradient_of_dice(-80.0, logarithmic=True).isfinite().all()
+        assert self.gradient_of_dice(-80.0, exponent=0.0).isfinite().all()
 
 
 class TestPartialLabels:

@@ -69,10 +69,21 @@ class TestTraining:
             "keys": np.array(["brain__x", "abdomen__b"]),
         }
         assert math.isfinite(trainer.train_step(batch)["loss"])
-        loss = trainer.loss
-        assert (loss.cross_entropy_weight, loss.logarithmic_dice, loss.absent_weight) == (3, True, 0.2)
+        assert (trainer.loss.cross_entropy_weight, trainer.loss.absent_weight) == (3, 0.2)
         assert trainer.network.context.task_index.tolist() == [[2, 3], [0, 1]]
         assert trainer.network.context.modality_index.tolist() == [1, 0]
+
+    def test_the_loss_goes_from_the_logarithm_to_the_dice_itself(self, make_trainer):
+        trainer = make_trainer()
+        trainer.num_epochs = 5
+        trainer.initialize()
+        exponents = []
+        for trainer.current_epoch in range(5):
+            trainer.on_train_epoch_start()
+            exponents.append(trainer.loss.dice_exponent)
+            trainer.on_validation_epoch_start()
+            assert trainer.loss.dice_exponent == 1  # so that epochs can be compared
+        assert exponents == [0, 0.25, 0.5, 0.75, 1]
 
     def test_interrupted_and_resumed_equals_uninterrupted(self, make_trainer):
         def steps(trainer, count):

@@ -110,7 +110,9 @@ class TestSettings:
     def test_loss_is_the_papers(self, make):
         trainer = make()
         trainer.initialize()
-        assert (trainer.loss.cross_entropy_weight, trainer.loss.logarithmic_dice) == (1, False)
+        trainer.current_epoch = 3
+        trainer.on_train_epoch_start()
+        assert (trainer.loss.cross_entropy_weight, trainer.loss.dice_exponent, trainer.loss.absent_weight) == (1, 1, 0)
 
     def test_epochs_begin_with_the_schedules_rate(self, make):
         trainer = make(epochs=200)

@@ -82,10 +82,10 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
         return case_probabilities_by_weight(cases, self.collection, weights)
 
     def _build_loss(self) -> torch.nn.Module:
+        self.cross_entropy_weight = self.recipe.cross_entropy_weight
+        self.dice_exponents = self.recipe.first_dice_exponent, self.recipe.last_dice_exponent
+        self.absent_weight = self.recipe.absent_weight
         loss = super()._build_loss()
-        loss.cross_entropy_weight = self.recipe.cross_entropy_weight
-        loss.logarithmic_dice = self.recipe.logarithmic_dice
-        loss.absent_weight = self.recipe.absent_weight
         if self.recipe.supervision == "full resolution":
             loss.scale_weights = (1.0, *[0.0] * (len(loss.scale_weights) - 1))
         return loss
