@@ -107,17 +107,19 @@ class Workplace:
     def prepare_collection(self, members: tuple[int, ...] = tuple(MEMBERS), number: int = COLLECTION_ID) -> None:
         """Merge, plan and preprocess; plans of the naive and the masked merge read the same preprocessed images."""
         done = self.folder / f"collection_{number}_is_prepared"
-        if done.exists():
-            return
-        pairs = [f"{member}:{MEMBERS[member]}" for member in members]
-        self.run(f"merge_{number}", "hermes_nnunet", "merge", *pairs, "--into", number, "--name", f"Real{number}")
-        plan = ("-d", number, "-pl", "HermesPlannerS", "-c", CONFIGURATION, "-npfp", 2, "-np", 2)
-        self.run(f"prepare_{number}", "nnUNetv2_plan_and_preprocess", *plan, "-overwrite_target_spacing", *SPACING_MM)
+        if not done.exists():
+            self._merge_and_preprocess(members, number)
+            done.touch()
         folder = self.preprocessed(number)
         plans = _with_common_size(read_json(folder / f"{HERMES_PLANS}.json", "delete the folder and start again"))
         for name, change in ((HERMES_PLANS, _unchanged), (NAIVE_PLANS, _naive), (MASKED_PLANS, _masked)):
             write_json({**change(plans), "plans_name": name}, folder / f"{name}.json")
-        done.touch()
+
+    def _merge_and_preprocess(self, members: tuple[int, ...], number: int) -> None:
+        pairs = [f"{member}:{MEMBERS[member]}" for member in members]
+        self.run(f"merge_{number}", "hermes_nnunet", "merge", *pairs, "--into", number, "--name", f"Real{number}")
+        plan = ("-d", number, "-pl", "HermesPlannerS", "-c", CONFIGURATION, "-npfp", 2, "-np", 2)
+        self.run(f"prepare_{number}", "nnUNetv2_plan_and_preprocess", *plan, "-overwrite_target_spacing", *SPACING_MM)
 
 
 def with_architecture(plans: Mapping[str, Any], name: str, **arguments: Any) -> dict[str, Any]:

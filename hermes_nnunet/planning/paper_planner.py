@@ -17,6 +17,7 @@ from hermes_nnunet.planning.resampling import (
     LOGITS_OPTIONS,
     SEGMENTATION_OPTIONS,
 )
+from hermes_nnunet.preprocessing.intensity import default_intensity_clipping
 
 PATCH_SIZE = (128, 128, 128)
 BATCH_SIZE = 16
@@ -77,6 +78,9 @@ class PaperPlanner(CollectionPlanner):
         paper = paper_members()
         if set(self.collection.members) == set(paper.members):
             self.hermes_plans = replace(self.hermes_plans, rows_per_case=paper.rows_per_case)
+
+    def _intensity_clipping(self) -> dict[str, dict[str, list[float]]]:
+        return default_intensity_clipping()
 
     def _plan_3d_fullres(
         self, spacing: np.ndarray, median_shape: np.ndarray, data_identifier: str, *_: Any

@@ -4,6 +4,7 @@ import contextlib
 import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from nnunetv2.experiment_planning.experiment_planners.residual_unets.residual_encoder_unet_planners import (
     ResEncUNetPlanner,
 )
+from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
@@ -21,10 +23,11 @@ from hermes_nnunet.collection import HERMES_BLOCK, Collection
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.hermes_unet import HermesUNet
+from hermes_nnunet.planning.labelled_range import cases_to_read, labelled_range
 from hermes_nnunet.planning.resampling import IMAGE_OPTIONS, LOGITS_OPTIONS, SEGMENTATION_OPTIONS
 from hermes_nnunet.planning.splits import check_planned_splits
 from hermes_nnunet.plans import HermesPlans
-from hermes_nnunet.preprocessing.intensity import default_intensity_clipping
+from hermes_nnunet.preprocessing.intensity import CT, default_intensity_clipping
 from hermes_nnunet.resampling.images import resample_linear
 from hermes_nnunet.resampling.logits import resample_logits_by_task
 
@@ -196,6 +199,7 @@ class CollectionPlanner(ResEncUNetPlanner):
 
     def plan_experiment(self) -> dict[str, Any]:
         """Plan, save the plans and return them."""
+        self.hermes_plans = replace(self.hermes_plans, intensity_clipping=self._intensity_clipping())
         # nnU-Net announces the 2d and low-resolution plans, which do not exist here.
         with contextlib.redirect_stdout(io.StringIO()):
             plans = super().plan_experiment()
@@ -206,6 +210,19 @@ class CollectionPlanner(ResEncUNetPlanner):
             f"batch size {configuration['batch_size']}, {self._network_in_words(configuration)}"
         )
         return plans
+
+    def _intensity_clipping(self) -> dict[str, dict[str, list[float]]]:
+        """The paper's rules, but CT to the range of what is labelled, as nnU-Net does it for a data set of CTs.
+
+        A range of all of a CT's intensities leaves little of it to what is to be told apart.
+        """
+        rules = default_intensity_clipping()
+        example = next(iter(self.dataset.values()))["images"][0]
+        reader = determine_reader_writer_from_dataset_json(self.dataset_json, example, verbose=False)
+        labelled = labelled_range(cases_to_read(self.collection, self.dataset, CT, reader))
+        if labelled is not None:
+            rules[CT] = {"range": list(labelled)}
+        return rules
 
     def _network_in_words(self, configuration: Mapping[str, Any]) -> str:
         return f"widths {_row(configuration['architecture']['arch_kwargs']['features_per_stage'])}"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+CT = "CT"
 CT_RANGE_HU = (-991.0, 500.0)
 PERCENTILES = (2.0, 98.0)
 DEFAULT_RULE = "default"
@@ -11,7 +12,7 @@ DEFAULT_RULE = "default"
 
 def default_intensity_clipping() -> dict[str, dict[str, list[float]]]:
     """The paper's rules: CT in HU to [-991, 500], every other modality to its own 2nd..98th percentile."""
-    return {"CT": {"range": list(CT_RANGE_HU)}, DEFAULT_RULE: {"percentiles": list(PERCENTILES)}}
+    return {CT: {"range": list(CT_RANGE_HU)}, DEFAULT_RULE: {"percentiles": list(PERCENTILES)}}
 
 
 def clip_intensities(image: np.ndarray, modality: str, rules: Mapping[str, Mapping[str, list[float]]]) -> None:

@@ -1,8 +1,10 @@
-"""Planning the collection of the common conftest."""
+"""Planning the collection of the common conftest; its CTs have organs of -80 and 240 HU."""
 
 import json
 from collections import defaultdict
 
+import nibabel
+import numpy as np
 import pytest
 
 
@@ -17,7 +19,13 @@ def planned(tmp_path, monkeypatch, dataset_json):
     preprocessed.mkdir()
     cases = dataset_json["hermes"]["cases"]
     dataset_json["overwrite_image_reader_writer"] = "NibabelIOWithReorient"
-    dataset_json["dataset"] = {case: {"images": [f"{case}.nii.gz"], "label": f"{case}.nii.gz"} for case in cases}
+    dataset_json["dataset"] = {case: {"images": [f"{case}_0000.nii.gz"], "label": f"{case}.nii.gz"} for case in cases}
+    labels = np.zeros((6, 6, 6), np.uint8)
+    labels[:2], labels[2:4] = 1, 2
+    for case in (case for case in cases if case.startswith("abdomen")):
+        hounsfield = np.choose(labels, [-1000, -80, 240]).astype(np.float32)
+        for array, name in ((hounsfield, f"{case}_0000"), (labels, case)):
+            nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), raw / f"{name}.nii.gz")
 
     def plan(planner_name, abdomen_mm=(210, 210, 210), brain_mm=(60, 150, 150), **arguments):
         from nnunetv2.experiment_planning.experiment_planners.hermes import hermes_planner, hermes_planner_paper

@@ -22,6 +22,7 @@ class TestPlans:
         assert configuration["data_identifier"] == f"{name}_3d_fullres"
         assert (configuration["patch_size"], configuration["batch_size"]) == ([128] * 3, 16)
         assert configuration["spacing"] == [1.5] * 3
+        assert plans["hermes"]["intensity_clipping"]["CT"] == {"range": [-991, 500]}
         assert configuration["architecture"]["network_class_name"] == network
         assert configuration["architecture"]["arch_kwargs"] == {"num_modalities": 3, "tokens_per_modality": 10}
 

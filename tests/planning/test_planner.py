@@ -56,7 +56,10 @@ class TestConfiguration:
         plans = planned("HermesPlanner")
         assert plans["hermes"]["tasks"] == list(collection.task_names)
         assert plans["hermes"]["context"]["modality"] == "unknown"
-        assert plans["hermes"]["intensity_clipping"]["CT"] == {"range": [-991, 500]}
+        assert plans["hermes"]["intensity_clipping"] == {
+            "CT": {"range": [-80, 240]},  # what is labelled
+            "default": {"percentiles": [2, 98]},
+        }
         arguments = plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
         assert (arguments["num_modalities"], arguments["tokens_per_modality"], arguments["rows_per_case"]) == (3, 10, 2)
 

@@ -1,0 +1,78 @@
+"""The range that intensities with fixed units are clipped to, from the voxels that a collection's cases label."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from nnunetv2.configuration import default_num_processes
+from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
+
+from hermes_nnunet.collection import Collection
+from hermes_nnunet.processes import map_cases
+
+PERCENTILES = (0.5, 99.5)  # those of nnU-Net's CTNormalization
+CASES_PER_MEMBER = 20
+# So many are read sooner than worker processes start.
+FEW_CASES = 8
+
+
+@dataclass(frozen=True)
+class LabelledCase:
+    """What to read of a case.
+
+    Attributes:
+        values_of_tasks: label values of each annotated task, by the task's name.
+    """
+
+    images: tuple[str, ...]
+    labels: str
+    reader: type[BaseReaderWriter]
+    values_of_tasks: Mapping[str, tuple[int, ...]]
+
+
+def labelled_range(cases: Sequence[LabelledCase]) -> tuple[float, float] | None:
+    """Lowest and highest intensity of any task, whole numbers; None where no case has a labelled voxel.
+
+    A task's are the medians over its cases of nnU-Net's percentiles of its voxels. So one case with metal in it moves
+    nothing, and a small structure counts as much as a large one.
+    """
+    of_tasks = defaultdict(list)
+    processes = default_num_processes if len(cases) > FEW_CASES else 1
+    for of_case in map_cases(percentiles_of_tasks, cases, processes, "Intensities of CT"):
+        for task, percentiles in of_case.items():
+            of_tasks[task].append(percentiles)
+    if not of_tasks:
+        return None
+    medians = np.array([np.median(percentiles, axis=0) for percentiles in of_tasks.values()])
+    return float(medians[:, 0].min().round()), float(medians[:, 1].max().round())
+
+
+def percentiles_of_tasks(case: LabelledCase) -> dict[str, tuple[float, float]]:
+    """PERCENTILES of the intensities in each task's voxels; a task without any is left out."""
+    reader = case.reader()
+    image, labels = reader.read_images(list(case.images))[0][0], reader.read_seg(case.labels)[0][0]
+    inside = {task: image[np.isin(labels, values)] for task, values in case.values_of_tasks.items()}
+    return {task: tuple(np.percentile(voxels, PERCENTILES)) for task, voxels in inside.items() if len(voxels)}
+
+
+def cases_to_read(
+    collection: Collection, files: Mapping[str, Mapping], modality: str, reader: type[BaseReaderWriter]
+) -> list[LabelledCase]:
+    """Cases of a modality, at most CASES_PER_MEMBER of each member, evenly over their names.
+
+    Args:
+        files: by case, its 'images' and its 'label', as nnU-Net has them.
+    """
+    of_members = defaultdict(list)
+    for name in sorted(files):
+        if collection.context_of(name).modality == modality:
+            of_members[collection.cases[name].member].append(name)
+    values = {task.name: tuple(task.values) for task in collection.tasks}
+    chosen = []
+    for member, names in of_members.items():
+        own = {task: values[task] for task in collection.members[member].tasks}
+        for index in np.unique(np.linspace(0, len(names) - 1, min(len(names), CASES_PER_MEMBER)).astype(int)):
+            case = files[names[index]]
+            chosen.append(LabelledCase(tuple(case["images"]), case["label"], reader, own))
+    return chosen

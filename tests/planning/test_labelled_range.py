@@ -1,0 +1,78 @@
+from dataclasses import replace
+
+import nibabel
+import numpy as np
+import pytest
+from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
+
+from hermes_nnunet.collection import Case
+from hermes_nnunet.planning.labelled_range import (
+    CASES_PER_MEMBER,
+    LabelledCase,
+    cases_to_read,
+    labelled_range,
+    percentiles_of_tasks,
+)
+
+
+@pytest.fixture
+def write_case(tmp_path):
+    """Writes a case of 1000 voxels; `organs` are label value -> intensities of its first voxels."""
+
+    def write(name, organs, values_of_tasks=None, background=-1000.0):
+        image, labels = np.full(1000, background, np.float32), np.zeros(1000, np.uint8)
+        start = 0
+        for value, intensities in organs.items():
+            end = start + len(intensities)
+            image[start:end], labels[start:end] = intensities, value
+            start = end
+        files = [str(tmp_path / f"{name}_{kind}.nii.gz") for kind in ("image", "labels")]
+        for array, file in zip((image, labels), files, strict=True):
+            nibabel.save(nibabel.Nifti1Image(array.reshape(10, 10, 10), np.eye(4)), file)
+        tasks = {str(value): (value,) for value in organs} if values_of_tasks is None else values_of_tasks
+        return LabelledCase((files[0],), files[1], NibabelIO, tasks)
+
+    return write
+
+
+class TestPercentilesOfTasks:
+    def test_are_those_of_each_tasks_voxels(self, write_case):
+        got = percentiles_of_tasks(write_case("a", {1: range(201), 2: range(500, 901)}))
+        assert got == {"1": (1, 199), "2": (502, 898)}
+
+    def test_a_region_is_all_of_its_values(self, write_case):
+        case = write_case("a", {1: [10] * 100, 2: [30] * 100}, {"both": (1, 2), "core": (2,)})
+        assert percentiles_of_tasks(case) == {"both": (10, 30), "core": (30, 30)}
+
+    def test_a_task_that_the_case_does_not_show_is_left_out(self, write_case):
+        case = write_case("a", {1: [10] * 100}, {"shown": (1,), "absent": (2,)})
+        assert percentiles_of_tasks(case) == {"shown": (10, 10)}
+
+
+class TestLabelledRange:
+    def test_spans_all_tasks_however_small(self, write_case):
+        large, small = write_case("large", {1: [40] * 600}), write_case("small", {2: [700] * 3})
+        assert labelled_range([large, small]) == (40, 700)
+
+    def test_metal_in_one_of_three_cases_moves_nothing(self, write_case):
+        cases = [write_case(str(high), {1: [-50] * 100 + [high] * 100}) for high in (300, 310, 3071)]
+        assert labelled_range(cases) == (-50, 310)
+
+    def test_many_cases_are_read_by_processes(self, write_case):
+        cases = [write_case(str(number), {1: [number] * 10}) for number in range(10)]
+        assert labelled_range(cases) == (4, 4)  # the median, 4.5, to the even
+
+    def test_nothing_without_labels(self, write_case):
+        assert labelled_range([write_case("a", {}, {"liver": (1,)})]) is None
+        assert labelled_range([]) is None
+
+
+def test_cases_of_the_modality_are_read_evenly_and_not_too_many(collection):
+    scans = {f"abdomen__{number:03d}": Case("abdomen", "CT", str(number)) for number in range(100)}
+    collection = replace(collection, cases={**collection.cases, **scans})
+    files = {case: {"images": [f"{case}_0000.nii.gz"], "label": f"{case}.nii.gz"} for case in [*scans, "brain__x"]}
+    chosen = cases_to_read(collection, files, "CT", NibabelIO)
+    names = [case.labels for case in chosen]
+    assert len(set(names)) == CASES_PER_MEMBER
+    assert (names[0], names[-1]) == ("abdomen__000.nii.gz", "abdomen__099.nii.gz")
+    assert all(set(case.values_of_tasks) == {"abdomen/liver", "abdomen/spleen"} for case in chosen)
