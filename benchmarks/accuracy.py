@@ -12,6 +12,7 @@ and sizes in results/accuracy.json stay.
     python benchmarks/accuracy.py ../shared/data/raw FOLDER --fold 1 --arms masked hermes
     python benchmarks/accuracy.py ../shared/data/raw FOLDER --arms --ablations "averaged weights" LAMB
     python benchmarks/accuracy.py ../shared/data/raw FOLDER --arms --questions synergy few_labels
+    python benchmarks/accuracy.py ../shared/data/raw OTHER_FOLDER --arms masked hermes --ct paper
 """
 
 import argparse
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from comparison.arms import ABLATIONS, ablation, arm
-from comparison.data import Workplace
+from comparison.data import CT_RANGES, Workplace
 from comparison.questions import QUESTIONS
 from comparison.running import Training
 from comparison.scoring import by_task, scores_of
@@ -40,7 +41,7 @@ FORMAT_VERSION = 1
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing, then print and write the table."""
     options = _parser().parse_args(arguments)
-    workplace = Workplace(options.folder.resolve(), options.commands)
+    workplace = Workplace(options.folder.resolve(), options.commands, options.ct)
     workplace.link_members(options.source)
     workplace.prepare_singles()
     workplace.prepare_collection()
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, trainings in wanted.items():
         for training in trainings:
             training.run(workplace, options.device)
-        add_row(result, row(name, trainings, workplace, options))
+        add_row(result, row(_row_name(name, options.ct), trainings, workplace, options))
     for question in options.questions:
         QUESTIONS[question](workplace, options.batches, options.device, options.results)
     if result.is_file():
@@ -97,6 +98,11 @@ def add_row(path: Path, new: dict[str, Any]) -> None:
     write_json(content, path)
 
 
+def _row_name(arm_name: str, ct_range: str) -> str:
+    plain = arm_name == "singles" or ct_range == CT_RANGES[0]
+    return arm_name if plain else f"{arm_name}, CT range of the paper"
+
+
 def _key(row: dict[str, Any]) -> tuple:
     return row["batches_per_member"], row["fold"], row["seed"], row["arm"]
 
@@ -115,6 +121,9 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--arms", nargs="*", default=ARMS, choices=ARMS)
     made.add_argument("--ablations", nargs="*", default=(), choices=ABLATIONS, help="one change each")
     made.add_argument("--ablated", default="hermes", choices=("hermes", "masked"), help="arm that is changed")
+    made.add_argument(
+        "--ct", default=CT_RANGES[0], choices=CT_RANGES, help="range of the collection's CTs; each needs its own FOLDER"
+    )
     made.add_argument("--questions", nargs="*", default=(), choices=QUESTIONS, help="what else to answer")
     made.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     made.add_argument("--results", type=Path, default=RESULTS, help="folder for the result (default: %(default)s)")

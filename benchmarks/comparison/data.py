@@ -5,13 +5,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hermes_nnunet.collection import HERMES_BLOCK
 from hermes_nnunet.demo.processes import KEEP_FREED_MEMORY, find_commands, run_logged
+from hermes_nnunet.errors import HermesError
 from hermes_nnunet.files import read_json, write_json
+from hermes_nnunet.preprocessing.intensity import default_intensity_clipping
 
 MEMBERS = {301: "CT", 302: "CT", 303: "cineMRI", 304: "LGE-MRI"}
 COLLECTION_ID = 900
 CONFIGURATION = "3d_fullres"
-COMMANDS = ("hermes_nnunet", "nnUNetv2_plan_and_preprocess", "nnUNetv2_train", "nnUNetv2_predict")
+COMMANDS = (
+    "hermes_nnunet",
+    "nnUNetv2_plan_and_preprocess",
+    "nnUNetv2_preprocess",
+    "nnUNetv2_train",
+    "nnUNetv2_predict",
+)
+# What the collection's CTs are clipped to: the planner's range of what is labelled, or [-991, 500] HU.
+CT_RANGES = ("labelled", "paper")
 
 SPACING_MM = (3, 3, 3)
 PATCH_SIZE = (40, 40, 40)
@@ -36,10 +47,14 @@ class Workplace:
     """A folder with nnU-Net's three folders in it, and the commands that work there.
 
     Trainings have results folders of their own; see `comparison.running`.
+
+    Attributes:
+        ct_range: one of CT_RANGES, always the same in a folder.
     """
 
-    def __init__(self, folder: Path, commands: Path) -> None:
+    def __init__(self, folder: Path, commands: Path, ct_range: str = CT_RANGES[0]) -> None:
         self.folder = folder
+        self.ct_range = ct_range
         self.commands = find_commands(COMMANDS, commands)
         benchmarks = Path(__file__).resolve().parents[1]
         self.environment = {
@@ -105,11 +120,19 @@ class Workplace:
         done.touch()
 
     def prepare_collection(self, members: tuple[int, ...] = tuple(MEMBERS), number: int = COLLECTION_ID) -> None:
-        """Merge, plan and preprocess; plans of the naive and the masked merge read the same preprocessed images."""
+        """Merge, plan and preprocess; plans of the naive and the masked merge read the same preprocessed images.
+
+        Raises:
+            HermesError: the folder was prepared with another range of CT.
+        """
         done = self.folder / f"collection_{number}_is_prepared"
         if not done.exists():
             self._merge_and_preprocess(members, number)
-            done.touch()
+            done.write_text(self.ct_range)
+        if (range_there := done.read_text()) != self.ct_range:
+            raise HermesError(
+                f"{self.folder} was prepared with --ct {range_there}: give --ct {self.ct_range} another folder"
+            )
         folder = self.preprocessed(number)
         plans = _with_common_size(read_json(folder / f"{HERMES_PLANS}.json", "delete the folder and start again"))
         for name, change in ((HERMES_PLANS, _unchanged), (NAIVE_PLANS, _naive), (MASKED_PLANS, _masked)):
@@ -118,8 +141,15 @@ class Workplace:
     def _merge_and_preprocess(self, members: tuple[int, ...], number: int) -> None:
         pairs = [f"{member}:{MEMBERS[member]}" for member in members]
         self.run(f"merge_{number}", "hermes_nnunet", "merge", *pairs, "--into", number, "--name", f"Real{number}")
-        plan = ("-d", number, "-pl", "HermesPlannerS", "-c", CONFIGURATION, "-npfp", 2, "-np", 2)
-        self.run(f"prepare_{number}", "nnUNetv2_plan_and_preprocess", *plan, "-overwrite_target_spacing", *SPACING_MM)
+        plan = ("-d", number, "-pl", "HermesPlannerS", "-npfp", 2, "--no_pp", "-overwrite_target_spacing", *SPACING_MM)
+        self.run(f"plan_{number}", "nnUNetv2_plan_and_preprocess", *plan)
+        if self.ct_range == "paper":
+            file = self.preprocessed(number) / f"{HERMES_PLANS}.json"
+            plans = read_json(file, "delete the folder and start again")
+            plans[HERMES_BLOCK]["intensity_clipping"] = default_intensity_clipping()
+            write_json(plans, file)
+        preprocess = ("-d", number, "-plans_name", HERMES_PLANS, "-c", CONFIGURATION, "-np", 2)
+        self.run(f"prepare_{number}", "nnUNetv2_preprocess", *preprocess)
 
 
 def with_architecture(plans: Mapping[str, Any], name: str, **arguments: Any) -> dict[str, Any]:

@@ -113,6 +113,54 @@ class TestPlans:
         assert logits.shape == (2, 6, 6, 6)
 
 
+class TestRangeOfCT:
+    @pytest.fixture
+    def make(self, tmp_path, monkeypatch):
+        """Workplaces whose commands only note their names; the plans are there already."""
+        from comparison import data
+
+        monkeypatch.setattr(data, "find_commands", lambda names, _: dict.fromkeys(names, "true"))
+        folder = tmp_path / "nnUNet_preprocessed" / "Dataset900_Real900"
+        folder.mkdir(parents=True)
+        configuration = {"architecture": {"network_class_name": "HermesUNet", "arch_kwargs": {}}}
+        plans = {
+            "configurations": {"3d_fullres": configuration},
+            "hermes": {"intensity_clipping": {"CT": {"range": [-10, 20]}}},
+        }
+        (folder / "HermesSPlans.json").write_text(json.dumps(plans))
+
+        def make(ct_range):
+            workplace = data.Workplace(tmp_path, tmp_path, ct_range)
+            commands = []
+            workplace.run = lambda _, command, *arguments, **__: commands.append(command)
+            workplace.prepare_collection()
+            read = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("MaskedPlans", "HermesSPlans")}
+            return commands, {name: plans["hermes"]["intensity_clipping"]["CT"] for name, plans in read.items()}
+
+        return make
+
+    @pytest.mark.parametrize(("ct_range", "hounsfield"), [("labelled", [-10, 20]), ("paper", [-991, 500])])
+    def test_is_set_before_preprocessing_in_the_plans_of_all_arms(self, make, ct_range, hounsfield):
+        commands, ranges = make(ct_range)
+        assert commands == ["hermes_nnunet", "nnUNetv2_plan_and_preprocess", "nnUNetv2_preprocess"]
+        assert list(ranges.values()) == [{"range": hounsfield}] * 2
+        assert make(ct_range) == ([], ranges)
+
+    def test_a_folder_keeps_its_range(self, make):
+        from hermes_nnunet.errors import HermesError
+
+        make("labelled")
+        with pytest.raises(HermesError, match="prepared with --ct labelled: give --ct paper another folder"):
+            make("paper")
+
+    def test_rows_tell_it(self):
+        import accuracy
+
+        assert accuracy._row_name("hermes", "labelled") == "hermes"
+        assert accuracy._row_name("hermes", "paper") == "hermes, CT range of the paper"
+        assert accuracy._row_name("singles", "paper") == "singles"  # nnU-Net's own range
+
+
 class TestRecipe:
     def test_comes_back_through_the_environment(self, tmp_path, monkeypatch):
         from comparison.recipe import ENVIRONMENT_VARIABLE, Recipe
