@@ -40,7 +40,10 @@ FORMAT_VERSION = 1
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing, then print and write the table."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.questions and options.ct != CT_RANGES[0]:
+        parser.error(f"--questions are asked of --ct {CT_RANGES[0]} only")
     workplace = Workplace(options.folder.resolve(), options.commands, options.ct)
     workplace.link_members(options.source)
     workplace.prepare_singles()

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from hermes_nnunet.errors import HermesError
 
 _MOST_DEFAULT_PROCESSES = 8
+_FEWER_PROCESSES = "run it again with fewer --processes; finished cases are kept"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,9 +26,17 @@ def default_processes() -> int:
 
 
 def map_cases(
-    function: Callable[[Item], Result], cases: Sequence[Item], processes: int, description: str
+    function: Callable[[Item], Result],
+    cases: Sequence[Item],
+    processes: int,
+    description: str,
+    *,
+    when_one_died: str = _FEWER_PROCESSES,
 ) -> list[Result]:
     """`function` of every case, in their order, with a progress bar; both must be such that they can be pickled.
+
+    Args:
+        when_one_died: what the user should do then.
 
     Raises:
         HermesError: a process died, for example because memory ran out.
@@ -39,11 +48,11 @@ def map_cases(
                 results.append(function(case))
                 progress.update()
             return results
-        return _in_processes(function, cases, min(processes, len(cases)), progress)
+        return _in_processes(function, cases, min(processes, len(cases)), progress, when_one_died)
 
 
 def _in_processes(
-    function: Callable[[Item], Result], cases: Sequence[Item], processes: int, progress: tqdm
+    function: Callable[[Item], Result], cases: Sequence[Item], processes: int, progress: tqdm, when_one_died: str
 ) -> list[Result]:
     # A forked process would inherit the threads of whatever this one has loaded.
     executor = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
@@ -55,8 +64,8 @@ def _in_processes(
         return [future.result() for future in futures]
     except (BrokenProcessPool, MemoryError):
         raise HermesError(
-            f"one of {processes} processes died while {progress.desc.lower()}, most likely because memory ran out: run "
-            "it again with fewer --processes; finished cases are kept"
+            f"one of {processes} processes died while {progress.desc.lower()}, most likely because memory ran out: "
+            f"{when_one_died}"
         ) from None
     finally:
         executor.shutdown(cancel_futures=True)

@@ -39,7 +39,14 @@ def labelled_range(cases: Sequence[LabelledCase]) -> tuple[float, float] | None:
     """
     of_tasks = defaultdict(list)
     processes = default_num_processes if len(cases) > FEW_CASES else 1
-    for of_case in map_cases(percentiles_of_tasks, cases, processes, "Intensities of CT"):
+    percentiles_of_cases = map_cases(
+        percentiles_of_tasks,
+        cases,
+        processes,
+        "Reading labelled intensities",
+        when_one_died="set the environment variable nnUNet_def_n_proc to a smaller number",
+    )
+    for of_case in percentiles_of_cases:
         for task, percentiles in of_case.items():
             of_tasks[task].append(percentiles)
     if not of_tasks:

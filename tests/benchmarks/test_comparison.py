@@ -287,6 +287,14 @@ class TestResult:
 
 
 class TestQuestions:
+    def test_are_asked_of_the_planners_range_of_ct_only(self, tmp_path, capsys):
+        import accuracy
+
+        with pytest.raises(SystemExit):
+            accuracy.main([str(tmp_path), str(tmp_path / "work"), "--ct", "paper", "--questions", "synergy"])
+        assert "--questions are asked of --ct labelled only" in capsys.readouterr().err
+        assert not (tmp_path / "work").exists()
+
     def test_training_with_less_of_a_member_uses_the_fold_made_for_it(self):
         from comparison.arms import arm, left_out
         from comparison.splits import Reduction

@@ -1,5 +1,6 @@
 """The trainers of the comparison, which nnU-Net finds through nnUNet_extTrainer."""
 
+import os
 import random
 from typing import Any
 
@@ -40,6 +41,8 @@ class ComparisonTrainer(nnUNetTrainerNoMirroring):
         self.initial_lr = self.recipe.learning_rate
         self.weight_decay = self.recipe.weight_decay
         self.oversample_foreground_percent = self.recipe.foreground_oversampling
+        # nnU-Net wants a thread a core of the machine; where this process has fewer (taskset), they wait for each other
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
 
     def initialize(self) -> None:
         for seed in (random.seed, np.random.seed, torch.manual_seed):
