@@ -20,9 +20,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def available_cores() -> int:
+    """Cores that this process may use: those of its affinity (taskset, SLURM), where the system knows one."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def default_processes() -> int:
     """One process a core, within reason."""
-    return min(_MOST_DEFAULT_PROCESSES, os.cpu_count() or 1)
+    return min(_MOST_DEFAULT_PROCESSES, available_cores())
 
 
 def map_cases(

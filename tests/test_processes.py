@@ -4,7 +4,18 @@ from pathlib import Path
 import pytest
 
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.processes import map_cases
+from hermes_nnunet.processes import available_cores, default_processes, map_cases
+
+
+class TestAvailableCores:
+    def test_are_those_of_the_affinity(self, monkeypatch):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 4, 6}, raising=False)
+        assert (available_cores(), default_processes()) == (3, 3)
+
+    def test_are_all_where_the_system_has_no_affinity(self, monkeypatch):
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+        monkeypatch.setattr(os, "cpu_count", lambda: 12)
+        assert (available_cores(), default_processes()) == (12, 8)
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -1,6 +1,5 @@
 """The trainers of the comparison, which nnU-Net finds through nnUNet_extTrainer."""
 
-import os
 import random
 from typing import Any
 
@@ -12,6 +11,7 @@ from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoM
     nnUNetTrainerNoMirroring,
 )
 
+from hermes_nnunet.processes import available_cores
 from hermes_nnunet.training.lamb import working_lamb
 from hermes_nnunet.training.parameter_groups import parameter_groups
 from hermes_nnunet.training.sampling import case_probabilities_by_weight
@@ -42,7 +42,7 @@ class ComparisonTrainer(nnUNetTrainerNoMirroring):
         self.weight_decay = self.recipe.weight_decay
         self.oversample_foreground_percent = self.recipe.foreground_oversampling
         # nnU-Net wants a thread a core of the machine; where this process has fewer (taskset), they wait for each other
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        torch.set_num_threads(available_cores())
 
     def initialize(self) -> None:
         for seed in (random.seed, np.random.seed, torch.manual_seed):
