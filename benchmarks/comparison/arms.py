@@ -23,10 +23,12 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "supervision of full resolution only": {"supervision": "full resolution"},
     "gradients clipped at 1": {"gradient_clipping": 1.0},
     "cross-entropy weighs 1": {"cross_entropy_weight": 1.0},
+    "cross-entropy weighs 0.3": {"cross_entropy_weight": 0.3},
     "loss of the paper": {"first_dice_exponent": 1.0, "cross_entropy_weight": 1.0, "absent_weight": 0.0},
     "logarithm of Dice to the end": {"last_dice_exponent": 0.0},
     "logarithm of Dice to the end, no absent tasks": {"last_dice_exponent": 0.0, "absent_weight": 0.0},
     "no Dice loss of absent tasks": {"absent_weight": 0.0},
+    "Dice loss of absent tasks weighs 0.05": {"absent_weight": 0.05},
     "warm-up of 2 epochs": {"warm_up_epochs": 2},
 }
 
