@@ -100,7 +100,11 @@ def plain_step(arguments: argparse.Namespace) -> Step:
 
 def hermes_step(arguments: argparse.Namespace) -> Step:
     """HermesUNet and its loss."""
-    network = HermesUNet(**network_arguments(arguments.widths, arguments.blocks, POOL_TASKS), num_modalities=MODALITIES)
+    network = HermesUNet(
+        **network_arguments(arguments.widths, arguments.blocks, POOL_TASKS),
+        num_modalities=MODALITIES,
+        modality_norms=True,
+    )
     loss = HermesLoss(
         [[task + 1] for task in range(POOL_TASKS)],
         unknown_modality=MODALITIES - 1,

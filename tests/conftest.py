@@ -130,6 +130,7 @@ def plans(collection: Collection) -> dict:
                 "rows_per_case": 2,
                 "tokens_per_modality": 4,
                 "encoder_type": "residual",
+                "modality_norms": True,
             },
             "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
         },

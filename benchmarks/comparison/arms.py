@@ -29,6 +29,7 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "logarithm of Dice to the end, no absent tasks": {"last_dice_exponent": 0.0, "absent_weight": 0.0},
     "no Dice loss of absent tasks": {"absent_weight": 0.0},
     "Dice loss of absent tasks weighs 0.05": {"absent_weight": 0.05},
+    "nnU-Net's norms": {"modality_norms": False},
     "warm-up of 2 epochs": {"warm_up_epochs": 2},
 }
 

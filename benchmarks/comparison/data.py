@@ -152,13 +152,13 @@ class Workplace:
         self.run(f"prepare_{number}", "nnUNetv2_preprocess", *preprocess)
 
 
-def with_architecture(plans: Mapping[str, Any], name: str, **arguments: Any) -> dict[str, Any]:
-    """Plans with another network; `arguments` change those of the network, None leaves one out."""
+def with_architecture(plans: Mapping[str, Any], network: str | None = None, **arguments: Any) -> dict[str, Any]:
+    """Plans with another network (default: the same); `arguments` change those of the network, None leaves one out."""
     configuration = plans["configurations"][CONFIGURATION]
     changed = {**configuration["architecture"]["arch_kwargs"], **arguments}
     architecture = {
         **configuration["architecture"],
-        "network_class_name": name,
+        "network_class_name": network or configuration["architecture"]["network_class_name"],
         "arch_kwargs": {key: value for key, value in changed.items() if key not in arguments or value is not None},
     }
     return {**plans, "configurations": {CONFIGURATION: {**configuration, "architecture": architecture}}}
@@ -176,7 +176,6 @@ def _with_common_size(plans: Mapping[str, Any]) -> dict[str, Any]:
     sized = {**plans, "configurations": {CONFIGURATION: configuration}}
     return with_architecture(
         sized,
-        configuration["architecture"]["network_class_name"],
         n_stages=stages,
         features_per_stage=list(WIDTHS),
         kernel_sizes=[[3, 3, 3]] * stages,
@@ -192,7 +191,7 @@ def _unchanged(plans: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _naive(plans: Mapping[str, Any]) -> dict[str, Any]:
     """nnU-Net's own network, label manager and export: what a case's member does not label is background."""
-    own = dict.fromkeys(("num_modalities", "rows_per_case", "tokens_per_modality", "encoder_type"))
+    own = dict.fromkeys(("num_modalities", "rows_per_case", "tokens_per_modality", "encoder_type", "modality_norms"))
     changed = with_architecture(plans, RESIDUAL_ENCODER_UNET, **own)
     configuration = {**changed["configurations"][CONFIGURATION], **NNUNET_RESAMPLING_OF_LOGITS}
     return {**changed, "configurations": {CONFIGURATION: configuration}, "label_manager": "LabelManager"}

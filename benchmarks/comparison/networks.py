@@ -29,6 +29,7 @@ class MaskedUNet(ContextualNetwork):
         rows_per_case: int,
         tokens_per_modality: int,
         encoder_type: str,
+        modality_norms: bool = False,
         **arguments: Any,
     ) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from hermes_nnunet.files import read_json, write_json
 FORMAT_VERSION = 1
 ENVIRONMENT_VARIABLE = "HERMES_COMPARISON_RECIPE"
 EPOCHS = 20
-OF_HERMES_LOSS = ("cross_entropy_weight", "first_dice_exponent", "last_dice_exponent", "absent_weight")
+OF_HERMES = ("cross_entropy_weight", "first_dice_exponent", "last_dice_exponent", "absent_weight", "modality_norms")
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Recipe:
             cases), 'members' (all members alike), 'cases' (all cases alike).
         cross_entropy_weight, absent_weight: see HermesLoss; plain nnU-Net does not read them.
         first_dice_exponent, last_dice_exponent: HermesTrainer's; plain nnU-Net does not read them.
+        modality_norms: whether the norms of HermesUNet know the modality; the other arms' networks do not read it.
         supervision: weights of the outputs: 'halved' (nnU-Net's) or 'full resolution' (the highest only).
     """
 
@@ -50,6 +51,7 @@ class Recipe:
     first_dice_exponent: float = 0.0
     last_dice_exponent: float = 1.0
     absent_weight: float = 0.2
+    modality_norms: bool = True
 
     @classmethod
     def of_environment(cls) -> "Recipe":
@@ -60,9 +62,9 @@ class Recipe:
     def read(cls, path: Path) -> "Recipe":
         return cls(**read_json(path, "start accuracy.py again")["recipe"])
 
-    def without_loss(self) -> "Recipe":
+    def without_hermes(self) -> "Recipe":
         """What plain nnU-Net reads, the rest as by default."""
-        return replace(self, **{field.name: field.default for field in fields(self) if field.name in OF_HERMES_LOSS})
+        return replace(self, **{field.name: field.default for field in fields(self) if field.name in OF_HERMES})
 
     def write(self, path: Path) -> None:
         write_json({"format_version": FORMAT_VERSION, "recipe": asdict(self)}, path)

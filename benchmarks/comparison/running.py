@@ -84,7 +84,7 @@ class Training:
     def is_run_with(self, recipe: Recipe) -> bool:
         """Whether a recipe says the same to this training's trainer as its own."""
         if self.trainer == PLAIN_TRAINER:
-            return recipe.without_loss() == self.recipe.without_loss()
+            return recipe.without_hermes() == self.recipe.without_hermes()
         return recipe == self.recipe
 
     def run(self, workplace: Workplace, device: str) -> None:

@@ -17,6 +17,7 @@ from hermes_nnunet.networks.context_batch import ContextBatch
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.fusion import FusionPlace
 from hermes_nnunet.networks.heads import AdaptedClassifierHead, ModalityHead
+from hermes_nnunet.networks.modality_norm import ModalityNorm
 
 FUSION_STRIDE = 4
 FUSION_DEPTH = 2
@@ -36,6 +37,10 @@ class HermesUNet(ContextualNetwork):
         rows_per_case: most tasks that one case is run with; only the memory estimate uses it.
         tokens_per_modality: prior tokens of one modality.
         encoder_type: 'residual' (blocks) or 'plain' (convolutions in n_blocks_per_stage).
+        modality_norms: whether every norm of encoder and decoder is a ModalityNorm; `norm_op` must be InstanceNorm3d.
+
+    Raises:
+        ValueError: fewer than 3 stages, or modality norms in the place of another norm than InstanceNorm3d.
     """
 
     def __init__(
@@ -62,11 +67,17 @@ class HermesUNet(ContextualNetwork):
         rows_per_case: int | None = None,
         tokens_per_modality: int = 10,
         encoder_type: Literal["residual", "plain"] = "residual",
+        modality_norms: bool = False,
     ) -> None:
         super().__init__()
         if n_stages < MIN_STAGES:
             msg = f"HermesUNet needs at least {MIN_STAGES} stages, so that a stage has total stride 4; got {n_stages}"
             raise ValueError(msg)
+        if modality_norms:
+            if norm_op is not nn.InstanceNorm3d:
+                msg = f"modality_norms needs norm_op InstanceNorm3d; got {norm_op}"
+                raise ValueError(msg)
+            norm_op, norm_op_kwargs = ModalityNorm, {**(norm_op_kwargs or {}), "num_modalities": num_modalities}
         encoder_class = {"residual": ResidualEncoder, "plain": PlainConvEncoder}[encoder_type]
         self.encoder = encoder_class(
             input_channels,
@@ -112,6 +123,13 @@ class HermesUNet(ContextualNetwork):
         )
         self.rows_per_case = num_classes if rows_per_case is None else rows_per_case
         self.tokens_per_modality = tokens_per_modality
+
+    def set_context(self, context: ContextBatch) -> None:
+        """See ContextualNetwork."""
+        super().set_context(context)
+        for module in self.modules():
+            if isinstance(module, ModalityNorm):
+                module.modality_index = context.modality_index
 
     @property
     def supervision_scales(self) -> list[list[float]]:

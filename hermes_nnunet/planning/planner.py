@@ -152,6 +152,7 @@ class CollectionPlanner(ResEncUNetPlanner):
             "rows_per_case": self.hermes_plans.rows_per_case,
             "tokens_per_modality": TOKENS_PER_MODALITY,
             "encoder_type": "residual",
+            "modality_norms": True,
         }
 
     def get_plans_for_configuration(

@@ -11,7 +11,9 @@ from hermes_nnunet.networks.hermes_unet import HermesUNet
 TASKS = 6
 
 
-def make_network(stages=3, encoder_type="residual", deep_supervision=False, seed=0, untrained=False):
+def make_network(
+    stages=3, encoder_type="residual", deep_supervision=False, seed=0, untrained=False, norm_op=nn.InstanceNorm3d
+):
     torch.manual_seed(seed)
     network = HermesUNet(
         input_channels=1,
@@ -24,7 +26,7 @@ def make_network(stages=3, encoder_type="residual", deep_supervision=False, seed
         num_classes=TASKS,
         n_conv_per_stage_decoder=[1] * (stages - 1),
         conv_bias=True,
-        norm_op=nn.InstanceNorm3d,
+        norm_op=norm_op,
         norm_op_kwargs={"eps": 1e-5, "affine": True},
         nonlin=nn.LeakyReLU,
         nonlin_kwargs={"inplace": True},
@@ -32,6 +34,7 @@ def make_network(stages=3, encoder_type="residual", deep_supervision=False, seed
         num_modalities=3,
         tokens_per_modality=4,
         encoder_type=encoder_type,
+        modality_norms=True,
     )
     network.apply(network.initialize)
     return network if untrained else trained(network)
@@ -78,6 +81,10 @@ class TestOutput:
         with pytest.raises(ValueError, match="at least 3 stages"):
             make_network(2)
 
+    def test_modality_norms_stand_in_for_instance_norms_only(self):
+        with pytest.raises(ValueError, match="InstanceNorm3d"):
+            make_network(norm_op=nn.BatchNorm3d)
+
     def test_running_without_a_context_is_refused(self):
         with pytest.raises(RuntimeError, match="set_context"):
             make_network()(torch.randn(1, 1, 16, 16, 16))
@@ -96,6 +103,19 @@ class TestContext:
     def test_the_modality_matters(self):
         network, image = make_network(), torch.randn(1, 1, 16, 16, 16)
         assert not torch.allclose(predict(network, image, [[0]], [0]), predict(network, image, [[0]], [1]))
+
+    def test_every_norm_of_the_unet_knows_the_modality(self):
+        network = make_network(4)
+        norms = [module for module in network.modules() if isinstance(module, nn.InstanceNorm3d)]
+        network.set_context(context([[0], [0]], [1, 2]))
+        assert len(norms) == 15
+        assert all(norm.modality_index.tolist() == [1, 2] for norm in norms)
+
+    def test_networks_of_plans_from_before_modality_norms_have_nnunets(self):
+        arguments = {name: value for name, value in other_collection_arguments().items() if name != "modality_norms"}
+        names = HermesUNet(**arguments).state_dict().keys()
+        assert "encoder.stem.convs.0.norm.weight" in names
+        assert not any("norm.seg_layers" in name for name in names)
 
     @settings(max_examples=15, deadline=None)
     @given(
@@ -178,6 +198,7 @@ class TestTraining:
         )
         assert own["encoder_fusion.2.seg_layers.priors.tasks"].shape == (TASKS + 1, 16)
         assert own["decoder.heads.0.seg_layers.classifiers.weight"].shape == (TASKS + 1, 4)
+        assert own["encoder.stem.convs.0.norm.seg_layers.modalities.gain"].shape == (3, 4)
 
 
 def other_collection_arguments():
@@ -191,7 +212,10 @@ def other_collection_arguments():
         "n_blocks_per_stage": [1, 1, 1],
         "num_classes": TASKS,
         "n_conv_per_stage_decoder": [1, 1],
+        "norm_op": nn.InstanceNorm3d,
+        "norm_op_kwargs": {"eps": 1e-5, "affine": True},
         "num_modalities": 3,
+        "modality_norms": True,
     }
 
 
@@ -201,7 +225,8 @@ class TestMemoryEstimate:
 
         arguments = other_collection_arguments()
         network = HermesUNet(**arguments, rows_per_case=2, deep_supervision=True)
-        plain_arguments = {name: value for name, value in arguments.items() if name != "num_modalities"}
+        own = ("num_modalities", "modality_norms")
+        plain_arguments = {name: value for name, value in arguments.items() if name not in own}
         plain = ResidualEncoderUNet(**{**plain_arguments, "num_classes": 2})
         fusion = 4**3 * 4 * network.encoder_fusion["2"].blocks[0].elements_per_voxel
         size = (16, 16, 16)

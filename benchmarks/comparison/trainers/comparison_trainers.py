@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from comparison.data import with_architecture
 from comparison.recipe import EPOCHS, Recipe
 from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
 from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import (
@@ -75,6 +76,17 @@ class ComparisonTrainer(nnUNetTrainerNoMirroring):
 
 class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
     """HermesTrainer with the recipe of the comparison."""
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net's signature)
+    ) -> None:
+        plans = with_architecture(plans, modality_norms=Recipe.of_environment().modality_norms)
+        super().__init__(plans, configuration, fold, dataset_json, device)
 
     def case_probabilities(self, cases: list[str]) -> np.ndarray:
         if self.recipe.sampling == "collection":
