@@ -50,13 +50,14 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
 
     Attributes:
         epochs: length of the training; what the short variants change.
-        cross_entropy_weight, absent_weight: see HermesLoss.
+        cross_entropy_weight, adaptive_dice, absent_weight: see HermesLoss.
         dice_exponents: HermesLoss' exponent in the first and, after a linear change, in the last epoch. The logarithm
             finds small tasks, the plain Dice then delineates them better. Validation uses the last.
     """
 
     epochs = 1000
     cross_entropy_weight = 3.0
+    adaptive_dice = False
     dice_exponents: tuple[float, float] = (0.0, 1.0)
     absent_weight = 0.2
 
@@ -136,6 +137,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
             scale_weights=self.bare_network.supervision_weights if self.enable_deep_supervision else (1.0,),
             ignore_label=self.label_manager.ignore_label,
             cross_entropy_weight=self.cross_entropy_weight,
+            adaptive_dice=self.adaptive_dice,
             dice_exponent=self.dice_exponents[0],
             absent_weight=self.absent_weight,
         ).to(self.device)

@@ -38,6 +38,7 @@ class HermesTrainerPaper(HermesTrainer):
 
     epochs = 200
     cross_entropy_weight = 1.0
+    adaptive_dice = True
     dice_exponents = (1.0, 1.0)
     absent_weight = 0.0
     settings_of_network: ClassVar[dict[str, tuple[float, int]]] = {

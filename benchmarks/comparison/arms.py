@@ -24,12 +24,19 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "gradients clipped at 1": {"gradient_clipping": 1.0},
     "cross-entropy weighs 1": {"cross_entropy_weight": 1.0},
     "cross-entropy weighs 0.3": {"cross_entropy_weight": 0.3},
-    "loss of the paper": {"first_dice_exponent": 1.0, "cross_entropy_weight": 1.0, "absent_weight": 0.0},
+    "adaptive Dice": {"adaptive_dice": True},
+    "loss of the paper": {
+        "adaptive_dice": True,
+        "first_dice_exponent": 1.0,
+        "cross_entropy_weight": 1.0,
+        "absent_weight": 0.0,
+    },
     "logarithm of Dice to the end": {"last_dice_exponent": 0.0},
     "logarithm of Dice to the end, no absent tasks": {"last_dice_exponent": 0.0, "absent_weight": 0.0},
     "no Dice loss of absent tasks": {"absent_weight": 0.0},
     "Dice loss of absent tasks weighs 0.05": {"absent_weight": 0.05},
     "nnU-Net's norms": {"modality_norms": False},
+    "nnU-Net's norms, adaptive Dice": {"modality_norms": False, "adaptive_dice": True},
     "warm-up of 2 epochs": {"warm_up_epochs": 2},
 }
 

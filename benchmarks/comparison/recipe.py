@@ -9,7 +9,14 @@ from hermes_nnunet.files import read_json, write_json
 FORMAT_VERSION = 1
 ENVIRONMENT_VARIABLE = "HERMES_COMPARISON_RECIPE"
 EPOCHS = 20
-OF_HERMES = ("cross_entropy_weight", "first_dice_exponent", "last_dice_exponent", "absent_weight", "modality_norms")
+OF_HERMES = (
+    "cross_entropy_weight",
+    "adaptive_dice",
+    "first_dice_exponent",
+    "last_dice_exponent",
+    "absent_weight",
+    "modality_norms",
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Recipe:
         averaged_weights: whether the final validation uses the moving average of the weights.
         sampling: how often a member's cases are drawn: 'collection' (the merge's weights, square root of the number of
             cases), 'members' (all members alike), 'cases' (all cases alike).
-        cross_entropy_weight, absent_weight: see HermesLoss; plain nnU-Net does not read them.
+        cross_entropy_weight, adaptive_dice, absent_weight: see HermesLoss; plain nnU-Net does not read them.
         first_dice_exponent, last_dice_exponent: HermesTrainer's; plain nnU-Net does not read them.
         modality_norms: whether the norms of HermesUNet know the modality; the other arms' networks do not read it.
         supervision: weights of the outputs: 'halved' (nnU-Net's) or 'full resolution' (the highest only).
@@ -48,6 +55,7 @@ class Recipe:
     sampling: str = "collection"
     supervision: str = "halved"
     cross_entropy_weight: float = 3.0
+    adaptive_dice: bool = False
     first_dice_exponent: float = 0.0
     last_dice_exponent: float = 1.0
     absent_weight: float = 0.2

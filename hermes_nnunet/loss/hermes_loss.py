@@ -1,4 +1,4 @@
-"""Binary cross-entropy and adaptive Dice of annotated tasks, and the modality's cross-entropy (paper, section 3.4)."""
+"""Binary cross-entropy and Dice of annotated tasks, and the modality's cross-entropy (paper, section 3.4)."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,8 @@ class HermesLoss(nn.Module):
         scale_weights: weight of each deep-supervision output, highest resolution first.
         ignore_label: label value whose voxels count in nothing.
         cross_entropy_weight: of the binary cross-entropy beside the Dice loss; the paper's is 1.
-        dice_exponent: where a patch shows the task, (1 - D^e) / e of its adaptive Dice D; 1 is the paper's loss 1 - D,
+        adaptive_dice: whether the larger kind of error weighs more in the Dice, as in the paper.
+        dice_exponent: where a patch shows the task, (1 - D^e) / e of its soft Dice D; 1 is the paper's loss 1 - D,
             0 its limit -log D (Wong et al., MICCAI 2018). All agree where a task is found; but the gradient of the
             paper's vanishes for a task that is not yet found, whose probabilities are near 0, beside those of tasks
             that are. It may change during the training.
@@ -46,6 +47,7 @@ class HermesLoss(nn.Module):
         scale_weights: Sequence[float] = (1.0,),
         ignore_label: int | None = None,
         cross_entropy_weight: float = 1.0,
+        adaptive_dice: bool = True,
         dice_exponent: float = 1.0,
         absent_weight: float = 0.0,
     ) -> None:
@@ -59,6 +61,7 @@ class HermesLoss(nn.Module):
         self.scale_weights = tuple(scale_weights)
         self.ignore_label = ignore_label
         self.cross_entropy_weight = cross_entropy_weight
+        self.dice_loss = adaptive_dice_loss if adaptive_dice else plain_dice_loss
         self.dice_exponent = dice_exponent
         self.absent_weight = absent_weight
 
@@ -89,7 +92,7 @@ class HermesLoss(nn.Module):
         values = self.task_values.to(logits.device)[task_index]
         bce, true_positive, predicted, size = voxel_sums(logits, labels, values, self.ignore_label)
         voxels = counted_voxels(labels, self.ignore_label).clamp(min=1)[:, None]
-        dice = adaptive_dice_loss(true_positive, predicted - true_positive, size - true_positive)
+        dice = self.dice_loss(true_positive, predicted - true_positive, size - true_positive)
         # Without a weight the loss of the absent is the paper's constant, 1.
         absent = self.absent_weight * torch.log1p(predicted / (FEW_VOXELS * voxels)) if self.absent_weight else dice
         return bce / voxels, torch.where(size > 0, with_exponent(dice, self.dice_exponent), absent)
@@ -109,6 +112,13 @@ def adaptive_dice_loss(
     fp_weight = (false_positive / (false_positive + false_negative + EPSILON)).clamp(*FP_WEIGHT_RANGE)
     errors = fp_weight * false_positive + (1 - fp_weight) * false_negative
     return 1 - true_positive / (true_positive + errors + EPSILON)
+
+
+def plain_dice_loss(
+    true_positive: torch.Tensor, false_positive: torch.Tensor, false_negative: torch.Tensor
+) -> torch.Tensor:
+    """1 - 2 TP / (2 TP + FP + FN) of soft counts."""
+    return 1 - 2 * true_positive / (2 * true_positive + false_positive + false_negative + EPSILON)
 
 
 def with_exponent(dice_loss: torch.Tensor, exponent: float) -> torch.Tensor:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hermes_nnunet.distributed.averaging import batch_means
-from hermes_nnunet.loss.hermes_loss import HermesLoss, adaptive_dice_loss, with_exponent
+from hermes_nnunet.loss.hermes_loss import HermesLoss, adaptive_dice_loss, plain_dice_loss, with_exponent
 from hermes_nnunet.networks.context_batch import ContextBatch
 from hermes_nnunet.networks.output import HermesOutput
 
@@ -64,6 +64,24 @@ class TestAdaptiveDice:
         assert adaptive_dice_loss(*torch.tensor([60.0, 40.0, 0.0])).item() == pytest.approx(
             1 - 60 / (60 + 0.8 * 40), abs=1e-6
         )
+
+
+class TestPlainDice:
+    @given(counts=st.tuples(*[st.floats(0.1, 1000)] * 3))
+    def test_is_the_dice_of_the_counts(self, counts):
+        true_positive, false_positive, false_negative = counts
+        expected = 1 - 2 * true_positive / (2 * true_positive + false_positive + false_negative)
+        assert plain_dice_loss(*torch.tensor(counts)).item() == pytest.approx(expected, abs=1e-5)
+
+    @pytest.mark.parametrize(("adaptive", "expected"), [(True, 1 - 4 / (4 + 0.8 * 12 + 0.2 * 0)), (False, 1 - 8 / 20)])
+    def test_is_chosen_by_the_loss(self, adaptive, expected):
+        labels = torch.zeros(1, 1, 4, 4, 4, dtype=torch.long)
+        labels[0, 0, 0, 0] = 1  # 4 voxels, and 12 others are predicted too
+        logits = torch.full((1, 1, 4, 4, 4), -100.0)
+        logits[0, 0, 0] = 100.0
+        loss = HermesLoss([[1]], unknown_modality=0, adaptive_dice=adaptive)
+        _, dice = loss.pair_losses(logits, labels, torch.tensor([[0]]))
+        assert dice.item() == pytest.approx(expected, abs=1e-5)
 
 
 EXPONENTS = st.just(0.0) | st.floats(1e-6, 1)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.loss.hermes_loss import plain_dice_loss
 from hermes_nnunet.training.learning_curves import LearningCurves
 
 
@@ -70,6 +71,7 @@ class TestTraining:
         }
         assert math.isfinite(trainer.train_step(batch)["loss"])
         assert (trainer.loss.cross_entropy_weight, trainer.loss.absent_weight) == (3, 0.2)
+        assert trainer.loss.dice_loss is plain_dice_loss
         assert trainer.network.context.task_index.tolist() == [[2, 3], [0, 1]]
         assert trainer.network.context.modality_index.tolist() == [1, 0]
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from nnunetv2.run.run_training import maybe_load_checkpoint
 
+from hermes_nnunet.loss.hermes_loss import adaptive_dice_loss
 from hermes_nnunet.training.continuation import Continuation
 
 BASE = "nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer.HermesTrainer"
@@ -113,6 +114,7 @@ class TestSettings:
         trainer.current_epoch = 3
         trainer.on_train_epoch_start()
         assert (trainer.loss.cross_entropy_weight, trainer.loss.dice_exponent, trainer.loss.absent_weight) == (1, 1, 0)
+        assert trainer.loss.dice_loss is adaptive_dice_loss
 
     def test_epochs_begin_with_the_schedules_rate(self, make):
         trainer = make(epochs=200)

@@ -100,6 +100,7 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
         self.cross_entropy_weight = self.recipe.cross_entropy_weight
         self.dice_exponents = self.recipe.first_dice_exponent, self.recipe.last_dice_exponent
         self.absent_weight = self.recipe.absent_weight
+        self.adaptive_dice = self.recipe.adaptive_dice
         loss = super()._build_loss()
         if self.recipe.supervision == "full resolution":
             loss.scale_weights = (1.0, *[0.0] * (len(loss.scale_weights) - 1))
