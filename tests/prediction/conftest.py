@@ -51,7 +51,7 @@ def make_context_matter(network):
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.endswith("classifiers.bias"):
-                parameter.fill_(-0.2)
+                parameter.fill_(-0.1)
             else:
                 parameter += 0.1 * torch.randn_like(parameter)
 
