@@ -15,10 +15,16 @@ class ModalityNorm(nn.InstanceNorm3d):
 
     Attributes:
         modality_index: (B,) rows of the modality pool, or (1,) for all images.
+
+    Raises:
+        ValueError: `affine` is false.
     """
 
     def __init__(self, num_features: int, *, num_modalities: int, eps: float = 1e-5, affine: bool = True) -> None:
-        super().__init__(num_features, eps=eps, affine=affine)
+        if not affine:
+            msg = "a modality norm has gains and biases, so affine must be true in norm_op_kwargs"
+            raise ValueError(msg)
+        super().__init__(num_features, eps=eps, affine=True)
         # See FusionPlace: its rows belong to one collection.
         self.seg_layers = nn.ModuleDict({"modalities": ModalityGains(num_modalities, num_features)})
         self.modality_index: torch.Tensor | None = None

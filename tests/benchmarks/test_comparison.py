@@ -113,6 +113,16 @@ class TestPlans:
         assert logits.shape == (2, 6, 6, 6)
 
 
+    def test_a_change_of_arguments_keeps_the_network(self):
+        from comparison.data import with_architecture
+
+        configuration = {"architecture": {"network_class_name": "HermesUNet", "arch_kwargs": {"n_stages": 3}}}
+        plans = {"configurations": {"3d_fullres": configuration}}
+        changed = with_architecture(plans, modality_norms=False)["configurations"]["3d_fullres"]["architecture"]
+        assert changed == {"network_class_name": "HermesUNet", "arch_kwargs": {"n_stages": 3, "modality_norms": False}}
+        assert configuration["architecture"]["arch_kwargs"] == {"n_stages": 3}
+
+
 class TestRangeOfCT:
     @pytest.fixture
     def make(self, tmp_path, monkeypatch):

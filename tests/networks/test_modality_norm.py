@@ -60,3 +60,19 @@ def test_only_the_modality_that_was_seen_learns():
 def test_without_a_modality_it_says_what_is_missing():
     with pytest.raises(RuntimeError, match="modality_index"):
         make_norm()(torch.randn(1, WIDTH, 2, 2, 2))
+
+
+def test_without_gains_there_is_nothing_to_add_to():
+    with pytest.raises(ValueError, match="affine"):
+        ModalityNorm(WIDTH, num_modalities=MODALITIES, affine=False)
+
+
+def test_takes_what_autocast_gives_it():
+    norm, images = make_norm(), torch.randn(2, WIDTH, 4, 4, 4)
+    norm.modality_index = torch.tensor([0, 2])
+    with torch.autocast("cpu", torch.bfloat16):
+        half = norm(images.bfloat16())
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), norm(images), atol=0.1, rtol=0.02)
+    half.float().square().sum().backward()
+    assert norm.weight.grad.dtype == torch.float32
