@@ -112,7 +112,6 @@ class TestPlans:
         assert isinstance(logits, np.ndarray | torch.Tensor)  # what LabelManager takes
         assert logits.shape == (2, 6, 6, 6)
 
-
     def test_a_change_of_arguments_keeps_the_network(self):
         from comparison.data import with_architecture
 
