@@ -10,8 +10,8 @@ from torch.nn import functional
 class ModalityNorm(nn.InstanceNorm3d):
     """Instance norm whose gain and bias of a channel are shared ones plus those of the image's modality.
 
-    After an instance norm nothing else tells a convolution which modality it sees, and the gains and biases that serve
-    one do not serve another. Those of the modalities start at 0, so that the network begins as nnU-Net's.
+    Between the image and the first fusion place nothing else tells a convolution which modality it sees. The gains and
+    biases of the modalities start at 0, so that the network begins as nnU-Net's.
 
     Attributes:
         modality_index: (B,) rows of the modality pool, or (1,) for all images.

@@ -62,6 +62,7 @@ class TestConfiguration:
         }
         arguments = plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
         assert (arguments["num_modalities"], arguments["tokens_per_modality"], arguments["rows_per_case"]) == (3, 10, 2)
+        assert arguments["modality_norms"] is True
 
 
 class TestMemory:

@@ -33,8 +33,8 @@ class ComparisonTrainer(nnUNetTrainerNoMirroring):
         dataset_json: dict[str, Any],
         device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net's signature)
     ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
         self.recipe = Recipe.of_environment()
+        super().__init__(self.plans_of_recipe(plans), configuration, fold, dataset_json, device)
         self.num_epochs = EPOCHS
         self.num_iterations_per_epoch = self.recipe.batches // EPOCHS
         self.num_val_iterations_per_epoch = VALIDATION_BATCHES
@@ -44,6 +44,10 @@ class ComparisonTrainer(nnUNetTrainerNoMirroring):
         self.oversample_foreground_percent = self.recipe.foreground_oversampling
         # nnU-Net wants a thread a core of the machine; where this process has fewer (taskset), they wait for each other
         torch.set_num_threads(available_cores())
+
+    def plans_of_recipe(self, plans: dict[str, Any]) -> dict[str, Any]:
+        """The plans with what the recipe changes of the network."""
+        return plans
 
     def initialize(self) -> None:
         for seed in (random.seed, np.random.seed, torch.manual_seed):
@@ -77,16 +81,8 @@ class ComparisonTrainer(nnUNetTrainerNoMirroring):
 class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
     """HermesTrainer with the recipe of the comparison."""
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net's signature)
-    ) -> None:
-        plans = with_architecture(plans, modality_norms=Recipe.of_environment().modality_norms)
-        super().__init__(plans, configuration, fold, dataset_json, device)
+    def plans_of_recipe(self, plans: dict[str, Any]) -> dict[str, Any]:
+        return with_architecture(plans, modality_norms=self.recipe.modality_norms)
 
     def case_probabilities(self, cases: list[str]) -> np.ndarray:
         if self.recipe.sampling == "collection":
