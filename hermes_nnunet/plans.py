@@ -34,7 +34,8 @@ class HermesPlans:
         members: the collection's members.
         context: what the network is told at prediction; in a view the member's, else every task and "unknown".
         context_channels: modality -> channel to take of a prediction's input; None where it has the model's channels.
-        intensity_clipping: modality (or "default") -> {"range": [low, high]} or {"percentiles": [low, high]}.
+        intensity_clipping: modality (or "default") -> {"range": [low, high]} or {"percentiles": [low, high]}. With a
+            range also "mean" and "std", where all images are normalised alike instead of each by its own.
         rows_per_case: rows to which every case is padded in training, and at prediction where the network's padding
             takes part in the attention.
     """
@@ -44,7 +45,7 @@ class HermesPlans:
     members: dict[str, Member]
     context: Context
     context_channels: dict[str, int | None]
-    intensity_clipping: dict[str, dict[str, list[float]]]
+    intensity_clipping: dict[str, dict[str, Any]]
     rows_per_case: int
 
     @property
@@ -57,7 +58,7 @@ class HermesPlans:
     def of_collection(
         cls,
         collection: Collection,
-        intensity_clipping: dict[str, dict[str, list[float]]],
+        intensity_clipping: dict[str, dict[str, Any]],
         rows_per_case: int | None = None,
     ) -> "HermesPlans":
         """Plans of a universal model, which predicts every task with the modality "unknown".

@@ -9,7 +9,7 @@ from hermes_nnunet.collection import HERMES_BLOCK
 from hermes_nnunet.demo.processes import KEEP_FREED_MEMORY, find_commands, run_logged
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.files import read_json, write_json
-from hermes_nnunet.preprocessing.intensity import default_intensity_clipping
+from hermes_nnunet.preprocessing.intensity import CT, CT_RANGE_HU
 
 MEMBERS = {301: "CT", 302: "CT", 303: "cineMRI", 304: "LGE-MRI"}
 COLLECTION_ID = 900
@@ -21,8 +21,9 @@ COMMANDS = (
     "nnUNetv2_train",
     "nnUNetv2_predict",
 )
-# What the collection's CTs are clipped to: the planner's range of what is labelled, or [-991, 500] HU.
-CT_RANGES = ("labelled", "paper")
+# How the collection's CTs are clipped and normalised: all by what is labelled, as the planner has it; clipped to that
+# range, but each by its own mean and deviation; or so and clipped to [-991, 500] HU.
+CT_RULES = ("labelled", "z-score", "paper")
 
 SPACING_MM = (3, 3, 3)
 PATCH_SIZE = (40, 40, 40)
@@ -49,12 +50,12 @@ class Workplace:
     Trainings have results folders of their own; see `comparison.running`.
 
     Attributes:
-        ct_range: one of CT_RANGES, always the same in a folder.
+        ct_rule: one of CT_RULES, always the same in a folder.
     """
 
-    def __init__(self, folder: Path, commands: Path, ct_range: str = CT_RANGES[0]) -> None:
+    def __init__(self, folder: Path, commands: Path, ct_rule: str = CT_RULES[0]) -> None:
         self.folder = folder
-        self.ct_range = ct_range
+        self.ct_rule = ct_rule
         self.commands = find_commands(COMMANDS, commands)
         benchmarks = Path(__file__).resolve().parents[1]
         self.environment = {
@@ -123,15 +124,15 @@ class Workplace:
         """Merge, plan and preprocess; plans of the naive and the masked merge read the same preprocessed images.
 
         Raises:
-            HermesError: the folder was prepared with another range of CT.
+            HermesError: the folder was prepared with another rule of CT.
         """
         done = self.folder / f"collection_{number}_is_prepared"
         if not done.exists():
             self._merge_and_preprocess(members, number)
-            done.write_text(self.ct_range)
-        if (range_there := done.read_text()) != self.ct_range:
+            done.write_text(self.ct_rule)
+        if (rule_there := done.read_text()) != self.ct_rule:
             raise HermesError(
-                f"{self.folder} was prepared with --ct {range_there}: give --ct {self.ct_range} another folder"
+                f"{self.folder} was prepared with --ct {rule_there}: give --ct {self.ct_rule} another folder"
             )
         folder = self.preprocessed(number)
         plans = _with_common_size(read_json(folder / f"{HERMES_PLANS}.json", "delete the folder and start again"))
@@ -143,10 +144,12 @@ class Workplace:
         self.run(f"merge_{number}", "hermes_nnunet", "merge", *pairs, "--into", number, "--name", f"Real{number}")
         plan = ("-d", number, "-pl", "HermesPlannerS", "-npfp", 2, "--no_pp", "-overwrite_target_spacing", *SPACING_MM)
         self.run(f"plan_{number}", "nnUNetv2_plan_and_preprocess", *plan)
-        if self.ct_range == "paper":
+        if self.ct_rule != CT_RULES[0]:
             file = self.preprocessed(number) / f"{HERMES_PLANS}.json"
             plans = read_json(file, "delete the folder and start again")
-            plans[HERMES_BLOCK]["intensity_clipping"] = default_intensity_clipping()
+            clipping = plans[HERMES_BLOCK]["intensity_clipping"]
+            range_hu = clipping[CT]["range"] if self.ct_rule == "z-score" else CT_RANGE_HU
+            clipping[CT] = {"range": list(range_hu)}
             write_json(plans, file)
         preprocess = ("-d", number, "-plans_name", HERMES_PLANS, "-c", CONFIGURATION, "-np", 2)
         self.run(f"prepare_{number}", "nnUNetv2_preprocess", *preprocess)

@@ -23,7 +23,7 @@ from hermes_nnunet.collection import HERMES_BLOCK, Collection
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.hermes_unet import HermesUNet
-from hermes_nnunet.planning.labelled_range import cases_to_read, labelled_range
+from hermes_nnunet.planning.labelled_intensities import cases_to_read, labelled_intensities
 from hermes_nnunet.planning.resampling import IMAGE_OPTIONS, LOGITS_OPTIONS, SEGMENTATION_OPTIONS
 from hermes_nnunet.planning.splits import check_planned_splits
 from hermes_nnunet.plans import HermesPlans
@@ -103,7 +103,7 @@ class CollectionPlanner(ResEncUNetPlanner):
         return [0, 1, 2], [0, 1, 2]
 
     def determine_normalization_scheme_and_whether_mask_is_used_for_norm(self) -> tuple[list[str], list[bool]]:
-        """z-score of the whole image; the preprocessor clips by modality first."""
+        """z-score of the whole image where the rule of its modality has no mean of its own; see HermesPreprocessor."""
         channels = len(self.dataset_json["channel_names"])
         return ["ZScoreNormalization"] * channels, [False] * channels
 
@@ -212,17 +212,18 @@ class CollectionPlanner(ResEncUNetPlanner):
         )
         return plans
 
-    def _intensity_clipping(self) -> dict[str, dict[str, list[float]]]:
-        """The paper's rules, but CT to the range of what is labelled, as nnU-Net does it for a data set of CTs.
+    def _intensity_clipping(self) -> dict[str, dict[str, Any]]:
+        """The paper's rules, but CT as nnU-Net treats a data set of CTs: by what is labelled, the same for all images.
 
-        A range of all of a CT's intensities leaves little of it to what is to be told apart.
+        A range of all of a CT's intensities leaves little of it to what is to be told apart; and the z-score of an
+        image depends on how much air is in it, so that one density would have other values in every image.
         """
         rules = default_intensity_clipping()
         example = next(iter(self.dataset.values()))["images"][0]
         reader = determine_reader_writer_from_dataset_json(self.dataset_json, example, verbose=False)
-        labelled = labelled_range(cases_to_read(self.collection, self.dataset, CT, reader))
+        labelled = labelled_intensities(cases_to_read(self.collection, self.dataset, CT, reader))
         if labelled is not None:
-            rules[CT] = {"range": list(labelled)}
+            rules[CT] = {"range": [labelled.low, labelled.high], "mean": labelled.mean, "std": labelled.std}
         return rules
 
     def _network_in_words(self, configuration: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""nnU-Net's preprocessor, with intensities clipped by the modality of each case."""
+"""nnU-Net's preprocessor, with intensities clipped and normalised by the modality of each case."""
 
 import os
 import re
@@ -11,12 +11,12 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.plans import HermesPlans
-from hermes_nnunet.preprocessing.intensity import clip_intensities
+from hermes_nnunet.preprocessing.intensity import clip_intensities, fixed_normalization, intensity_rule
 from hermes_nnunet.preprocessing.locations import OneClass, sample_locations
 
 
 class HermesPreprocessor(DefaultPreprocessor):
-    """Crop to nonzero, clip by modality, normalise, resample.
+    """Crop to nonzero, clip and normalise by modality, resample.
 
     A training case's modality is that of its member; at prediction it is that of the model folder's context, or of the
     environment variable HERMES_MODALITY.
@@ -26,7 +26,7 @@ class HermesPreprocessor(DefaultPreprocessor):
         super().__init__(verbose)
         self._training_modality: str | None = None
         self._modality = ""
-        self._rules: dict[str, dict[str, list[float]]] = {}
+        self._rules: dict[str, dict[str, Any]] = {}
 
     def run_case_save(
         self,
@@ -80,8 +80,14 @@ class HermesPreprocessor(DefaultPreprocessor):
         configuration_manager: ConfigurationManager,
         foreground_intensity_properties_per_channel: dict[str, Any],
     ) -> np.ndarray:
+        rule = intensity_rule(self._modality, self._rules)
+        fixed = fixed_normalization(rule)
+        if fixed is not None:
+            for number, channel in enumerate(data):
+                data[number] = fixed.run(channel, seg[0])
+            return data
         for channel in data:
-            clip_intensities(channel, self._modality, self._rules)
+            clip_intensities(channel, rule)
         return super()._normalize(data, seg, configuration_manager, foreground_intensity_properties_per_channel)
 
     @staticmethod

@@ -111,10 +111,11 @@ def _settings(model: TrainedModel) -> dict[str, str]:
     }
 
 
-def _rule(rule: Mapping[str, Sequence[float]]) -> str:
+def _rule(rule: Mapping[str, Any]) -> str:
     if "range" in rule:
         low, high = rule["range"]
-        return f"clipped to {low:g} to {high:g}"
+        scaled = f", mean {rule['mean']:g} and deviation {rule['std']:g} of all images" if "mean" in rule else ""
+        return f"clipped to {low:g} to {high:g}{scaled}"
     low, high = rule["percentiles"]
     return f"clipped to each image's percentiles {low:g} to {high:g}"
 

@@ -122,7 +122,7 @@ class TestPlans:
         assert configuration["architecture"]["arch_kwargs"] == {"n_stages": 3}
 
 
-class TestRangeOfCT:
+class TestRuleOfCT:
     @pytest.fixture
     def make(self, tmp_path, monkeypatch):
         """Workplaces whose commands only note their names; the plans are there already."""
@@ -134,12 +134,12 @@ class TestRangeOfCT:
         configuration = {"architecture": {"network_class_name": "HermesUNet", "arch_kwargs": {}}}
         plans = {
             "configurations": {"3d_fullres": configuration},
-            "hermes": {"intensity_clipping": {"CT": {"range": [-10, 20]}}},
+            "hermes": {"intensity_clipping": {"CT": {"range": [-10, 20], "mean": 5, "std": 7}}},
         }
         (folder / "HermesSPlans.json").write_text(json.dumps(plans))
 
-        def make(ct_range):
-            workplace = data.Workplace(tmp_path, tmp_path, ct_range)
+        def make(ct_rule):
+            workplace = data.Workplace(tmp_path, tmp_path, ct_rule)
             commands = []
             workplace.run = lambda _, command, *arguments, **__: commands.append(command)
             workplace.prepare_collection()
@@ -148,14 +148,21 @@ class TestRangeOfCT:
 
         return make
 
-    @pytest.mark.parametrize(("ct_range", "hounsfield"), [("labelled", [-10, 20]), ("paper", [-991, 500])])
-    def test_is_set_before_preprocessing_in_the_plans_of_all_arms(self, make, ct_range, hounsfield):
-        commands, ranges = make(ct_range)
+    @pytest.mark.parametrize(
+        ("ct_rule", "expected"),
+        [
+            ("labelled", {"range": [-10, 20], "mean": 5, "std": 7}),
+            ("z-score", {"range": [-10, 20]}),
+            ("paper", {"range": [-991, 500]}),
+        ],
+    )
+    def test_is_set_before_preprocessing_in_the_plans_of_all_arms(self, make, ct_rule, expected):
+        commands, rules = make(ct_rule)
         assert commands == ["hermes_nnunet", "nnUNetv2_plan_and_preprocess", "nnUNetv2_preprocess"]
-        assert list(ranges.values()) == [{"range": hounsfield}] * 2
-        assert make(ct_range) == ([], ranges)
+        assert list(rules.values()) == [expected] * 2
+        assert make(ct_rule) == ([], rules)
 
-    def test_a_folder_keeps_its_range(self, make):
+    def test_a_folder_keeps_its_rule(self, make):
         from hermes_nnunet.errors import HermesError
 
         make("labelled")
@@ -166,8 +173,9 @@ class TestRangeOfCT:
         import accuracy
 
         assert accuracy._row_name("hermes", "labelled") == "hermes"
+        assert accuracy._row_name("hermes", "z-score") == "hermes, z-score of each CT"
         assert accuracy._row_name("hermes", "paper") == "hermes, CT range of the paper"
-        assert accuracy._row_name("singles", "paper") == "singles"  # nnU-Net's own range
+        assert accuracy._row_name("singles", "paper") == "singles"  # nnU-Net's own rule
 
 
 class TestRecipe:

@@ -57,7 +57,7 @@ class TestConfiguration:
         assert plans["hermes"]["tasks"] == list(collection.task_names)
         assert plans["hermes"]["context"]["modality"] == "unknown"
         assert plans["hermes"]["intensity_clipping"] == {
-            "CT": {"range": [-80, 240]},  # what is labelled
+            "CT": {"range": [-80, 240], "mean": 80, "std": 160},  # what is labelled
             "default": {"percentiles": [2, 98]},
         }
         arguments = plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]

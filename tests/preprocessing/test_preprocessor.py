@@ -55,6 +55,13 @@ class TestModality:
             clipped = np.clip(z, low, high)
             np.testing.assert_allclose(results[case][0], (clipped - clipped.mean()) / clipped.std(), atol=1e-4)
 
+    def test_a_rule_with_a_mean_of_all_images_takes_the_place_of_the_z_score(self, plans, dataset_json, tmp_path):
+        plans["hermes"]["intensity_clipping"]["CT"] = {"range": [-100, 300], "mean": 100, "std": 50}
+        plans["hermes"] = HermesPlans.from_plans(plans).of_member("abdomen").to_block()
+        array = np.random.default_rng(0).normal(0, 1000, (16, 16, 16)).astype(np.float32)
+        voxels = preprocessed(plans, dataset_json, written_image(tmp_path / "image.nii.gz", array))[0]
+        np.testing.assert_allclose(voxels[0], (array.transpose(2, 1, 0).clip(-100, 300) - 100) / 50, atol=1e-4)
+
     def test_a_prediction_has_the_modality_of_the_context(self, plans, dataset_json, tmp_path, monkeypatch):
         array = np.random.default_rng(0).normal(0, 1000, (16, 16, 16)).astype(np.float32)
         image = written_image(tmp_path / "image.nii.gz", array)

@@ -79,6 +79,12 @@ class TestPage:
         assert "versions, training of fold 0 hermes_nnunet" in text
         assert "versions, report hermes_nnunet" in text
 
+    def test_tells_of_a_normalisation_that_all_images_share(self):
+        from hermes_nnunet.report.page import _rule
+
+        told = _rule({"range": [-125, 1590], "mean": 150, "std": 350})
+        assert told == "clipped to -125 to 1590, mean 150 and deviation 350 of all images"
+
     def test_pictures_are_whole(self, write, tmp_path):
         images = {image["alt"]: image["src"] for image in write().images()}
         assert list(images) == [

@@ -6,12 +6,12 @@ import pytest
 from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
 
 from hermes_nnunet.collection import Case
-from hermes_nnunet.planning.labelled_range import (
+from hermes_nnunet.planning.labelled_intensities import (
     CASES_PER_MEMBER,
     LabelledCase,
     cases_to_read,
-    labelled_range,
-    percentiles_of_tasks,
+    intensities_of_tasks,
+    labelled_intensities,
 )
 
 
@@ -35,36 +35,50 @@ def write_case(tmp_path):
     return write
 
 
-class TestPercentilesOfTasks:
+class TestIntensitiesOfTasks:
     def test_are_those_of_each_tasks_voxels(self, write_case):
-        got = percentiles_of_tasks(write_case("a", {1: range(201), 2: range(500, 901)}))
-        assert got == {"1": (1, 199), "2": (502, 898)}
+        got = intensities_of_tasks(write_case("a", {1: range(201), 2: range(500, 901)}))
+        assert {task: (own.low, own.high, own.mean) for task, own in got.items()} == {
+            "1": (1, 199, 100),
+            "2": (502, 898, 700),
+        }
+        assert got["1"].std == pytest.approx(np.std(range(1, 200)))
+
+    def test_mean_and_deviation_are_without_the_voxels_beyond_the_percentiles(self, write_case):
+        own = intensities_of_tasks(write_case("a", {1: [40, 60] * 200 + [18000]}))["1"]
+        assert (own.mean, own.std) == (50, 10)
 
     def test_a_region_is_all_of_its_values(self, write_case):
         case = write_case("a", {1: [10] * 100, 2: [30] * 100}, {"both": (1, 2), "core": (2,)})
-        assert percentiles_of_tasks(case) == {"both": (10, 30), "core": (30, 30)}
+        assert intensities_of_tasks(case) == {"both": (10, 30, 20, 10), "core": (30, 30, 30, 0)}
 
     def test_a_task_that_the_case_does_not_show_is_left_out(self, write_case):
         case = write_case("a", {1: [10] * 100}, {"shown": (1,), "absent": (2,)})
-        assert percentiles_of_tasks(case) == {"shown": (10, 10)}
+        assert intensities_of_tasks(case) == {"shown": (10, 10, 10, 0)}
 
 
-class TestLabelledRange:
-    def test_spans_all_tasks_however_small(self, write_case):
+class TestLabelledIntensities:
+    def test_span_all_tasks_however_small(self, write_case):
         large, small = write_case("large", {1: [40] * 600}), write_case("small", {2: [700] * 3})
-        assert labelled_range([large, small]) == (40, 700)
+        assert labelled_intensities([large, small]) == (40, 700, 370, 330)
+
+    def test_have_the_deviation_of_all_tasks_voxels_taken_together(self, write_case):
+        organs = {1: [30, 50] * 50, 2: [100, 900] * 50}
+        expected = np.std(np.concatenate(list(organs.values())))
+        assert labelled_intensities([write_case("a", organs)]).std == pytest.approx(expected, abs=0.5)
 
     def test_metal_in_one_of_three_cases_moves_nothing(self, write_case):
         cases = [write_case(str(high), {1: [-50] * 100 + [high] * 100}) for high in (300, 310, 3071)]
-        assert labelled_range(cases) == (-50, 310)
+        assert labelled_intensities(cases) == (-50, 310, 130, 180)
 
     def test_many_cases_are_read_by_processes(self, write_case):
         cases = [write_case(str(number), {1: [number] * 10}) for number in range(10)]
-        assert labelled_range(cases) == (4, 4)  # the median, 4.5, to the even
+        # the median, 4.5, to the even; nothing is divided by a deviation of 0
+        assert labelled_intensities(cases) == (4, 4, 4, 1)
 
     def test_nothing_without_labels(self, write_case):
-        assert labelled_range([write_case("a", {}, {"liver": (1,)})]) is None
-        assert labelled_range([]) is None
+        assert labelled_intensities([write_case("a", {}, {"liver": (1,)})]) is None
+        assert labelled_intensities([]) is None
 
 
 def test_cases_of_the_modality_are_read_evenly_and_not_too_many(collection):

@@ -1,8 +1,9 @@
-"""The range that intensities with fixed units are clipped to, from the voxels that a collection's cases label."""
+"""How intensities with fixed units are clipped and scaled, from the voxels that a collection's cases label."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from nnunetv2.configuration import default_num_processes
@@ -15,6 +16,8 @@ PERCENTILES = (0.5, 99.5)  # those of nnU-Net's CTNormalization
 CASES_PER_MEMBER = 20
 # So many are read sooner than worker processes start.
 FEW_CASES = 8
+# Of labels that all have one intensity, so that an image is not divided by nothing.
+SMALLEST_DEVIATION = 1.0
 
 
 @dataclass(frozen=True)
@@ -31,36 +34,54 @@ class LabelledCase:
     values_of_tasks: Mapping[str, tuple[int, ...]]
 
 
-def labelled_range(cases: Sequence[LabelledCase]) -> tuple[float, float] | None:
-    """Lowest and highest intensity of any task, whole numbers; None where no case has a labelled voxel.
+class Intensities(NamedTuple):
+    """Of labelled voxels, in the images' units."""
 
-    A task's are the medians over its cases of nnU-Net's percentiles of its voxels. So one case with metal in it moves
-    nothing, and a small structure counts as much as a large one.
+    low: float
+    high: float
+    mean: float
+    std: float
+
+
+def labelled_intensities(cases: Sequence[LabelledCase]) -> Intensities | None:
+    """Lowest and highest intensity of any task, mean and deviation over all; None where no case has a labelled voxel.
+
+    A task's are the medians over its cases, with nnU-Net's percentiles of its voxels for lowest and highest. So one
+    case with metal in it moves nothing, and a small structure counts as much as a large one. All are whole numbers.
     """
     of_tasks = defaultdict(list)
     processes = default_num_processes if len(cases) > FEW_CASES else 1
-    percentiles_of_cases = map_cases(
-        percentiles_of_tasks,
+    of_cases = map_cases(
+        intensities_of_tasks,
         cases,
         processes,
         "Reading labelled intensities",
         when_one_died="set the environment variable nnUNet_def_n_proc to a smaller number",
     )
-    for of_case in percentiles_of_cases:
-        for task, percentiles in of_case.items():
-            of_tasks[task].append(percentiles)
+    for of_case in of_cases:
+        for task, intensities in of_case.items():
+            of_tasks[task].append(intensities)
     if not of_tasks:
         return None
-    medians = np.array([np.median(percentiles, axis=0) for percentiles in of_tasks.values()])
-    return float(medians[:, 0].min().round()), float(medians[:, 1].max().round())
+    low, high, means, deviations = np.transpose([np.median(of_task, axis=0) for of_task in of_tasks.values()])
+    mean = means.mean()
+    deviation = np.sqrt((deviations**2 + (means - mean) ** 2).mean())
+    whole = (float(np.round(value)) for value in (low.min(), high.max(), mean, max(deviation, SMALLEST_DEVIATION)))
+    return Intensities(*whole)
 
 
-def percentiles_of_tasks(case: LabelledCase) -> dict[str, tuple[float, float]]:
-    """PERCENTILES of the intensities in each task's voxels; a task without any is left out."""
+def intensities_of_tasks(case: LabelledCase) -> dict[str, Intensities]:
+    """Of each task's voxels, mean and deviation without those beyond PERCENTILES; a task without any is left out."""
     reader = case.reader()
     image, labels = reader.read_images(list(case.images))[0][0], reader.read_seg(case.labels)[0][0]
-    inside = {task: image[np.isin(labels, values)] for task, values in case.values_of_tasks.items()}
-    return {task: tuple(np.percentile(voxels, PERCENTILES)) for task, voxels in inside.items() if len(voxels)}
+    found = {}
+    for task, values in case.values_of_tasks.items():
+        voxels = image[np.isin(labels, values)]
+        if len(voxels):
+            low, high = np.percentile(voxels, PERCENTILES)
+            inside = voxels[(voxels >= low) & (voxels <= high)]
+            found[task] = Intensities(float(low), float(high), float(inside.mean()), float(inside.std()))
+    return found
 
 
 def cases_to_read(
