@@ -27,7 +27,7 @@ from comparison.data import CT_RULES, Workplace
 from comparison.questions import QUESTIONS
 from comparison.running import Training
 from comparison.scoring import by_task, scores_of
-from comparison.tables import show
+from comparison.tables import show, show_seeds
 from measuring import RESULTS, machine
 
 from hermes_nnunet.files import read_json, write_json
@@ -64,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for question in options.questions:
         QUESTIONS[question](workplace, options.batches, options.device, options.results)
     if result.is_file():
-        show(read_json(result, "delete it")["rows"])
+        rows = read_json(result, "delete it")["rows"]
+        show(rows)
+        show_seeds(rows)
 
 
 def row(name: str, trainings: Sequence[Training], workplace: Workplace, options: argparse.Namespace) -> dict[str, Any]:

@@ -33,6 +33,38 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
     Console(width=max(TABLE_WIDTH, Console().width)).print(table)
 
 
+def show_seeds(rows: Sequence[dict[str, Any]]) -> None:
+    """Print, for every arm that was trained with several seeds, the means over them and the range of the means."""
+    of_arms: dict[tuple[int, int, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        of_arms.setdefault((row["batches_per_member"], row["fold"], row["arm"]), []).append(row)
+    several = {key: own for key, own in of_arms.items() if len(own) > 1}
+    if not several:
+        return
+    members = list(dict.fromkeys(member for own in several.values() for member in own[0]["members"]))
+    table = Table(title="Dice (HD95 mm), mean over the seeds")
+    for column in ("batches", "fold", "arm", "seeds", "mean", "lowest", "highest", *members):
+        table.add_column(column, justify="left" if column == "arm" else "right")
+    for (batches, fold, name), own in several.items():
+        means, of_members = over_seeds(own)
+        cells = [_cell(*of_members[member]) if member in of_members else "" for member in members]
+        lowest, highest = min(means), max(means)
+        table.add_row(
+            *(str(batches), str(fold), name, str(len(own)), _cell(*mean_of_pairs(means))),
+            *(f"{lowest[0]:.3f}", f"{highest[0]:.3f}", *cells),
+        )
+    Console(width=max(TABLE_WIDTH, Console().width)).print(table)
+
+
+def over_seeds(
+    rows: Sequence[dict[str, Any]],
+) -> tuple[list[tuple[float, float]], dict[str, tuple[float, float]]]:
+    """Mean Dice and HD95 (mm) of every row over its members, and of every member over the rows."""
+    of_rows = [{member: member_mean(tasks) for member, tasks in row["members"].items()} for row in rows]
+    of_members = {member: mean_of_pairs([own[member] for own in of_rows]) for member in of_rows[0]}
+    return [mean_of_pairs(list(own.values())) for own in of_rows], of_members
+
+
 def member_mean(tasks: dict[str, dict[str, float | None]]) -> tuple[float, float]:
     """Mean Dice and HD95 (mm) of a member's tasks; what no case defines is left out."""
     return mean_of_pairs(

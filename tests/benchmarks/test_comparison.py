@@ -303,6 +303,41 @@ class TestResult:
         ]
 
 
+class TestSeeds:
+    @pytest.fixture
+    def rows(self):
+        def row(arm, seed, of_a, of_b, fold=0):
+            members = {
+                "a": {"x": {"dice": of_a, "hd95_mm": 10.0}, "y": {"dice": of_a + 0.1, "hd95_mm": 20.0}},
+                "b": {"z": {"dice": of_b, "hd95_mm": 5.0}},
+            }
+            return {"arm": arm, "batches_per_member": 10, "fold": fold, "seed": seed, "members": members}
+
+        return [
+            row("hermes", 0, 0.2, 0.45),
+            row("hermes", 1, 0.4, 0.65),
+            row("masked", 0, 0, 0),
+            row("hermes", 0, 1, 1, 1),
+        ]
+
+    def test_means_of_rows_and_of_members(self, rows):
+        from comparison.tables import over_seeds
+
+        means, members = over_seeds(rows[:2])
+        assert means == [pytest.approx((0.35, 10)), pytest.approx((0.55, 10))]
+        assert members == {"a": pytest.approx((0.35, 15)), "b": pytest.approx((0.55, 5))}
+
+    def test_only_arms_with_several_seeds_of_a_fold_are_shown(self, rows, capsys):
+        from comparison.tables import show_seeds
+
+        show_seeds(rows)
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if "hermes" in line]
+        cells = [cell.strip() for cell in line.strip("│").split("│")]
+        assert cells == ["10", "0", "hermes", "2", "0.450 (10.0)", "0.350", "0.550", "0.350 (15.0)", "0.550 (5.0)"]
+        show_seeds(rows[1:])
+        assert capsys.readouterr().out == ""
+
+
 class TestQuestions:
     def test_are_asked_of_the_planners_range_of_ct_only(self, tmp_path, capsys):
         import accuracy
