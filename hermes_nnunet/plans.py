@@ -32,7 +32,8 @@ class HermesPlans:
         tasks: names of the rows of the task pool.
         modalities: names of the rows of the modality pool, "unknown" last.
         members: the collection's members.
-        context: what the network is told at prediction; in a view the member's, else every task and "unknown".
+        context: what the network is told at prediction; in a view the member's, else every task, and "unknown" unless
+            all members have one modality.
         context_channels: modality -> channel to take of a prediction's input; None where it has the model's channels.
         intensity_clipping: modality (or "default") -> {"range": [low, high]} or {"percentiles": [low, high]}. With a
             range also "mean" and "std", where all images are normalised alike instead of each by its own.
@@ -61,15 +62,18 @@ class HermesPlans:
         intensity_clipping: dict[str, dict[str, Any]],
         rows_per_case: int | None = None,
     ) -> "HermesPlans":
-        """Plans of a universal model, which predicts every task with the modality "unknown".
+        """Plans of a universal model, which predicts every task.
 
-        By default a case has as many rows as the member with the most tasks.
+        It does so with the modality that all members have, or else with "unknown". By default a case has as many rows
+        as the member with the most tasks.
         """
+        used = {modality for member in collection.members.values() for modality in member.modalities}
+        modality = used.pop() if len(used) == 1 else collection.modalities[-1]
         return cls(
             tasks=collection.task_names,
             modalities=collection.modalities,
             members=collection.members,
-            context=Context(collection.task_names, collection.modalities[-1]),
+            context=Context(collection.task_names, modality),
             context_channels={},
             intensity_clipping=intensity_clipping,
             rows_per_case=_most_tasks(collection.members) if rows_per_case is None else rows_per_case,

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -28,6 +29,11 @@ class TestBlock:
 class TestContext:
     def test_a_universal_model_predicts_all_tasks_with_unknown_modality(self, plans, collection):
         assert HermesPlans.from_plans(plans).context == Context(collection.task_names, "unknown")
+
+    def test_where_all_members_have_one_modality_that_is_predicted_with(self, collection):
+        one = replace(collection, members={"abdomen": collection.members["abdomen"]})
+        plans = HermesPlans.of_collection(one, {})
+        assert plans.context == Context(collection.task_names, "CT")
 
     def test_a_member_gets_its_own_context_and_channel(self, plans):
         member_plans = HermesPlans.from_plans(plans).of_member("brain")
