@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hermes_nnunet.collection import (
     FORMAT_VERSION,
     HERMES_BLOCK,
+    UNKNOWN_MODALITY,
     Collection,
     Context,
     Member,
@@ -67,7 +68,7 @@ class HermesPlans:
         It does so with the modality that all members have, or else with "unknown". By default a case has as many rows
         as the member with the most tasks.
         """
-        used = {modality for member in collection.members.values() for modality in member.modalities}
+        used = _modalities_of(collection.members)
         modality = used.pop() if len(used) == 1 else collection.modalities[-1]
         return cls(
             tasks=collection.task_names,
@@ -100,6 +101,18 @@ class HermesPlans:
                 f"{', '.join(self.modalities)}, or unset {MODALITY_VARIABLE}"
             )
         return replace(self, context=replace(self.context, modality=modality))
+
+    @property
+    def modality_to_name(self) -> str | None:
+        """What to tell who predicts with "unknown", which no member has, without having said so; None otherwise."""
+        known = _modalities_of(self.members)
+        if os.environ.get(MODALITY_VARIABLE) or self.context.modality != UNKNOWN_MODALITY or UNKNOWN_MODALITY in known:
+            return None
+        names = ", ".join(name for name in self.modalities if name in known)
+        return (
+            "The modality of the images is not named, so less is found in them, or nothing: "
+            f"set {MODALITY_VARIABLE} to what they are ({names})"
+        )
 
     def to_block(self) -> dict[str, Any]:
         """The `hermes` block of the plans file."""
@@ -140,3 +153,7 @@ class HermesPlans:
 
 def _most_tasks(members: Mapping[str, Member]) -> int:
     return max(len(member.tasks) for member in members.values())
+
+
+def _modalities_of(members: Mapping[str, Member]) -> set[str]:
+    return {modality for member in members.values() for modality in member.modalities}

@@ -21,6 +21,8 @@ def build_network(
 ) -> ContextualNetwork:
     """Build the network that the plans describe and set the plans' context, for prediction.
 
+    Without deep supervision, as nnUNetPredictor wants it, tell who has not named the modality.
+
     Raises:
         HermesError: `num_output_channels` (the labels of dataset.json) is not the number of tasks of the context.
     """
@@ -40,6 +42,8 @@ def build_network(
         deep_supervision=enable_deep_supervision,
     )
     network.set_context(prediction_context(network, plans, plans.context))
+    if not enable_deep_supervision and plans.modality_to_name:
+        print(plans.modality_to_name)
     return network
 
 

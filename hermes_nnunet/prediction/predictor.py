@@ -67,13 +67,14 @@ class HermesPredictor(nnUNetPredictor):
         plans_manager = PlansManager(self.model.plans)
         configuration = plans_manager.get_configuration(checkpoints[0]["init_args"]["configuration"])
         dataset_json = self.model.dataset_json
-        network = trainer.build_network_architecture(
-            plans_manager,
-            configuration,
-            determine_num_input_channels(plans_manager, configuration, dataset_json),
-            plans_manager.get_label_manager(dataset_json).num_segmentation_heads,
-            enable_deep_supervision=False,
-        )
+        with redirect_stdout(io.StringIO()):  # of the model's own context, which no pass has
+            network = trainer.build_network_architecture(
+                plans_manager,
+                configuration,
+                determine_num_input_channels(plans_manager, configuration, dataset_json),
+                plans_manager.get_label_manager(dataset_json).num_segmentation_heads,
+                enable_deep_supervision=False,
+            )
         parameters = [checkpoint["network_weights"] for checkpoint in checkpoints]
         try:
             network.load_state_dict(parameters[0])

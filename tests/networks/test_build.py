@@ -27,3 +27,30 @@ def test_a_view_is_told_its_members_context(plans):
 def test_labels_that_do_not_fit_the_plans_are_refused(plans):
     with pytest.raises(HermesError, match="3 labels, but its plans predict 4 tasks"):
         build(plans, 3)
+
+
+class TestWhoHasNotNamedTheModality:
+    def test_is_told_which_there_are(self, plans, capsys):
+        build(plans, 4)
+        assert capsys.readouterr().out == (
+            "The modality of the images is not named, so less is found in them, or nothing: "
+            "set HERMES_MODALITY to what they are (CT, T1)\n"
+        )
+
+    @pytest.mark.parametrize("named", ["CT", "unknown"])
+    def test_is_not_told_after_naming_it(self, plans, capsys, monkeypatch, named):
+        monkeypatch.setenv("HERMES_MODALITY", named)
+        build(plans, 4)
+        assert capsys.readouterr().out == ""
+
+    def test_is_not_told_by_a_view_or_a_training(self, plans, capsys):
+        manager = PlansManager(plans)
+        build_network(manager, manager.get_configuration("3d_fullres"), 1, 4, enable_deep_supervision=True)
+        plans["hermes"] = HermesPlans.from_plans(plans).of_member("brain").to_block()
+        build(plans, 2)
+        assert capsys.readouterr().out == ""
+
+    def test_is_not_told_where_members_have_images_of_unknown_modality(self, plans, capsys):
+        plans["hermes"]["members"]["brain"]["channels"] = {"unknown": None}
+        build(plans, 4)
+        assert capsys.readouterr().out == ""
