@@ -71,7 +71,7 @@ def labelled_intensities(cases: Sequence[LabelledCase]) -> Intensities | None:
 
 
 def intensities_of_tasks(case: LabelledCase) -> dict[str, Intensities]:
-    """Of each task's voxels, mean and deviation without those beyond PERCENTILES; a task without any is left out."""
+    """Of each task's voxels, mean and deviation clipped to PERCENTILES; a task without any is left out."""
     reader = case.reader()
     image, labels = reader.read_images(list(case.images))[0][0], reader.read_seg(case.labels)[0][0]
     found = {}
@@ -79,8 +79,8 @@ def intensities_of_tasks(case: LabelledCase) -> dict[str, Intensities]:
         voxels = image[np.isin(labels, values)]
         if len(voxels):
             low, high = np.percentile(voxels, PERCENTILES)
-            inside = voxels[(voxels >= low) & (voxels <= high)]
-            found[task] = Intensities(float(low), float(high), float(inside.mean()), float(inside.std()))
+            clipped = voxels.clip(low, high)
+            found[task] = Intensities(float(low), float(high), float(clipped.mean()), float(clipped.std()))
     return found
 
 
