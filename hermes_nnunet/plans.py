@@ -103,7 +103,7 @@ class HermesPlans:
         return replace(self, context=replace(self.context, modality=modality))
 
     @property
-    def modality_to_name(self) -> str | None:
+    def notice_of_unnamed_modality(self) -> str | None:
         """What to tell who predicts with "unknown", which no member has, without having said so; None otherwise."""
         known = _modalities_of(self.members)
         if os.environ.get(MODALITY_VARIABLE) or self.context.modality != UNKNOWN_MODALITY or UNKNOWN_MODALITY in known:

@@ -42,8 +42,8 @@ def build_network(
         deep_supervision=enable_deep_supervision,
     )
     network.set_context(prediction_context(network, plans, plans.context))
-    if not enable_deep_supervision and plans.modality_to_name:
-        print(plans.modality_to_name)
+    if not enable_deep_supervision and plans.notice_of_unnamed_modality:
+        print(plans.notice_of_unnamed_modality)
     return network
 
 

@@ -67,7 +67,7 @@ class HermesPredictor(nnUNetPredictor):
         plans_manager = PlansManager(self.model.plans)
         configuration = plans_manager.get_configuration(checkpoints[0]["init_args"]["configuration"])
         dataset_json = self.model.dataset_json
-        with redirect_stdout(io.StringIO()):  # of the model's own context, which no pass has
+        with redirect_stdout(io.StringIO()):  # a notice of the model's own context, which no pass has
             network = trainer.build_network_architecture(
                 plans_manager,
                 configuration,
