@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from comparison.arms import ABLATIONS, ablation, arm
-from comparison.data import CT_RULES, Workplace
+from comparison.data import CT_RULES, PLANNED_CT_RULE, Workplace
 from comparison.questions import QUESTIONS
 from comparison.running import Training
 from comparison.scoring import by_task, scores_of
@@ -36,15 +36,14 @@ from hermes_nnunet.versions import package_versions
 ARMS = ("singles", "masked", "hermes", "naive")
 SMALL = 300
 FORMAT_VERSION = 1
-IN_NAMES = {"labelled": "", "z-score": ", z-score of each CT", "paper": ", CT range of the paper"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing, then print and write the table."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.questions and options.ct != CT_RULES[0]:
-        parser.error(f"--questions are asked of --ct {CT_RULES[0]} only")
+    if options.questions and options.ct != PLANNED_CT_RULE:
+        parser.error(f"--questions are asked of --ct {PLANNED_CT_RULE} only")
     workplace = Workplace(options.folder.resolve(), options.commands, options.ct)
     workplace.link_members(options.source)
     workplace.prepare_singles()
@@ -106,7 +105,7 @@ def add_row(path: Path, new: dict[str, Any]) -> None:
 
 def _row_name(arm_name: str, ct_rule: str) -> str:
     """Singles have nnU-Net's rule, whatever the collection has."""
-    return arm_name if arm_name == "singles" else f"{arm_name}{IN_NAMES[ct_rule]}"
+    return arm_name if arm_name == "singles" else f"{arm_name}{CT_RULES[ct_rule]}"
 
 
 def _key(row: dict[str, Any]) -> tuple:
@@ -128,7 +127,10 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--ablations", nargs="*", default=(), choices=ABLATIONS, help="one change each")
     made.add_argument("--ablated", default="hermes", choices=("hermes", "masked"), help="arm that is changed")
     made.add_argument(
-        "--ct", default=CT_RULES[0], choices=CT_RULES, help="rule of the collection's CTs; each needs its own FOLDER"
+        "--ct",
+        default=PLANNED_CT_RULE,
+        choices=CT_RULES,
+        help="rule of the collection's CTs; each needs its own FOLDER",
     )
     made.add_argument("--questions", nargs="*", default=(), choices=QUESTIONS, help="what else to answer")
     made.add_argument("--device", default="cpu", choices=("cpu", "cuda"))

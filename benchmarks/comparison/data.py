@@ -23,7 +23,9 @@ COMMANDS = (
 )
 # How the collection's CTs are clipped and normalised: all by what is labelled, as the planner has it; clipped to that
 # range, but each by its own mean and deviation; or so and clipped to [-991, 500] HU.
-CT_RULES = ("labelled", "z-score", "paper")
+# In the result each has these words behind the arm's name.
+PLANNED_CT_RULE = "labelled"
+CT_RULES = {PLANNED_CT_RULE: "", "z-score": ", z-score of each CT", "paper": ", CT range of the paper"}
 
 SPACING_MM = (3, 3, 3)
 PATCH_SIZE = (40, 40, 40)
@@ -53,7 +55,7 @@ class Workplace:
         ct_rule: one of CT_RULES, always the same in a folder.
     """
 
-    def __init__(self, folder: Path, commands: Path, ct_rule: str = CT_RULES[0]) -> None:
+    def __init__(self, folder: Path, commands: Path, ct_rule: str = PLANNED_CT_RULE) -> None:
         self.folder = folder
         self.ct_rule = ct_rule
         self.commands = find_commands(COMMANDS, commands)
@@ -144,7 +146,7 @@ class Workplace:
         self.run(f"merge_{number}", "hermes_nnunet", "merge", *pairs, "--into", number, "--name", f"Real{number}")
         plan = ("-d", number, "-pl", "HermesPlannerS", "-npfp", 2, "--no_pp", "-overwrite_target_spacing", *SPACING_MM)
         self.run(f"plan_{number}", "nnUNetv2_plan_and_preprocess", *plan)
-        if self.ct_rule != CT_RULES[0]:
+        if self.ct_rule != PLANNED_CT_RULE:
             file = self.preprocessed(number) / f"{HERMES_PLANS}.json"
             plans = read_json(file, "delete the folder and start again")
             clipping = plans[HERMES_BLOCK]["intensity_clipping"]

@@ -11,15 +11,14 @@ TABLE_WIDTH = 140
 
 def show(rows: Sequence[dict[str, Any]]) -> None:
     """Print a line a training: mean Dice and HD95 over the members, then the Dice of every member."""
-    members = list(dict.fromkeys(member for row in rows for member in row["members"]))
+    members = _member_names(rows)
     table = Table(title="Dice (HD95 mm) on held-out cases")
     for column in ("batches", "fold", "seed"):
         table.add_column(column, justify="right")
     for column in ("arm", "mean", *members, "modality told"):
         table.add_column(column, justify="left" if column == "arm" else "right")
     for row in rows:
-        means = {member: member_mean(tasks) for member, tasks in row["members"].items()}
-        cells = [_cell(*means[member]) if member in means else "" for member in members]
+        means = _member_means(row)
         told = row["modality_accuracy"]
         table.add_row(
             str(row["batches_per_member"]),
@@ -27,7 +26,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
             str(row["seed"]),
             row["arm"],
             _cell(*mean_of_pairs(list(means.values()))),
-            *cells,
+            *_member_cells(means, members),
             "" if told is None else f"{told:.2f}",
         )
     Console(width=max(TABLE_WIDTH, Console().width)).print(table)
@@ -41,17 +40,16 @@ def show_seeds(rows: Sequence[dict[str, Any]]) -> None:
     several = {key: own for key, own in of_arms.items() if len(own) > 1}
     if not several:
         return
-    members = list(dict.fromkeys(member for own in several.values() for member in own[0]["members"]))
+    members = _member_names([own[0] for own in several.values()])
     table = Table(title="Dice (HD95 mm), mean over the seeds")
     for column in ("batches", "fold", "arm", "seeds", "mean", "lowest", "highest", *members):
         table.add_column(column, justify="left" if column == "arm" else "right")
     for (batches, fold, name), own in several.items():
         means, of_members = over_seeds(own)
-        cells = [_cell(*of_members[member]) if member in of_members else "" for member in members]
         lowest, highest = min(means), max(means)
         table.add_row(
             *(str(batches), str(fold), name, str(len(own)), _cell(*mean_of_pairs(means))),
-            *(f"{lowest[0]:.3f}", f"{highest[0]:.3f}", *cells),
+            *(f"{lowest[0]:.3f}", f"{highest[0]:.3f}", *_member_cells(of_members, members)),
         )
     Console(width=max(TABLE_WIDTH, Console().width)).print(table)
 
@@ -60,7 +58,7 @@ def over_seeds(
     rows: Sequence[dict[str, Any]],
 ) -> tuple[list[tuple[float, float]], dict[str, tuple[float, float]]]:
     """Mean Dice and HD95 (mm) of every row over its members, and of every member over the rows."""
-    of_rows = [{member: member_mean(tasks) for member, tasks in row["members"].items()} for row in rows]
+    of_rows = [_member_means(row) for row in rows]
     of_members = {member: mean_of_pairs([own[member] for own in of_rows]) for member in of_rows[0]}
     return [mean_of_pairs(list(own.values())) for own in of_rows], of_members
 
@@ -76,6 +74,18 @@ def mean_of_pairs(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Mean of the first and of the second numbers."""
     first, second = zip(*pairs, strict=True)
     return sum(first) / len(first), sum(second) / len(second)
+
+
+def _member_names(rows: Sequence[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(member for row in rows for member in row["members"]))
+
+
+def _member_means(row: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    return {member: member_mean(tasks) for member, tasks in row["members"].items()}
+
+
+def _member_cells(means: dict[str, tuple[float, float]], members: Sequence[str]) -> list[str]:
+    return [_cell(*means[member]) if member in means else "" for member in members]
 
 
 def _cell(dice: float, distance: float) -> str:

@@ -38,7 +38,7 @@ STOCK_PREPROCESSOR = "DefaultPreprocessor"
 
 
 class CollectionPlanner(ResEncUNetPlanner):
-    """Plans 3d_fullres of a collection: isotropic spacing, z-score, no transpose, residual encoder HermesUNet.
+    """Plans 3d_fullres of a collection: isotropic spacing, norm by modality, no transpose, residual encoder HermesUNet.
 
     Subclasses set the class attributes; `-gpu_memory_target` overrides `gpu_memory_gb`.
     """
