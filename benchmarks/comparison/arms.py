@@ -19,7 +19,7 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "averaged weights": {"averaged_weights": True},
     "members drawn alike": {"sampling": "members"},
     "cases drawn alike": {"sampling": "cases"},
-    "oversampling 0.67": {"foreground_oversampling": 0.67},
+    "every patch shows a task": {"foreground_oversampling": 1.0},
     "supervision of full resolution only": {"supervision": "full resolution"},
     "gradients clipped at 1": {"gradient_clipping": 1.0},
     "cross-entropy weighs 1": {"cross_entropy_weight": 1.0},
@@ -38,6 +38,11 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "nnU-Net's norms": {"modality_norms": False},
     "nnU-Net's norms, adaptive Dice": {"modality_norms": False, "adaptive_dice": True},
     "warm-up of 2 epochs": {"warm_up_epochs": 2},
+    "fusion at the bottleneck only": {"network": "comparison.networks.FusedAtBottleneckUNet"},
+    "fusion from stride 2 on": {"network": "comparison.networks.FusedFromStride2UNet"},
+    "no norm in the heads": {"network": "comparison.networks.HeadsWithoutNormUNet"},
+    "first logits of the tasks' frequencies": {"first_logits": "frequency"},
+    "CTs keep their values in augmentation": {"ct_augmentation": "keeps values"},
 }
 
 

@@ -1,5 +1,6 @@
-"""The network of the masked merge: HermesUNet's encoder and decoder, one ordinary logit channel a task."""
+"""The network of the masked merge, and HermesUNet with one thing changed."""
 
+import sys
 from typing import Any
 
 import torch
@@ -71,6 +72,27 @@ class MaskedUNet(ContextualNetwork):
         if isinstance(module, MaskedUNet):
             for layer in module.decoder.seg_layers:
                 nn.init.constant_(layer.bias, FIRST_LOGIT)
+
+
+class FusedAtBottleneckUNet(HermesUNet):
+    """HermesUNet with one fusion place."""
+
+    fusion_stride = sys.maxsize
+
+
+class FusedFromStride2UNet(HermesUNet):
+    """HermesUNet with two fusion places more, where the features are half as fine as the image."""
+
+    fusion_stride = 2
+
+
+class HeadsWithoutNormUNet(HermesUNet):
+    """HermesUNet whose heads take the posterior tokens as they are."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        for head in self.decoder.heads:
+            head.norm = nn.Identity()
 
 
 def _channels(logits: torch.Tensor, task_index: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,9 @@ OF_HERMES = (
     "last_dice_exponent",
     "absent_weight",
     "modality_norms",
+    "network",
+    "first_logits",
+    "ct_augmentation",
 )
 
 
@@ -31,7 +34,8 @@ class Recipe:
         token_layers_share: what the layers of attention, MLPs and heads have of the learning rate.
         weight_decay: of the optimizer.
         warm_up_epochs: epochs over which the learning rate rises (the paper's way), 0 for none.
-        foreground_oversampling: share of a batch's patches that must show a task.
+        foreground_oversampling: share of a batch's patches that must show a task; of two patches it is one between 0.25
+            and 0.75.
         gradient_clipping: largest norm of the gradient; nnU-Net clips at 12 in any case.
         averaged_weights: whether the final validation uses the moving average of the weights.
         sampling: how often a member's cases are drawn: 'collection' (the merge's weights, square root of the number of
@@ -39,6 +43,10 @@ class Recipe:
         cross_entropy_weight, adaptive_dice, absent_weight: see HermesLoss; plain nnU-Net does not read them.
         first_dice_exponent, last_dice_exponent: HermesTrainer's; plain nnU-Net does not read them.
         modality_norms: whether the norms of HermesUNet know the modality; the other arms' networks do not read it.
+        network: class of the network where it is not that of the plans; plain nnU-Net does not read it.
+        first_logits: of HermesUNet's tasks: 'alike' (its own) or 'frequency' (a task's share of the training images).
+        ct_augmentation: 'alike' (as other modalities) or 'keeps values' (no changes of brightness, contrast, gamma);
+            plain nnU-Net does not read it.
         supervision: weights of the outputs: 'halved' (nnU-Net's) or 'full resolution' (the highest only).
     """
 
@@ -60,6 +68,9 @@ class Recipe:
     last_dice_exponent: float = 1.0
     absent_weight: float = 0.2
     modality_norms: bool = True
+    network: str | None = None
+    first_logits: str = "alike"
+    ct_augmentation: str = "alike"
 
     @classmethod
     def of_environment(cls) -> "Recipe":

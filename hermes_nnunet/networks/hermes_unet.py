@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from hermes_nnunet.networks.fusion import FusionPlace
 from hermes_nnunet.networks.heads import AdaptedClassifierHead, ModalityHead
 from hermes_nnunet.networks.modality_norm import ModalityNorm
 
-FUSION_STRIDE = 4
 FUSION_DEPTH = 2
 BOTTLENECK_FUSION_DEPTH = 4
 MIN_STAGES = 3
@@ -41,7 +40,12 @@ class HermesUNet(ContextualNetwork):
 
     Raises:
         ValueError: fewer than 3 stages, or modality norms in the place of another norm than InstanceNorm3d.
+
+    Attributes:
+        fusion_stride: stages of at least this total stride, and the bottleneck, have fusion places.
     """
+
+    fusion_stride: ClassVar[int] = 4
 
     def __init__(
         self,
@@ -103,7 +107,7 @@ class HermesUNet(ContextualNetwork):
         }
         self.encoder_fusion = nn.ModuleDict()
         decoder_fusion = nn.ModuleDict()
-        for stage in _fusion_stages(strides):
+        for stage in _fusion_stages(strides, self.fusion_stride):
             width = features_per_stage[stage]
             is_bottleneck = stage == n_stages - 1
             depth = BOTTLENECK_FUSION_DEPTH if is_bottleneck else FUSION_DEPTH
@@ -260,11 +264,11 @@ def _stage_sizes(input_size: Sequence[int], strides: Sequence[Sequence[int]]) ->
     return sizes
 
 
-def _fusion_stages(strides: Sequence[Sequence[int]]) -> list[int]:
-    """Stages whose total stride, as geometric mean over the axes, is at least 4; always the bottleneck."""
+def _fusion_stages(strides: Sequence[Sequence[int]], smallest: int) -> list[int]:
+    """Stages whose total stride, as geometric mean over the axes, is at least `smallest`; always the bottleneck."""
     voxels_merged, stages = 1, []
     for stage, stride in enumerate(strides):
         voxels_merged *= math.prod(stride)
-        if voxels_merged >= FUSION_STRIDE ** len(stride) or stage == len(strides) - 1:
+        if voxels_merged >= smallest ** len(stride) or stage == len(strides) - 1:
             stages.append(stage)
     return stages

@@ -84,6 +84,23 @@ class TestBudgets:
             names.add(training.name)
         assert len(names) == len(ABLATIONS)
 
+    def test_an_ablation_of_oversampling_changes_what_nnunet_draws(self):
+        from comparison.arms import ABLATIONS, arm
+        from comparison.data import BATCH_SIZE
+        from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
+
+        def forced(share):
+            loader = object.__new__(nnUNetDataLoader)
+            loader.batch_size, loader.oversample_foreground_percent = BATCH_SIZE, share
+            return [loader._oversample_last_XX_percent(patch) for patch in range(BATCH_SIZE)]
+
+        (hermes,) = arm("hermes", batches=20)
+        share = "foreground_oversampling"
+        changed = [change[share] for change in ABLATIONS.values() if share in change]
+        assert changed
+        for value in changed:
+            assert forced(value) != forced(getattr(hermes.recipe, share))
+
     def test_an_ablation_keeps_its_arm_fold_and_seed(self):
         from comparison.arms import ablation
 
@@ -230,29 +247,122 @@ class TestFolds:
         assert len(json.loads(splits.read_text())) == 4
 
 
+class TestAugmentationByModality:
+    def test_uses_the_transforms_of_the_patchs_modality(self):
+        from comparison.augmentation import AugmentationByModality
+
+        modality = ["CT"]
+        transforms = AugmentationByModality(lambda: modality[0], {"CT": lambda image: -image}, lambda image: image)
+        assert transforms(image=3) == -3
+        modality[0] = "cineMRI"
+        assert transforms(image=3) == 3
+
+    def test_without_changes_of_values_only_noise_blur_and_geometry_are_left(self):
+        from comparison.augmentation import without_changes_of_values
+        from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+        transforms = nnUNetTrainer.get_training_transforms((8, 8, 8), (-0.5, 0.5), [[1, 1, 1]], None, False)
+        left = [
+            type(getattr(each, "transform", each)).__name__ for each in without_changes_of_values(transforms).transforms
+        ]
+        assert left == [
+            "SpatialTransform",
+            "GaussianNoiseTransform",
+            "GaussianBlurTransform",
+            "SimulateLowResolutionTransform",
+            "RemoveLabelTransform",
+            "DownsampleSegForDSTransform",
+        ]
+
+
+class TestTaskFrequencies:
+    def test_are_shares_of_the_images_that_are_annotated_for_a_task(self):
+        from comparison.frequencies import task_frequencies
+
+        from hermes_nnunet.collection import Case, Collection, Member, Task
+
+        def member(name, *tasks):
+            return Member(name, name, tasks, {}, None, {"CT": None}, {}, ".nii.gz", 1.0)
+
+        collection = Collection(
+            tasks=(Task("a/x", (1, 2), 1), Task("b/y", (3,), 3), Task("b/z", (4,), 4)),
+            modalities=("CT",),
+            members={"a": member("a", "a/x"), "b": member("b", "b/y", "b/z")},
+            cases={case: Case(case[0], "CT", case) for case in ("a1", "a2", "b1")},
+        )
+        labels = {case: np.zeros((1, 10, 10, 10), np.int16) for case in collection.cases}
+        labels["a1"][0, 0, 0, :4] = (1, 1, 2, 3)
+        labels["a2"][0, 0, 0, 0] = 2
+        labels["b1"][0, 0, 0, :6] = (1, 1, 1, 1, 1, 3)
+
+        class Dataset:
+            def load_case(self, case):
+                return None, labels[case], None, {}
+
+        frequencies = task_frequencies(Dataset(), ["a1", "a2", "b1"], collection)
+        assert frequencies.tolist() == pytest.approx([4 / 2000, 1 / 1000, 1 / 1000])  # b/z: at least one voxel
+
+
+ARGUMENTS_OF_NETWORK = {
+    "num_modalities": 3,
+    "rows_per_case": 2,
+    "tokens_per_modality": 10,
+    "encoder_type": "residual",
+    "n_stages": 4,
+    "features_per_stage": [4, 8, 8, 8],
+    "conv_op": nn.Conv3d,
+    "kernel_sizes": [[3, 3, 3]] * 4,
+    "strides": [[1, 1, 1], *[[2, 2, 2]] * 3],
+    "n_blocks_per_stage": [1] * 4,
+    "num_classes": 5,
+    "n_conv_per_stage_decoder": [1] * 3,
+    "conv_bias": True,
+    "norm_op": nn.InstanceNorm3d,
+    "norm_op_kwargs": {"affine": True},
+    "deep_supervision": True,
+}
+
+
+class TestChangedNetworks:
+    def network(self, name):
+        from comparison import networks
+
+        from hermes_nnunet.networks.context_batch import ContextBatch
+
+        network = getattr(networks, name)(1, **ARGUMENTS_OF_NETWORK)
+        network.apply(network.initialize)
+        network.set_context(ContextBatch(torch.tensor([[4, 1]]), torch.tensor([0])))
+        assert network(torch.randn(1, 1, 16, 16, 16)).logits[0].shape == (1, 2, 16, 16, 16)
+        return network
+
+    @pytest.mark.parametrize(
+        ("name", "encoder", "decoder"),
+        [
+            ("HermesUNet", ["2", "3"], ["2"]),
+            ("FusedAtBottleneckUNet", ["3"], []),
+            ("FusedFromStride2UNet", ["1", "2", "3"], ["1", "2"]),
+        ],
+    )
+    def test_places_of_fusion(self, name, encoder, decoder):
+        network = self.network(name)
+        assert list(network.encoder_fusion) == encoder
+        assert list(network.decoder.fusion) == decoder
+
+    def test_heads_without_norm_see_the_size_of_the_tokens(self):
+        features, rows = torch.randn(1, 4, 2, 2, 2), torch.zeros(1, 1, dtype=torch.long)
+        for name, sees in (("HermesUNet", False), ("HeadsWithoutNormUNet", True)):
+            head = self.network(name).decoder.heads[0]
+            nn.init.ones_(head.refine.project.weight)
+            tokens = torch.randn(1, 1, 24)
+            same = torch.allclose(head(tokens, features, rows), head(3 * tokens, features, rows), atol=1e-3)
+            assert same != sees
+
+
 class TestMaskedUNet:
     def network(self):
         from comparison.networks import MaskedUNet
 
-        network = MaskedUNet(
-            1,
-            num_modalities=3,
-            rows_per_case=2,
-            tokens_per_modality=10,
-            encoder_type="residual",
-            n_stages=4,
-            features_per_stage=[4, 8, 8, 8],
-            conv_op=nn.Conv3d,
-            kernel_sizes=[[3, 3, 3]] * 4,
-            strides=[[1, 1, 1], *[[2, 2, 2]] * 3],
-            n_blocks_per_stage=[1] * 4,
-            num_classes=5,
-            n_conv_per_stage_decoder=[1] * 3,
-            conv_bias=True,
-            norm_op=nn.InstanceNorm3d,
-            norm_op_kwargs={"affine": True},
-            deep_supervision=True,
-        )
+        network = MaskedUNet(1, **ARGUMENTS_OF_NETWORK)
         network.apply(network.initialize)
         return network
 

@@ -5,14 +5,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from comparison.augmentation import AugmentationByModality, without_changes_of_values
 from comparison.data import with_architecture
+from comparison.frequencies import task_frequencies
 from comparison.recipe import EPOCHS, Recipe
 from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
 from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import (
     nnUNetTrainerNoMirroring,
 )
 
+from hermes_nnunet.preprocessing.intensity import CT
 from hermes_nnunet.processes import available_cores
+from hermes_nnunet.training.case_context import announcing_dataset_class
 from hermes_nnunet.training.lamb import working_lamb
 from hermes_nnunet.training.parameter_groups import parameter_groups
 from hermes_nnunet.training.sampling import case_probabilities_by_weight
@@ -82,7 +86,28 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
     """HermesTrainer with the recipe of the comparison."""
 
     def plans_of_recipe(self, plans: dict[str, Any]) -> dict[str, Any]:
-        return with_architecture(plans, modality_norms=self.recipe.modality_norms)
+        return with_architecture(plans, self.recipe.network, modality_norms=self.recipe.modality_norms)
+
+    def initialize(self) -> None:
+        super().initialize()
+        if self.recipe.first_logits == "frequency":
+            cases, _ = self.do_split()
+            dataset = self.dataset_class(self.preprocessed_dataset_folder, cases)
+            logits = torch.logit(torch.from_numpy(task_frequencies(dataset, cases, self.collection)))
+            for head in self.bare_network.decoder.heads:
+                head.seg_layers["classifiers"].bias.data[: len(logits)] = logits
+        # nnU-Net's loader transforms a patch right after it has loaded the patch's case.
+        self.dataset_class = announcing_dataset_class(self.dataset_class, self._keep_modality)
+
+    def _keep_modality(self, case: str) -> None:
+        self.modality_of_patch = self.collection.context_of(case).modality
+
+    def get_training_transforms(self, *arguments: Any, **named: Any) -> Any:
+        transforms = super().get_training_transforms(*arguments, **named)
+        if self.recipe.ct_augmentation == "alike":
+            return transforms
+        of_modality = {CT: without_changes_of_values(transforms)}
+        return AugmentationByModality(lambda: self.modality_of_patch, of_modality, transforms)
 
     def case_probabilities(self, cases: list[str]) -> np.ndarray:
         if self.recipe.sampling == "collection":
