@@ -111,10 +111,11 @@ class Workplace:
         )
 
     def predict(self, number: int, images: Path, output: Path, *options: object, **environment: str) -> dict:
-        """nnUNetv2_predict with a model folder; the segmentations by file name."""
+        """nnUNetv2_predict with a model folder; the segmentations by file name. What it prints is in OUTPUT.log."""
         arguments = ("-d", number, "-i", images, "-o", output, "-tr", TRAINER, "-p", PLANS, "-c", "3d_fullres", "-f", 0)
         processes = ("-npp", 1, "-nps", 1, "-device", "cpu", "--disable_progress_bar")
-        self.run("nnUNetv2_predict", *arguments, *processes, *options, **environment)
+        printed = self.run("nnUNetv2_predict", *arguments, *processes, *options, **environment)
+        output.with_name(f"{output.name}.log").write_text(printed)
         return {path.name: nibabel.load(path) for path in sorted(output.glob("*.nii.gz"))}
 
 

@@ -164,6 +164,9 @@ class TestUniversalModel:
         assert values_of(unknown) | values_of(told) <= set(labels.values())
         assert len(values_of(told)) > 2
         assert not np.array_equal(np.asarray(unknown.dataobj), np.asarray(told.dataobj))
+        notice = "The modality of the images is not named"
+        assert (tmp_path / "unknown.log").read_text().count(notice) == 1
+        assert notice not in (tmp_path / "told.log").read_text()
 
     def test_an_unknown_modality_is_refused_with_the_known(self, trained, image_of, tmp_path):
         images = image_of(next(iter(trained.members)))
