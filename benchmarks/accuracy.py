@@ -25,7 +25,7 @@ from typing import Any
 from comparison.arms import ABLATIONS, ablation, arm
 from comparison.data import CT_RULES, PLANNED_CT_RULE, Workplace
 from comparison.questions import QUESTIONS
-from comparison.running import Training
+from comparison.running import Conditions, Training
 from comparison.scoring import by_task, scores_of
 from comparison.tables import show, show_seeds
 from measuring import RESULTS, machine
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             training.run(workplace, options.device)
         add_row(result, row(_row_name(name, options.ct), trainings, workplace, options))
     for question in options.questions:
-        QUESTIONS[question](workplace, options.batches, options.device, options.results)
+        QUESTIONS[question](workplace, Conditions(options.batches, options.seed, options.device), options.results)
     if result.is_file():
         rows = read_json(result, "delete it")["rows"]
         show(rows)

@@ -6,7 +6,7 @@ from typing import Any
 
 from comparison.data import MEMBERS, Workplace
 from comparison.recipe import EPOCHS, Recipe
-from comparison.running import Training
+from comparison.running import Conditions, Training
 from comparison.splits import Reduction, fold_of
 
 # One change at a time against HermesTrainer as it is; of the loss all that makes it the paper's.
@@ -68,20 +68,22 @@ def ablation(name: str, *, of_arm: str = "hermes", batches: int, fold: int = 0, 
     return [replace(whole, name=f"{whole.name}_{name.replace(' ', '_')}", recipe=recipe)]
 
 
-def left_out(reductions: list[Reduction], reduction: Reduction, *, batches: int) -> list[Training]:
+def left_out(reductions: list[Reduction], reduction: Reduction, conditions: Conditions) -> Training:
     """Hermes trained with less of one member, with the patches of the members that are left."""
+    batches, seed = conditions.batches, conditions.seed
     members = len(MEMBERS) - (reduction.cases == 0)
-    name = f"hermes_{batches}_{reduction.member}_{reduction.cases}_cases"
-    return [Training(name, "hermes", _recipe(members * batches, 0), fold_of(reduction, reductions))]
+    name = f"hermes_{batches}_{reduction.member}_{reduction.cases}_cases_s{seed}"
+    return Training(name, "hermes", _recipe(members * batches, seed), fold_of(reduction, reductions))
 
 
 def single_with_few(
-    reductions: list[Reduction], reduction: Reduction, workplace: Workplace, *, batches: int
-) -> list[Training]:
+    reductions: list[Reduction], reduction: Reduction, workplace: Workplace, conditions: Conditions
+) -> Training:
     """The single model of a member with fewer training cases."""
+    batches, seed = conditions.batches, conditions.seed
     number = workplace.number_of(reduction.member)
-    name = f"single_{number}_{batches}_{reduction.cases}_cases"
-    return [Training(name, "single", _recipe(batches, 0), fold_of(reduction, reductions), number)]
+    name = f"single_{number}_{batches}_{reduction.cases}_cases_s{seed}"
+    return Training(name, "single", _recipe(batches, seed), fold_of(reduction, reductions), number)
 
 
 def _recipe(batches: int, seed: int) -> Recipe:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from comparison.arms import arm
 from comparison.data import MEMBERS, Workplace
+from comparison.running import Conditions
 from comparison.views import held_out_cases, image_of, predict
 from hermes_nnunet.collection import UNKNOWN_MODALITY
 from hermes_nnunet.evaluation.dice import dice_of_case, mean_dice
@@ -14,13 +15,13 @@ CASES = 4
 FORMAT_VERSION = 1
 
 
-def wrong_modality(workplace: Workplace, batches: int, device: str, results: Path) -> None:
+def wrong_modality(workplace: Workplace, conditions: Conditions, results: Path) -> None:
     """How much Dice does each member lose when its images are called another modality, or "unknown"?
 
     The same images are clipped, and the same prior tokens are selected, as if they were of that modality.
     """
-    (training,) = arm("hermes", batches=batches)
-    training.run(workplace, device)
+    (training,) = arm("hermes", batches=conditions.batches, seed=conditions.seed)
+    training.run(workplace, conditions.device)
     modalities = [*dict.fromkeys(MEMBERS.values()), UNKNOWN_MODALITY]
     table: dict[str, dict[str, float]] = {}
     for member in MEMBERS:
@@ -29,12 +30,13 @@ def wrong_modality(workplace: Workplace, batches: int, device: str, results: Pat
         table[name] = {}
         for modality in modalities:
             told = {MODALITY_VARIABLE: modality}
-            predictions = predict(training, workplace, images, member, f"{name}_as_{modality}", device, told)
+            predictions = predict(training, workplace, images, member, f"{name}_as_{modality}", conditions.device, told)
             table[name][modality] = _mean_dice(workplace, member, predictions)
     content = {
         "format_version": FORMAT_VERSION,
         "question": " ".join((wrong_modality.__doc__ or "").split()),
-        "batches_per_member": batches,
+        "batches_per_member": conditions.batches,
+        "seed": conditions.seed,
         "cases_per_member": CASES,
         "true_modality": {workplace.member_name(m): modality for m, modality in MEMBERS.items()},
         "dice": table,

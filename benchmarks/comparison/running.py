@@ -29,6 +29,20 @@ TRAINER_AND_PLANS = {
 
 
 @dataclass(frozen=True)
+class Conditions:
+    """What the trainings of a question have in common.
+
+    Attributes:
+        batches: of each single model; a model of the collection gets as many for each member.
+        device: nnU-Net's -device.
+    """
+
+    batches: int
+    seed: int
+    device: str
+
+
+@dataclass(frozen=True)
 class Training:
     """One training and its final validation.
 

@@ -459,23 +459,46 @@ class TestQuestions:
 
     def test_training_with_less_of_a_member_uses_the_fold_made_for_it(self):
         from comparison.arms import arm, left_out
+        from comparison.running import Conditions
         from comparison.splits import Reduction
 
         reductions = [Reduction("a", 0), Reduction("b", 4)]
-        (without,), (few,) = (left_out(reductions, reduction, batches=100) for reduction in reductions)
+        without, few, other_seed = (
+            left_out(reductions, reduction, Conditions(100, seed, "cpu"))
+            for reduction, seed in ((reductions[0], 0), (reductions[1], 0), (reductions[1], 1))
+        )
         (hermes,) = arm("hermes", batches=100)
         assert (without.fold, few.fold) == (3, 4)
         assert (without.recipe.batches, few.recipe.batches) == (300, hermes.recipe.batches)
-        assert len({without.name, few.name, hermes.name}) == 3
+        assert (few.recipe.seed, other_seed.recipe.seed) == (0, 1)
+        assert len({without.name, few.name, other_seed.name, hermes.name}) == 4
 
-    def test_pictures_are_drawn(self, tmp_path):
+    def test_what_a_member_gains_by_another(self):
+        from comparison.questions import gains
+
+        dice = {"all": {"a": 0.7, "b": 0.5}, "a": {"b": 0.4}, "b": {"a": 0.8}}
+        np.testing.assert_allclose(gains(dice, ["a", "b"]), [[np.nan, 0.1], [-0.1, np.nan]])
+
+    def test_results_of_other_seeds_stay_those_of_another_size_do_not(self, tmp_path):
+        from comparison.questions import add_seed
+        from comparison.running import Conditions
+
+        path = tmp_path / "few_labels.json"
+        for seed, dice in ((1, 0.1), (0, 0.2), (1, 0.3)):
+            seeds = add_seed(path, "?", Conditions(10, seed, "cpu"), {"hermes": dice})
+        assert json.loads(path.read_text())["seeds"] == {"0": {"hermes": 0.2}, "1": {"hermes": 0.3}}
+        assert sorted(own["hermes"] for own in seeds) == [0.2, 0.3]
+        assert add_seed(path, "?", Conditions(20, 0, "cpu"), {"hermes": 0.4}) == [{"hermes": 0.4}]
+
+    @pytest.mark.parametrize("seeds", [1, 2])
+    def test_pictures_are_drawn(self, tmp_path, seeds):
         from comparison import questions
         from matplotlib.image import imread
 
-        change = np.array([[np.nan, 0.1], [-0.05, np.nan]])
+        change = np.array([[[np.nan, 0.1], [-0.05, np.nan]]] * seeds)
         questions._draw_synergy(change, ["a", "b"], tmp_path / "synergy.png")
         dice = {"single": {"4": 0.2, "8": 0.4, "all": 0.6}, "hermes": {"4": 0.5, "8": 0.55, "all": 0.6}}
-        questions._draw_few_labels(dice, tmp_path / "few.png")
+        questions._draw_few_labels([dice] * seeds, tmp_path / "few.png")
         for name in ("synergy", "few"):
             picture = imread(tmp_path / f"{name}.png")
             assert picture.shape[0] > 300
