@@ -20,6 +20,8 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "members drawn alike": {"sampling": "members"},
     "cases drawn alike": {"sampling": "cases"},
     "every patch shows a task": {"foreground_oversampling": 1.0},
+    "a third of the patches show a task": {"probabilistic_oversampling": True},
+    "patches lie anywhere": {"foreground_oversampling": 0.0},
     "supervision of full resolution only": {"supervision": "full resolution"},
     "gradients clipped at 1": {"gradient_clipping": 1.0},
     "cross-entropy weighs 1": {"cross_entropy_weight": 1.0},

@@ -34,8 +34,9 @@ class Recipe:
         token_layers_share: what the layers of attention, MLPs and heads have of the learning rate.
         weight_decay: of the optimizer.
         warm_up_epochs: epochs over which the learning rate rises (the paper's way), 0 for none.
-        foreground_oversampling: share of a batch's patches that must show a task; of two patches it is one between 0.25
-            and 0.75.
+        foreground_oversampling: share of a batch's patches that must show a task; nnU-Net rounds, so of two patches it
+            is one between 0.25 and 0.75.
+        probabilistic_oversampling: whether each patch must show a task with that probability instead.
         gradient_clipping: largest norm of the gradient; nnU-Net clips at 12 in any case.
         averaged_weights: whether the final validation uses the moving average of the weights.
         sampling: how often a member's cases are drawn: 'collection' (the merge's weights, square root of the number of
@@ -58,6 +59,7 @@ class Recipe:
     weight_decay: float = 1e-2
     warm_up_epochs: int = 0
     foreground_oversampling: float = 0.33
+    probabilistic_oversampling: bool = False
     gradient_clipping: float = 12.0
     averaged_weights: bool = False
     sampling: str = "collection"

@@ -84,22 +84,24 @@ class TestBudgets:
             names.add(training.name)
         assert len(names) == len(ABLATIONS)
 
-    def test_an_ablation_of_oversampling_changes_what_nnunet_draws(self):
-        from comparison.arms import ABLATIONS, arm
+    def test_ablations_of_oversampling_change_what_nnunet_draws(self):
+        from comparison.arms import ABLATIONS, ablation, arm
         from comparison.data import BATCH_SIZE
         from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 
-        def forced(share):
+        def share_of_forced(recipe):
             loader = object.__new__(nnUNetDataLoader)
-            loader.batch_size, loader.oversample_foreground_percent = BATCH_SIZE, share
-            return [loader._oversample_last_XX_percent(patch) for patch in range(BATCH_SIZE)]
+            loader.batch_size, loader.oversample_foreground_percent = BATCH_SIZE, recipe.foreground_oversampling
+            force = loader._probabilistic_oversampling
+            if not recipe.probabilistic_oversampling:
+                force = loader._oversample_last_XX_percent
+            np.random.seed(0)
+            return np.mean([force(patch) for _ in range(1000) for patch in range(BATCH_SIZE)])
 
-        (hermes,) = arm("hermes", batches=20)
-        share = "foreground_oversampling"
-        changed = [change[share] for change in ABLATIONS.values() if share in change]
-        assert changed
-        for value in changed:
-            assert forced(value) != forced(getattr(hermes.recipe, share))
+        changed = [name for name, change in ABLATIONS.items() if any("oversampling" in key for key in change)]
+        trainings = [*arm("hermes", batches=20), *(ablation(name, batches=20)[0] for name in changed)]
+        shares = {training.name: share_of_forced(training.recipe) for training in trainings}
+        assert list(shares.values()) == pytest.approx([0.5, 1, 0.33, 0], abs=0.03)
 
     def test_an_ablation_keeps_its_arm_fold_and_seed(self):
         from comparison.arms import ablation

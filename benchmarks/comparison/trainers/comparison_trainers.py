@@ -46,6 +46,7 @@ class ComparisonTrainer(nnUNetTrainerNoMirroring):
         self.initial_lr = self.recipe.learning_rate
         self.weight_decay = self.recipe.weight_decay
         self.oversample_foreground_percent = self.recipe.foreground_oversampling
+        self.probabilistic_oversampling = self.recipe.probabilistic_oversampling
         # nnU-Net wants a thread a core of the machine; where this process has fewer (taskset), they wait for each other
         torch.set_num_threads(available_cores())
 
