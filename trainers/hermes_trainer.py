@@ -50,12 +50,15 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
 
     Attributes:
         epochs: length of the training; what the short variants change.
+        foreground_oversampling: share of a batch's patches that must show a task. nnU-Net's third is half of a batch of
+            two as well, but less of larger ones, where small tasks are then seen too rarely.
         cross_entropy_weight, adaptive_dice, absent_weight: see HermesLoss.
         dice_exponents: HermesLoss' exponent in the first and, after a linear change, in the last epoch. The logarithm
             finds small tasks, the plain Dice then delineates them better. Validation uses the last.
     """
 
     epochs = 1000
+    foreground_oversampling = 0.5
     cross_entropy_weight = 3.0
     adaptive_dice = False
     dice_exponents: tuple[float, float] = (0.0, 1.0)
@@ -86,6 +89,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         self.num_epochs = self.epochs
         self.initial_lr = 2e-3
         self.weight_decay = 1e-2
+        self.oversample_foreground_percent = self.foreground_oversampling
         self.context_of_batch = self.hermes_plans.indexer
         self.learning_curves = LearningCurves()
         self.interrupted: Continuation | None = None

@@ -37,6 +37,7 @@ class HermesTrainerPaper(HermesTrainer):
     """
 
     epochs = 200
+    foreground_oversampling = 0.33
     cross_entropy_weight = 1.0
     adaptive_dice = True
     dice_exponents = (1.0, 1.0)

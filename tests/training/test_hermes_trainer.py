@@ -61,6 +61,14 @@ class TestTraining:
         assert trainer.inference_allowed_mirroring_axes is None
         assert "MirrorTransform" not in str(train.data_loader.transforms.transforms)
 
+    @pytest.mark.parametrize(("batch_size", "forced"), [(2, [False, True]), (4, [False, False, True, True])])
+    def test_half_of_a_batch_must_show_a_task(self, make_trainer, plans, batch_size, forced):
+        plans["configurations"]["3d_fullres"]["batch_size"] = batch_size
+        trainer = make_trainer()
+        trainer.initialize()
+        for loader in trainer.get_dataloaders():
+            assert [loader.data_loader.get_do_oversample(patch) for patch in range(batch_size)] == forced
+
     def test_every_case_is_run_with_its_members_context(self, make_trainer):
         trainer = make_trainer()
         trainer.initialize()

@@ -116,6 +116,13 @@ class TestSettings:
         assert (trainer.loss.cross_entropy_weight, trainer.loss.dice_exponent, trainer.loss.absent_weight) == (1, 1, 0)
         assert trainer.loss.dice_loss is adaptive_dice_loss
 
+    def test_as_many_patches_must_show_a_task_as_in_nnunet(self, make, plans):
+        plans["configurations"]["3d_fullres"]["batch_size"] = 4
+        trainer = make()
+        trainer.initialize()
+        for loader in trainer.get_dataloaders():
+            assert [loader.data_loader.get_do_oversample(patch) for patch in range(4)] == [False, False, False, True]
+
     def test_epochs_begin_with_the_schedules_rate(self, make):
         trainer = make(epochs=200)
         trainer.initialize()
