@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from comparison.arms import ABLATIONS, ablation, arm
+from comparison.arms import ABLATIONS, ablation, arm, can_be_ablated
 from comparison.data import CT_RULES, PLANNED_CT_RULE, Workplace
 from comparison.questions import QUESTIONS
 from comparison.running import Conditions, Training
@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.questions and options.ct != PLANNED_CT_RULE:
         parser.error(f"--questions are asked of --ct {PLANNED_CT_RULE} only")
+    for name in options.ablations:
+        if not can_be_ablated(name, options.ablated):
+            parser.error(f"--ablations '{name}' changes HermesUNet, which --ablated {options.ablated} does not have")
     workplace = Workplace(options.folder.resolve(), options.commands, options.ct)
     workplace.link_members(options.source)
     workplace.prepare_singles()

@@ -47,6 +47,9 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "CTs keep their values in augmentation": {"ct_augmentation": "keeps values"},
 }
 
+# What only HermesUNet has: to change nothing else would leave the masked merge as it is, or make another arm of it.
+OF_HERMES_UNET = {"network", "first_logits", "modality_norms", "token_layers_share"}
+
 
 def arm(name: str, *, batches: int, fold: int = 0, seed: int = 0) -> list[Training]:
     """The trainings of an arm: one a member for 'singles', else one on the collection with as many patches in all.
@@ -68,6 +71,11 @@ def ablation(name: str, *, of_arm: str = "hermes", batches: int, fold: int = 0, 
     (whole,) = arm(of_arm, batches=batches, fold=fold, seed=seed)
     recipe = replace(whole.recipe, **ABLATIONS[name])
     return [replace(whole, name=f"{whole.name}_{name.replace(' ', '_')}", recipe=recipe)]
+
+
+def can_be_ablated(name: str, of_arm: str) -> bool:
+    """Whether an ablation is about something that the arm has."""
+    return of_arm == "hermes" or not ABLATIONS[name].keys() <= OF_HERMES_UNET
 
 
 def left_out(reductions: list[Reduction], reduction: Reduction, conditions: Conditions) -> Training:

@@ -103,6 +103,29 @@ class TestBudgets:
         shares = {training.name: share_of_forced(training.recipe) for training in trainings}
         assert list(shares.values()) == pytest.approx([0.5, 1, 0.33, 0], abs=0.03)
 
+    def test_the_masked_merge_has_no_ablations_of_hermes_network(self, tmp_path, capsys):
+        import accuracy
+        from comparison.arms import can_be_ablated
+
+        assert can_be_ablated("nnU-Net's norms", "hermes")
+        assert can_be_ablated("loss of the paper", "masked")
+        assert can_be_ablated("LAMB", "masked")
+        assert not can_be_ablated("one learning rate", "masked")
+        arguments = [
+            str(tmp_path),
+            str(tmp_path / "work"),
+            "--ablated",
+            "masked",
+            "--ablations",
+            "no norm in the heads",
+        ]
+        with pytest.raises(SystemExit):
+            accuracy.main(arguments)
+        assert (
+            "'no norm in the heads' changes HermesUNet, which --ablated masked does not have" in capsys.readouterr().err
+        )
+        assert not (tmp_path / "work").exists()
+
     def test_an_ablation_keeps_its_arm_fold_and_seed(self):
         from comparison.arms import ablation
 
