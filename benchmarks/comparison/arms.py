@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from comparison.data import MEMBERS, Workplace
-from comparison.recipe import EPOCHS, Recipe
+from comparison.recipe import EPOCHS, OF_HERMES_UNET, Recipe
 from comparison.running import Conditions, Training
 from comparison.splits import Reduction, fold_of
 
@@ -46,9 +46,6 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "first logits of the tasks' frequencies": {"first_logits": "frequency"},
     "CTs keep their values in augmentation": {"ct_augmentation": "keeps values"},
 }
-
-# What only HermesUNet has: to change nothing else would leave the masked merge as it is, or make another arm of it.
-OF_HERMES_UNET = {"network", "first_logits", "modality_norms", "token_layers_share"}
 
 
 def arm(name: str, *, batches: int, fold: int = 0, seed: int = 0) -> list[Training]:

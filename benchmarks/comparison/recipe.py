@@ -21,6 +21,9 @@ OF_HERMES = (
     "ct_augmentation",
 )
 
+# What only HermesUNet has: to change nothing else would leave the masked merge as it is, or make another arm of it.
+OF_HERMES_UNET = {"network", "first_logits", "modality_norms", "token_layers_share"}
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -300,6 +300,39 @@ class TestAugmentationByModality:
         ]
 
 
+class TestTrainerOfTheComparison:
+    def trainer(self, **changes):
+        from comparison.recipe import Recipe
+        from comparison.trainers.comparison_trainers import ComparisonHermesTrainer
+
+        trainer = object.__new__(ComparisonHermesTrainer)
+        trainer.recipe = Recipe(20, **changes)
+        return trainer
+
+    def number_of_transforms(self, trainer, modality):
+        transforms = trainer.get_training_transforms((8, 8, 8), (-0.5, 0.5), [[1, 1, 1]], None, False)
+        trainer.modality_of_patch = modality
+        applied = []
+        for each in (transforms, *getattr(transforms, "_of_modality", {}).values()):
+            for one in getattr(each, "transforms", getattr(each, "_of_others", each).transforms):
+                one.apply = lambda patch, one=one, **_: applied.append(one) or patch
+        transforms(image=torch.zeros(1, 8, 8, 8), segmentation=torch.zeros(1, 8, 8, 8))
+        return len(applied)
+
+    def test_changes_of_values_are_left_out_of_cts_only(self):
+        keeping, alike = self.trainer(ct_augmentation="keeps values"), self.trainer()
+        whole = self.number_of_transforms(alike, "CT")
+        assert self.number_of_transforms(keeping, "cineMRI") == whole
+        assert self.number_of_transforms(keeping, "CT") == whole - 4  # brightness, contrast, and gamma twice
+
+    def test_the_network_of_the_recipe_is_in_the_plans(self):
+        configuration = {"architecture": {"network_class_name": "HermesUNet", "arch_kwargs": {"n_stages": 3}}}
+        plans = {"configurations": {"3d_fullres": configuration}}
+        changed = self.trainer(network="comparison.networks.FusedAtBottleneckUNet").plans_of_recipe(plans)
+        name = changed["configurations"]["3d_fullres"]["architecture"]["network_class_name"]
+        assert name == "comparison.networks.FusedAtBottleneckUNet"
+
+
 class TestTaskFrequencies:
     def test_are_shares_of_the_images_that_are_annotated_for_a_task(self):
         from comparison.frequencies import task_frequencies

@@ -97,8 +97,9 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
             logits = torch.logit(torch.from_numpy(task_frequencies(dataset, cases, self.collection)))
             for head in self.bare_network.decoder.heads:
                 head.seg_layers["classifiers"].bias.data[: len(logits)] = logits
-        # nnU-Net's loader transforms a patch right after it has loaded the patch's case.
-        self.dataset_class = announcing_dataset_class(self.dataset_class, self._keep_modality)
+        if self.recipe.ct_augmentation != "alike":
+            # nnU-Net's loader transforms a patch right after it has loaded the patch's case.
+            self.dataset_class = announcing_dataset_class(self.dataset_class, self._keep_modality)
 
     def _keep_modality(self, case: str) -> None:
         self.modality_of_patch = self.collection.context_of(case).modality
