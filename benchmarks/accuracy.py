@@ -80,6 +80,7 @@ def row(name: str, trainings: Sequence[Training], workplace: Workplace, options:
         "fold": trainings[0].fold,
         "seed": trainings[0].recipe.seed,
         "recipe": vars(trainings[0].recipe),
+        "configuration": {training.name: training.configuration(workplace) for training in trainings},
         "training_loss": {training.name: training.losses(workplace) for training in trainings},
         "modality_accuracy": trainings[0].modality_accuracy(workplace),
         "members": {

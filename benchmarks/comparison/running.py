@@ -4,6 +4,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from comparison.data import (
     COLLECTION_ID,
@@ -16,6 +17,8 @@ from comparison.data import (
 )
 from comparison.recipe import ENVIRONMENT_VARIABLE, EPOCHS, Recipe
 from hermes_nnunet.checkpoints import read_checkpoint
+from hermes_nnunet.collection import HERMES_BLOCK
+from hermes_nnunet.files import read_json
 from hermes_nnunet.training.learning_curves import FILE_NAME as LEARNING_CURVES
 from hermes_nnunet.training.learning_curves import LearningCurves
 
@@ -26,6 +29,8 @@ TRAINER_AND_PLANS = {
     "masked": (HERMES_TRAINER, MASKED_PLANS),
     "hermes": (HERMES_TRAINER, HERMES_PLANS),
 }
+# Arguments of a network that say how large it is and what it is told.
+SIZES_OF_NETWORK = ("features_per_stage", "n_blocks_per_stage", "tokens_per_modality", "modality_norms")
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,19 @@ class Training:
             environment=self.environment(workplace),
         )
         print(f"{self.name}: {time.perf_counter() - start:.0f} s", flush=True)
+
+    def configuration(self, workplace: Workplace) -> dict[str, Any]:
+        """What the plans that it was trained with say of its patches, intensities and network."""
+        plans = read_json(self.fold_folder(workplace).parent / "plans.json", "start accuracy.py again")
+        planned = plans["configurations"][CONFIGURATION]
+        architecture = planned["architecture"]
+        arguments = architecture["arch_kwargs"]
+        return {
+            **{key: planned[key] for key in ("patch_size", "batch_size", "spacing", "normalization_schemes")},
+            "intensity_clipping": plans.get(HERMES_BLOCK, {}).get("intensity_clipping"),
+            "network": architecture["network_class_name"],
+            **{key: arguments[key] for key in SIZES_OF_NETWORK if key in arguments},
+        }
 
     def losses(self, workplace: Workplace) -> list[float]:
         """Training loss of every epoch."""

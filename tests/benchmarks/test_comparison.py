@@ -332,6 +332,70 @@ class TestTrainerOfTheComparison:
         name = changed["configurations"]["3d_fullres"]["architecture"]["network_class_name"]
         assert name == "comparison.networks.FusedAtBottleneckUNet"
 
+    def initialised(self, monkeypatch, network, **changes):
+        from comparison.trainers.comparison_trainers import HermesTrainer
+
+        def initialize(trainer):
+            trainer.network = network
+            trainer.optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+
+        monkeypatch.setattr(HermesTrainer, "initialize", initialize)
+        monkeypatch.setattr(HermesTrainer, "bare_network", property(lambda trainer: trainer.network))
+        trainer = self.trainer(**changes)
+        trainer.dataset_class = lambda *_: "data set"
+        trainer.preprocessed_dataset_folder = trainer.collection = None
+        trainer.do_split = lambda: (["a", "b"], ["c"])
+        trainer.initialize()
+        return trainer
+
+    @pytest.mark.parametrize(("gradient_clipping", "step"), [(1.0, 1.0), (12.0, 12.0), (100.0, 50.0)])
+    def test_gradients_are_clipped_before_a_step(self, monkeypatch, gradient_clipping, step):
+        network = nn.Linear(4, 1, bias=False)
+        trainer = self.initialised(monkeypatch, network, gradient_clipping=gradient_clipping)
+        before = network.weight.detach().clone()
+        network.weight.grad = torch.full((1, 4), 25.0)  # of norm 50
+        trainer.optimizer.step()
+        assert torch.linalg.vector_norm(network.weight - before).item() == pytest.approx(step, rel=1e-4)
+
+    def test_first_logits_are_the_tasks_frequencies(self, monkeypatch):
+        from comparison.trainers import comparison_trainers
+
+        asked = []
+
+        def task_frequencies(*arguments):
+            asked.append(arguments)
+            return np.array([0.5, 0.01], np.float32)
+
+        monkeypatch.setattr(comparison_trainers, "task_frequencies", task_frequencies)
+        for first_logits, expected in (("alike", [-4, -4, -4]), ("frequency", [0, math.log(0.01 / 0.99), -4])):
+            network = nn.Module()
+            head = nn.Module()
+            head.seg_layers = nn.ModuleDict({"classifiers": nn.Linear(2, 3)})  # two tasks and the null row
+            nn.init.constant_(head.seg_layers["classifiers"].bias, -4)
+            network.decoder = nn.Module()
+            network.decoder.heads = nn.ModuleList([head])
+            self.initialised(monkeypatch, network, first_logits=first_logits)
+            assert head.seg_layers["classifiers"].bias.tolist() == pytest.approx(expected, abs=1e-6)
+        assert asked == [("data set", ["a", "b"], None)]
+
+    def test_the_loss_is_that_of_the_recipe(self, monkeypatch):
+        from types import SimpleNamespace
+
+        from comparison.trainers.comparison_trainers import HermesTrainer
+
+        def build(trainer):
+            settings = ("cross_entropy_weight", "dice_exponents", "absent_weight", "adaptive_dice")
+            return SimpleNamespace(scale_weights=(0.6, 0.4), **{name: getattr(trainer, name) for name in settings})
+
+        monkeypatch.setattr(HermesTrainer, "_build_loss", build)
+        assert self.trainer()._build_loss().scale_weights == (0.6, 0.4)
+        changes = {"cross_entropy_weight": 7.0, "absent_weight": 0.3, "adaptive_dice": True}
+        exponents = {"first_dice_exponent": 0.25, "last_dice_exponent": 0.75}
+        loss = self.trainer(supervision="full resolution", **changes, **exponents)._build_loss()
+        assert loss.scale_weights == (1.0, 0.0)
+        assert {name: getattr(loss, name) for name in changes} == changes
+        assert loss.dice_exponents == (0.25, 0.75)
+
 
 class TestTaskFrequencies:
     def test_are_shares_of_the_images_that_are_annotated_for_a_task(self):
@@ -453,6 +517,28 @@ class TestMaskedUNet:
 
 
 class TestResult:
+    def test_says_what_the_network_of_the_run_was(self, tmp_path, monkeypatch):
+        from comparison import data
+        from comparison.arms import arm
+
+        monkeypatch.setattr(data, "find_commands", lambda names, _: dict.fromkeys(names, "true"))
+        (tmp_path / "nnUNet_preprocessed" / "Dataset900_Real900").mkdir(parents=True)
+        workplace = data.Workplace(tmp_path, tmp_path)
+        (training,) = arm("hermes", batches=20)
+        model = training.fold_folder(workplace).parent
+        model.mkdir(parents=True)
+        planned = {"patch_size": [40, 40, 40], "batch_size": 2, "spacing": [3, 3, 3], "normalization_schemes": ["Z"]}
+        network = {"features_per_stage": [16, 32], "n_blocks_per_stage": [1, 2], "modality_norms": True}
+        architecture = {"network_class_name": "a.Network", "arch_kwargs": {**network, "n_stages": 2}}
+        clipping = {"CT": {"range": [-125, 1590]}}
+        plans = {
+            "hermes": {"intensity_clipping": clipping, "rows_per_case": 3},
+            "configurations": {"3d_fullres": {**planned, "data_identifier": "D", "architecture": architecture}},
+        }
+        (model / "plans.json").write_text(json.dumps(plans))
+        told = training.configuration(workplace)
+        assert told == {**planned, "intensity_clipping": clipping, "network": "a.Network", **network}
+
     def test_a_row_takes_the_place_of_its_like(self, tmp_path):
         import accuracy
 
