@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.ablations:
         if not can_be_ablated(name, options.ablated):
             parser.error(f"--ablations '{name}' changes HermesUNet, which --ablated {options.ablated} does not have")
+    options.results.mkdir(parents=True, exist_ok=True)
     workplace = Workplace(options.folder.resolve(), options.commands, options.ct)
     workplace.link_members(options.source)
     workplace.prepare_singles()
@@ -96,7 +97,6 @@ def add_row(path: Path, new: dict[str, Any]) -> None:
     """Write a row to the result; it takes the place of one of the same arm, size, fold and seed."""
     rows = read_json(path, "delete it")["rows"] if path.is_file() else []
     kept = [old for old in rows if _key(old) != _key(new)]
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "format_version": FORMAT_VERSION,
         "question": " ".join((__doc__ or "").split("\n\n")[0].split()),

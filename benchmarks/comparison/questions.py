@@ -91,7 +91,6 @@ def add_seed(path: Path, question: str | None, conditions: Conditions, dice: dic
         "batches_per_member": conditions.batches,
         "seeds": dict(sorted(seeds.items())),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_json(content, path)
     return list(seeds.values())
 

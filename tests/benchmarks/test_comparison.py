@@ -517,6 +517,22 @@ class TestMaskedUNet:
 
 
 class TestResult:
+    def test_its_folder_is_there_before_the_first_training(self, tmp_path, monkeypatch):
+        import accuracy
+
+        class Workplace:
+            def __init__(self, *_):
+                pass
+
+            def link_members(self, _):
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(accuracy, "Workplace", Workplace)
+        results = tmp_path / "new" / "results"
+        with pytest.raises(KeyboardInterrupt):
+            accuracy.main([str(tmp_path), str(tmp_path / "work"), "--results", str(results)])
+        assert results.is_dir()
+
     def test_says_what_the_network_of_the_run_was(self, tmp_path, monkeypatch):
         from comparison import data
         from comparison.arms import arm
