@@ -113,12 +113,17 @@ def _draw_synergy(change: np.ndarray, names: Sequence[str], path: Path) -> None:
     axes.set(xlabel="judged on", ylabel="member that joins the training")
     for (row, column), value in np.ndenumerate(mean):
         if not np.isnan(value):
-            own = "\n".join(f"{seed:+.3f}" for seed in change[:, row, column]) if len(change) > 1 else ""
-            axes.text(column, row, f"{value:+.3f}", ha="center", va="bottom" if own else "center")
+            own = "\n".join(map(_signed, change[:, row, column])) if len(change) > 1 else ""
+            axes.text(column, row, _signed(value), ha="center", va="bottom" if own else "center")
             axes.text(column, row, own, ha="center", va="top", size="x-small")
     figure.colorbar(picture, label="gain of Dice")
     with written_beside(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")
+
+
+def _signed(value: float) -> str:
+    """Without the sign of a zero that was negative before it was rounded."""
+    return f"{round(float(value), 3) + 0:+.3f}"
 
 
 def _draw_few_labels(seeds: Sequence[dict[str, dict[str, float]]], path: Path) -> None:

@@ -650,6 +650,11 @@ class TestQuestions:
         assert sorted(own["hermes"] for own in seeds) == [0.2, 0.3]
         assert add_seed(path, "?", Conditions(20, 0, "cpu"), {"hermes": 0.4}) == [{"hermes": 0.4}]
 
+    def test_a_gain_that_rounds_to_nothing_has_no_minus(self):
+        from comparison.questions import _signed
+
+        assert [_signed(gain) for gain in (-0.0004, 0.0004, -0.0006)] == ["+0.000", "+0.000", "-0.001"]
+
     @pytest.mark.parametrize("seeds", [1, 2])
     def test_pictures_are_drawn(self, tmp_path, seeds):
         from comparison import questions
