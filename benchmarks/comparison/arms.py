@@ -12,11 +12,19 @@ from comparison.splits import Reduction, fold_of
 # One change at a time against HermesTrainer as it is; of the loss all that makes it the paper's.
 ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "nnU-Net's SGD": {"optimizer": "sgd", "learning_rate": 1e-2, "weight_decay": 3e-5},
+    "nnU-Net's SGD, one learning rate": {
+        "optimizer": "sgd",
+        "learning_rate": 1e-2,
+        "weight_decay": 3e-5,
+        "token_layers_share": 1.0,
+    },
     "LAMB": {"optimizer": "lamb", "learning_rate": 1e-2, "token_layers_share": 1.0},
+    "LAMB, a tenth for the token layers": {"optimizer": "lamb", "learning_rate": 1e-2},
     "one learning rate": {"token_layers_share": 1.0},
     "learning rate 1e-3": {"learning_rate": 1e-3},
     "learning rate 4e-3": {"learning_rate": 4e-3},
     "averaged weights": {"averaged_weights": True},
+    "averaged weights, decay 0.999": {"averaged_weights": True, "average_decay": 0.999},
     "members drawn alike": {"sampling": "members"},
     "cases drawn alike": {"sampling": "cases"},
     "every patch shows a task": {"foreground_oversampling": 1.0},

@@ -42,6 +42,7 @@ class Recipe:
         probabilistic_oversampling: whether each patch must show a task with that probability instead.
         gradient_clipping: largest norm of the gradient; nnU-Net clips at 12 in any case.
         averaged_weights: whether the final validation uses the moving average of the weights.
+        average_decay: what a step keeps of that average, once there are enough.
         sampling: how often a member's cases are drawn: 'collection' (the merge's weights, square root of the number of
             cases), 'members' (all members alike), 'cases' (all cases alike).
         cross_entropy_weight, adaptive_dice, absent_weight: see HermesLoss; plain nnU-Net does not read them.
@@ -65,6 +66,7 @@ class Recipe:
     probabilistic_oversampling: bool = False
     gradient_clipping: float = 12.0
     averaged_weights: bool = False
+    average_decay: float = 0.99
     sampling: str = "collection"
     supervision: str = "halved"
     cross_entropy_weight: float = 3.0

@@ -12,9 +12,9 @@ HIGHEST_DECAY = 0.99
 ParameterList: TypeAlias = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
 
-def decay(updates: int) -> float:
-    """What an update keeps of the average after so many updates: min(1 - 1 / (updates + 1), 0.99)."""
-    return min(1 - 1 / (updates + 1), HIGHEST_DECAY)
+def decay(updates: int, highest: float = HIGHEST_DECAY) -> float:
+    """What an update keeps of the average after so many updates: min(1 - 1 / (updates + 1), highest)."""
+    return min(1 - 1 / (updates + 1), highest)
 
 
 class WeightAverage:
@@ -22,10 +22,14 @@ class WeightAverage:
 
     It costs one more copy of the network. `exchange` puts the averaged values into the network's own tensors, so that
     torch.compile and DDP see the module that they know.
+
+    Args:
+        highest_decay: see decay().
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, highest_decay: float = HIGHEST_DECAY) -> None:
         self._network = network
+        self._highest_decay = highest_decay
         self._other = AveragedModel(network, multi_avg_fn=self._move)
         self._other.requires_grad_(False)
 
@@ -67,4 +71,4 @@ class WeightAverage:
 
     def _move(self, averaged: ParameterList, current: ParameterList, updates: torch.Tensor | int) -> None:
         # `updates` is on the GPU, and to read it there would wait for the GPU.
-        get_ema_multi_avg_fn(decay(self.updates))(averaged, current, updates)
+        get_ema_multi_avg_fn(decay(self.updates, self._highest_decay))(averaged, current, updates)

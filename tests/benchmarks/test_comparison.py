@@ -357,6 +357,17 @@ class TestTrainerOfTheComparison:
         trainer.optimizer.step()
         assert torch.linalg.vector_norm(network.weight - before).item() == pytest.approx(step, rel=1e-4)
 
+    @pytest.mark.parametrize(("average_decay", "expected"), [(0.99, 1.0), (0.25, 1.6875)])
+    def test_the_average_of_the_weights_has_the_decay_of_the_recipe(self, monkeypatch, average_decay, expected):
+        network = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(network.weight, 1.0)
+        trainer = self.initialised(monkeypatch, network, averaged_weights=True, average_decay=average_decay)
+        for gradient in (1.0, -1.0, -1.0):  # the weight is 0, 1, 2
+            network.weight.grad = torch.full((1, 1), gradient)
+            trainer.optimizer.step()
+        trainer.average.exchange()
+        assert network.weight.item() == pytest.approx(expected, rel=1e-6)
+
     def test_first_logits_are_the_tasks_frequencies(self, monkeypatch):
         from comparison.trainers import comparison_trainers
 

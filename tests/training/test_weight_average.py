@@ -28,13 +28,14 @@ class TestUpdates:
     def test_decay_rises_to_its_highest(self):
         assert [decay(updates) for updates in (0, 1, 3, 99, 1000)] == pytest.approx([0, 0.5, 0.75, 0.99, 0.99])
 
-    def test_average_follows_the_formula(self, network):
-        average = WeightAverage(network)
+    @pytest.mark.parametrize(("arguments", "highest"), [((), 0.99), ((0.95,), 0.95), ((0.999,), 0.999)])
+    def test_average_follows_the_formula(self, network, arguments, highest):
+        average = WeightAverage(network, *arguments)
         expected = 123.0  # what the first update replaces
         for step in range(150):
             set_to(network, step % 7 + 1)
             average.update()
-            kept = min(1 - 1 / (step + 1), 0.99)
+            kept = min(1 - 1 / (step + 1), highest)
             expected = kept * expected + (1 - kept) * (step % 7 + 1)
         assert averaged(average)["weight"] == pytest.approx(expected, rel=1e-12)
         assert average.updates == 150

@@ -58,9 +58,10 @@ class ComparisonTrainer(nnUNetTrainerNoMirroring):
         for seed in (random.seed, np.random.seed, torch.manual_seed):
             seed(self.recipe.seed)
         super().initialize()
-        self.average = WeightAverage(self.network) if self.recipe.averaged_weights else None
         self.optimizer.register_step_pre_hook(self._clip_gradients)
-        if self.average is not None:
+        self.average = None
+        if self.recipe.averaged_weights:
+            self.average = WeightAverage(self.network, self.recipe.average_decay)
             self.optimizer.register_step_post_hook(lambda *_: self.average.update())
 
     def _clip_gradients(self, *_: Any) -> None:
