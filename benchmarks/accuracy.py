@@ -30,8 +30,8 @@ from comparison.scoring import by_task, scores_of
 from comparison.tables import show, show_seeds
 from measuring import RESULTS, machine
 
-from hermes_nnunet.files import read_json, write_json
-from hermes_nnunet.versions import package_versions
+from hermes_nnunet.core.files import read_json, write_json
+from hermes_nnunet.core.versions import package_versions
 
 ARMS = ("singles", "masked", "hermes", "naive")
 SMALL = 300

@@ -22,12 +22,12 @@ import torch
 
 import hermes_nnunet
 from hermes_nnunet.collection import Collection, case_identifier, member_and_own_case
-from hermes_nnunet.demo.processes import find_commands, run_logged
-from hermes_nnunet.evaluation.dice import dice_of_case
-from hermes_nnunet.evaluation.labels import foreground_values
-from hermes_nnunet.files import read_json, write_json
-from hermes_nnunet.pictures.overlay import PictureCase
-from hermes_nnunet.pictures.report import draw_report
+from hermes_nnunet.core.commands import find_commands, run_logged
+from hermes_nnunet.core.dice import dice_of_case
+from hermes_nnunet.core.files import read_json, write_json
+from hermes_nnunet.core.label_values import foreground_values
+from hermes_nnunet.core.pictures.overlay import PictureCase
+from hermes_nnunet.core.pictures.report import draw_report
 
 MEMBERS = {301: "CT", 302: "CT", 303: "cineMRI", 304: "LGE-MRI"}
 TRAINER, PLANS, CONFIGURATION = "HermesTrainerDemo", "HermesSPlans", "3d_fullres"

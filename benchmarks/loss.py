@@ -14,7 +14,7 @@ import torch
 from measuring import Row, median_seconds, parser, peak_megabytes, report
 from torch.nn import functional
 
-from hermes_nnunet.loss.hermes_loss import HermesLoss, adaptive_dice_loss
+from hermes_nnunet.learning.loss.hermes_loss import HermesLoss, adaptive_dice_loss
 
 
 def plain_loss(logits: torch.Tensor, labels: torch.Tensor, tasks: torch.Tensor) -> torch.Tensor:

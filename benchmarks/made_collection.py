@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK, Case, Collection, Member, Task
+from hermes_nnunet.planning.preprocessing.intensity import default_intensity_clipping
 from hermes_nnunet.plans import HermesPlans
-from hermes_nnunet.preprocessing.intensity import default_intensity_clipping
 
 NAME = "Dataset900_Made"
 MODALITIES = ("CT", "PET", "T1", "T2")

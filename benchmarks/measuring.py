@@ -13,8 +13,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from hermes_nnunet.files import write_json
-from hermes_nnunet.versions import package_versions
+from hermes_nnunet.core.files import write_json
+from hermes_nnunet.core.versions import package_versions
 
 RESULTS = Path(__file__).parent / "results"
 FORMAT_VERSION = 1

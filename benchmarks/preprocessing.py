@@ -22,12 +22,12 @@ from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPre
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from hermes_nnunet.collection import Case, Collection, Member, Task
-from hermes_nnunet.evaluation.labels import foreground_values
-from hermes_nnunet.files import read_json
-from hermes_nnunet.planning.resampling import IMAGE_FUNCTION, IMAGE_OPTIONS, SEGMENTATION_OPTIONS
+from hermes_nnunet.core.files import read_json
+from hermes_nnunet.core.label_values import foreground_values
+from hermes_nnunet.planning.preprocessing.intensity import default_intensity_clipping
+from hermes_nnunet.planning.preprocessing.preprocessor import HermesPreprocessor
+from hermes_nnunet.planning.resampling.options import IMAGE_FUNCTION, IMAGE_OPTIONS, SEGMENTATION_OPTIONS
 from hermes_nnunet.plans import HermesPlans
-from hermes_nnunet.preprocessing.intensity import default_intensity_clipping
-from hermes_nnunet.preprocessing.preprocessor import HermesPreprocessor
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "raw"
 SPACING_MM = 1.5

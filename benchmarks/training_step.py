@@ -23,7 +23,7 @@ from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 from torch import nn
 
-from hermes_nnunet.loss.hermes_loss import HermesLoss
+from hermes_nnunet.learning.loss.hermes_loss import HermesLoss
 from hermes_nnunet.networks.context_batch import NULL_ROW, ContextBatch
 from hermes_nnunet.networks.hermes_unet import HermesUNet
 

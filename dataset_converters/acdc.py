@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from hermes_nnunet.conversion import Converter, NiftiVolume, SourceCase, nothing_found
-from hermes_nnunet.paper.case_lists import CaseLists
+from hermes_nnunet.core.paper.case_lists import CaseLists
+from hermes_nnunet.data.conversion import Converter, NiftiVolume, SourceCase, nothing_found
 
 _PHASES = ("ED", "ES")
 
@@ -67,4 +67,6 @@ CONVERTER = Converter(
 )
 
 if __name__ == "__main__":
-    CONVERTER.main()
+    from hermes_nnunet.cli.convert import convert_with
+
+    convert_with(CONVERTER)

@@ -1,7 +1,7 @@
 """AMOS22, the CT images: 300 with 15 organs."""
 
-from hermes_nnunet.conversion import Converter
-from hermes_nnunet.conversion.amos import AMOS_FACTS, find_amos, is_ct
+from hermes_nnunet.data.conversion import Converter
+from hermes_nnunet.data.conversion.amos import AMOS_FACTS, find_amos, is_ct
 
 CONVERTER = Converter.of_paper(
     "amos_ct",
@@ -12,4 +12,6 @@ CONVERTER = Converter.of_paper(
 )
 
 if __name__ == "__main__":
-    CONVERTER.main()
+    from hermes_nnunet.cli.convert import convert_with
+
+    convert_with(CONVERTER)

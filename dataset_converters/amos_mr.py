@@ -1,8 +1,8 @@
 """AMOS22, the MR images: 60 with 13 organs; bladder and prostate or uterus are outside of most of them."""
 
-from hermes_nnunet.conversion import Converter
-from hermes_nnunet.conversion.amos import AMOS_FACTS, find_amos, is_ct
-from hermes_nnunet.paper.members import paper_members
+from hermes_nnunet.core.paper.members import paper_members
+from hermes_nnunet.data.conversion import Converter
+from hermes_nnunet.data.conversion.amos import AMOS_FACTS, find_amos, is_ct
 
 _MEMBERS = paper_members()
 _KEPT = _MEMBERS["amos_mr"].labels
@@ -19,4 +19,6 @@ CONVERTER = Converter.of_paper(
 )
 
 if __name__ == "__main__":
-    CONVERTER.main()
+    from hermes_nnunet.cli.convert import convert_with
+
+    convert_with(CONVERTER)

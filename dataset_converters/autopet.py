@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from hermes_nnunet.conversion import Converter, NiftiVolume, SourceCase, files_by_key, nothing_found
+from hermes_nnunet.data.conversion import Converter, NiftiVolume, SourceCase, files_by_key, nothing_found
 
 
 def find_cases(source: Path) -> Sequence[SourceCase]:
@@ -48,4 +48,6 @@ CONVERTER = Converter.of_paper(
 )
 
 if __name__ == "__main__":
-    CONVERTER.main()
+    from hermes_nnunet.cli.convert import convert_with
+
+    convert_with(CONVERTER)

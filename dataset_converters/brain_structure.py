@@ -7,8 +7,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from hermes_nnunet.conversion import Converter, Grid, NiftiVolume, SourceCase, Volume, files_by_key, nothing_found
-from hermes_nnunet.conversion.checks import compare_grids
+from hermes_nnunet.data.conversion import Converter, Grid, NiftiVolume, SourceCase, Volume, files_by_key, nothing_found
+from hermes_nnunet.data.conversion.checks import compare_grids
 from hermes_nnunet.errors import HermesError
 
 # In the order of the labels.
@@ -96,4 +96,6 @@ CONVERTER = Converter.of_paper(
 )
 
 if __name__ == "__main__":
-    CONVERTER.main()
+    from hermes_nnunet.cli.convert import convert_with
+
+    convert_with(CONVERTER)

@@ -7,8 +7,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from hermes_nnunet.conversion import Converter, Grid, SourceCase, Volume, nothing_found
-from hermes_nnunet.dicom.volume import DicomVolume, nifti
+from hermes_nnunet.data.conversion import Converter, Grid, SourceCase, Volume, nothing_found
+from hermes_nnunet.data.dicom.volume import DicomVolume, nifti
 from hermes_nnunet.errors import HermesError
 
 # The set's instructions give a grey value for each organ, and bounds that it keeps.
@@ -124,4 +124,6 @@ CONVERTER = Converter.of_paper(
 )
 
 if __name__ == "__main__":
-    CONVERTER.main()
+    from hermes_nnunet.cli.convert import convert_with
+
+    convert_with(CONVERTER)

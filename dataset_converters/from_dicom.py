@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hermes_nnunet.conversion import Converter, SourceCase, nothing_found
-from hermes_nnunet.dicom.folder import DicomFolder, ImageSeries, LabelObject, read_folder
-from hermes_nnunet.dicom.label_map import LabelMap
-from hermes_nnunet.dicom.volume import DicomVolume
+from hermes_nnunet.core.wording import did_you_mean, listed
+from hermes_nnunet.data.conversion import Converter, SourceCase, nothing_found
+from hermes_nnunet.data.dicom.folder import DicomFolder, ImageSeries, LabelObject, read_folder
+from hermes_nnunet.data.dicom.label_map import LabelMap
+from hermes_nnunet.data.dicom.volume import DicomVolume
+from hermes_nnunet.data.merge.specification import RESERVED_LABELS
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.merge.specification import RESERVED_LABELS
-from hermes_nnunet.merge.wording import did_you_mean, listed
 
 _MOST_LABELS = 255
 
@@ -191,4 +191,6 @@ CONVERTER = Converter(
 )
 
 if __name__ == "__main__":
-    CONVERTER.main()
+    from hermes_nnunet.cli.convert import convert_with
+
+    convert_with(CONVERTER)

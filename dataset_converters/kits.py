@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from hermes_nnunet.conversion import Converter, SourceCase, files_by_key, nifti_pairs, nothing_found
+from hermes_nnunet.data.conversion import Converter, SourceCase, files_by_key, nifti_pairs, nothing_found
 
 _FIRST_TEST = 210
 
@@ -40,4 +40,6 @@ CONVERTER = Converter.of_paper(
 )
 
 if __name__ == "__main__":
-    CONVERTER.main()
+    from hermes_nnunet.cli.convert import convert_with
+
+    convert_with(CONVERTER)

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from hermes_nnunet.conversion import Converter, NiftiVolume, SourceCase, files_by_key, nothing_found
+from hermes_nnunet.data.conversion import Converter, NiftiVolume, SourceCase, files_by_key, nothing_found
 from hermes_nnunet.errors import HermesError
 
 _PHASES = ("ED", "ES")
@@ -93,4 +93,6 @@ CONVERTER = Converter.of_paper(
 )
 
 if __name__ == "__main__":
-    CONVERTER.main()
+    from hermes_nnunet.cli.convert import convert_with
+
+    convert_with(CONVERTER)

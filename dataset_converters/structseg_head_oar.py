@@ -1,7 +1,7 @@
 """StructSeg 2019, task 1: 50 CT images of the head with 22 organs at risk."""
 
-from hermes_nnunet.conversion import Converter
-from hermes_nnunet.conversion.structseg import STRUCTSEG_FACTS, find_structseg
+from hermes_nnunet.data.conversion import Converter
+from hermes_nnunet.data.conversion.structseg import STRUCTSEG_FACTS, find_structseg
 
 TASK = "HaN_OAR"
 
@@ -15,4 +15,6 @@ CONVERTER = Converter.of_paper(
 )
 
 if __name__ == "__main__":
-    CONVERTER.main()
+    from hermes_nnunet.cli.convert import convert_with
+
+    convert_with(CONVERTER)

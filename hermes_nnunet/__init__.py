@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
+from hermes_nnunet.version import __version__
+
 if TYPE_CHECKING:
     from hermes_nnunet.model import HermesModel
 
-__version__ = "0.1.0"
 __all__ = ["HermesModel", "__version__"]
 
 

@@ -184,7 +184,7 @@ def _nifti(image: Any) -> nibabel.Nifti1Image:
 def _from_simpleitk(image: "Image") -> nibabel.Nifti1Image:
     import SimpleITK
 
-    from hermes_nnunet.dicom.slices import LPS_TO_RAS
+    from hermes_nnunet.data.dicom.slices import LPS_TO_RAS
 
     if image.GetDimension() != 3:
         raise HermesError(f"the image has {image.GetDimension()} dimensions: the model takes three")

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hermes_nnunet.collection import (
     FORMAT_VERSION,
@@ -17,9 +17,6 @@ from hermes_nnunet.collection import (
     members_to_json,
 )
 from hermes_nnunet.errors import HermesError
-
-if TYPE_CHECKING:
-    from hermes_nnunet.networks.context_batch import ContextIndexer
 
 MODALITY_VARIABLE = "HERMES_MODALITY"
 PLANS_REMEDY = "plan the collection with 'nnUNetv2_plan_and_preprocess -d ID -pl HermesPlanner -c 3d_fullres'"
@@ -49,12 +46,6 @@ class HermesPlans:
     context_channels: dict[str, int | None]
     intensity_clipping: dict[str, dict[str, Any]]
     rows_per_case: int
-
-    @property
-    def indexer(self) -> "ContextIndexer":
-        from hermes_nnunet.networks.context_batch import ContextIndexer  # torch
-
-        return ContextIndexer(self.tasks, self.modalities)
 
     @classmethod
     def of_collection(

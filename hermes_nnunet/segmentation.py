@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import nibabel
 import numpy as np
 
-from hermes_nnunet.files import written_beside
-from hermes_nnunet.pictures.preview import draw_preview
-from hermes_nnunet.prediction.label_table import Label
+from hermes_nnunet.core.files import written_beside
+from hermes_nnunet.core.pictures.labels import Label
+from hermes_nnunet.core.pictures.preview import draw_preview
 from hermes_nnunet.prediction.names import match_task
 from hermes_nnunet.prediction.statistics import CaseStatistics, statistics_of_label_map
 

@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: the call is wrong (2), or help was asked for (0).
     """
     arguments = _parsed(argv)
-    from hermes_nnunet.distributed.training import train
+    from hermes_nnunet.learning.distributed.training import train
 
     try:
         train(arguments)

@@ -84,7 +84,8 @@ def dataset_json(collection: Collection) -> dict:
 @pytest.fixture
 def plans(collection: Collection) -> dict:
     """Plans of `collection` with a network that is small enough for a unit test."""
-    from hermes_nnunet.planning.resampling import (
+    from hermes_nnunet.planning.preprocessing.intensity import default_intensity_clipping
+    from hermes_nnunet.planning.resampling.options import (
         IMAGE_FUNCTION,
         IMAGE_OPTIONS,
         LOGITS_FUNCTION,
@@ -92,7 +93,6 @@ def plans(collection: Collection) -> dict:
         SEGMENTATION_OPTIONS,
     )
     from hermes_nnunet.plans import HermesPlans
-    from hermes_nnunet.preprocessing.intensity import default_intensity_clipping
 
     configuration = {
         "data_identifier": "HermesPlans_3d_fullres",

@@ -20,24 +20,25 @@ from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
 from hermes_nnunet.collection import Collection
-from hermes_nnunet.distributed.data_parallel import check_batch_size, data_parallel, own_device
+from hermes_nnunet.core.dice import dice_table, mean_of_defined
+from hermes_nnunet.core.files import read_json, written_beside
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.evaluation.dice import dice_table, mean_of_defined
-from hermes_nnunet.files import read_json, written_beside
-from hermes_nnunet.loss.hermes_loss import HermesLoss
+from hermes_nnunet.learning.distributed.data_parallel import check_batch_size, data_parallel, own_device
+from hermes_nnunet.learning.loss.hermes_loss import HermesLoss
+from hermes_nnunet.learning.training.case_context import announcing_dataset_class
+from hermes_nnunet.learning.training.continuation import Continuation
+from hermes_nnunet.learning.training.hard_counts import hard_counts
+from hermes_nnunet.learning.training.learning_curves import FILE_NAME as LEARNING_CURVES
+from hermes_nnunet.learning.training.learning_curves import LearningCurves, member_sums, summed_over_processes
+from hermes_nnunet.learning.training.member_dice import dice_by_member, write_member_dice
+from hermes_nnunet.learning.training.parameter_groups import parameter_groups
+from hermes_nnunet.learning.training.random_state import random_states, set_random_states
+from hermes_nnunet.learning.training.sampling import case_probabilities, weighted_identifiers
+from hermes_nnunet.learning.training.schedule import PolynomialSchedule
 from hermes_nnunet.networks.build import build_network, prediction_context
+from hermes_nnunet.networks.context_batch import ContextIndexer
 from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
-from hermes_nnunet.training.case_context import announcing_dataset_class
-from hermes_nnunet.training.continuation import Continuation
-from hermes_nnunet.training.hard_counts import hard_counts
-from hermes_nnunet.training.learning_curves import FILE_NAME as LEARNING_CURVES
-from hermes_nnunet.training.learning_curves import LearningCurves, member_sums, summed_over_processes
-from hermes_nnunet.training.member_dice import dice_by_member, write_member_dice
-from hermes_nnunet.training.parameter_groups import parameter_groups
-from hermes_nnunet.training.random_state import random_states, set_random_states
-from hermes_nnunet.training.sampling import case_probabilities, weighted_identifiers
-from hermes_nnunet.training.schedule import PolynomialSchedule
-from hermes_nnunet.views.write import write_views
+from hermes_nnunet.prediction.views.write import write_views
 
 
 class HermesTrainer(nnUNetTrainerNoMirroring):
@@ -90,7 +91,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         self.initial_lr = 2e-3
         self.weight_decay = 1e-2
         self.oversample_foreground_percent = self.foreground_oversampling
-        self.context_of_batch = self.hermes_plans.indexer
+        self.context_of_batch = ContextIndexer.of_plans(self.hermes_plans)
         self.learning_curves = LearningCurves()
         self.interrupted: Continuation | None = None
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
 
-from hermes_nnunet.demo.schedule import EPOCHS, ITERATIONS_PER_EPOCH, VALIDATION_ITERATIONS_PER_EPOCH
+from hermes_nnunet.learning.training.demo_schedule import EPOCHS, ITERATIONS_PER_EPOCH, VALIDATION_ITERATIONS_PER_EPOCH
 
 
 class HermesTrainerDemo(HermesTrainer):

@@ -10,13 +10,13 @@ import torch
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
 
-from hermes_nnunet.training.augmentation import paper_augmentation
-from hermes_nnunet.training.continuation import Continuation
-from hermes_nnunet.training.lamb import working_lamb
-from hermes_nnunet.training.precision import bfloat16_by_default, has_bfloat16
-from hermes_nnunet.training.sampling import case_probabilities_by_weight, paper_weights
-from hermes_nnunet.training.schedule import PolynomialSchedule
-from hermes_nnunet.training.weight_average import WeightAverage
+from hermes_nnunet.learning.training.augmentation import paper_augmentation
+from hermes_nnunet.learning.training.continuation import Continuation
+from hermes_nnunet.learning.training.lamb import working_lamb
+from hermes_nnunet.learning.training.precision import bfloat16_by_default, has_bfloat16
+from hermes_nnunet.learning.training.sampling import case_probabilities_by_weight, paper_weights
+from hermes_nnunet.learning.training.schedule import PolynomialSchedule
+from hermes_nnunet.learning.training.weight_average import WeightAverage
 
 
 class HermesTrainerPaper(HermesTrainer):

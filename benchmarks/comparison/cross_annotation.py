@@ -6,9 +6,9 @@ from comparison.arms import arm
 from comparison.data import MEMBERS, Workplace
 from comparison.running import Conditions
 from comparison.views import held_out_cases, image_of, predict
-from hermes_nnunet.files import read_json
-from hermes_nnunet.pictures.overlay import PictureCase
-from hermes_nnunet.pictures.report import draw_report
+from hermes_nnunet.core.files import read_json
+from hermes_nnunet.core.pictures.overlay import PictureCase
+from hermes_nnunet.core.pictures.report import draw_report
 
 PAIR = (301, 302)
 CASES = 2

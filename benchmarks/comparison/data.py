@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK
-from hermes_nnunet.demo.processes import KEEP_FREED_MEMORY, find_commands, run_logged
+from hermes_nnunet.core.commands import KEEP_FREED_MEMORY, find_commands, run_logged
+from hermes_nnunet.core.files import read_json, write_json
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.files import read_json, write_json
-from hermes_nnunet.preprocessing.intensity import CT, CT_RANGE_HU
+from hermes_nnunet.planning.preprocessing.intensity import CT, CT_RANGE_HU
 
 MEMBERS = {301: "CT", 302: "CT", 303: "cineMRI", 304: "LGE-MRI"}
 COLLECTION_ID = 900

@@ -13,7 +13,7 @@ from comparison.modality import wrong_modality
 from comparison.running import Conditions, Training
 from comparison.scoring import by_member, scores_of
 from comparison.splits import Reduction, add_folds
-from hermes_nnunet.files import read_json, write_json, written_beside
+from hermes_nnunet.core.files import read_json, write_json, written_beside
 
 FEW_LABELS_MEMBER = "CardiacCine"
 FEW_CASES = (4, 8)

@@ -4,7 +4,7 @@ import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from hermes_nnunet.files import read_json, write_json
+from hermes_nnunet.core.files import read_json, write_json
 
 FORMAT_VERSION = 1
 ENVIRONMENT_VARIABLE = "HERMES_COMPARISON_RECIPE"

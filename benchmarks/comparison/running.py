@@ -16,11 +16,11 @@ from comparison.data import (
     Workplace,
 )
 from comparison.recipe import ENVIRONMENT_VARIABLE, EPOCHS, Recipe
-from hermes_nnunet.checkpoints import read_checkpoint
 from hermes_nnunet.collection import HERMES_BLOCK
-from hermes_nnunet.files import read_json
-from hermes_nnunet.training.learning_curves import FILE_NAME as LEARNING_CURVES
-from hermes_nnunet.training.learning_curves import LearningCurves
+from hermes_nnunet.core.checkpoints import read_checkpoint
+from hermes_nnunet.core.files import read_json
+from hermes_nnunet.learning.training.learning_curves import FILE_NAME as LEARNING_CURVES
+from hermes_nnunet.learning.training.learning_curves import LearningCurves
 
 PLAIN_TRAINER, HERMES_TRAINER = "ComparisonTrainer", "ComparisonHermesTrainer"
 TRAINER_AND_PLANS = {

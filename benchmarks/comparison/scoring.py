@@ -12,9 +12,9 @@ from scipy import ndimage
 from comparison.data import MEMBERS, Workplace
 from comparison.running import Training
 from hermes_nnunet.collection import Collection, member_and_own_case
-from hermes_nnunet.evaluation.dice import mean_of_defined
-from hermes_nnunet.evaluation.labels import foreground_values
-from hermes_nnunet.files import read_json
+from hermes_nnunet.core.dice import mean_of_defined
+from hermes_nnunet.core.files import read_json
+from hermes_nnunet.core.label_values import foreground_values
 
 PERCENTILE = 95
 

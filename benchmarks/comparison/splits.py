@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hermes_nnunet.collection import case_identifier
-from hermes_nnunet.files import read_json, write_json
+from hermes_nnunet.core.files import read_json, write_json
 
 OWN_FOLDS = 3
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from comparison.data import CONFIGURATION, Workplace
 from comparison.running import Training
-from hermes_nnunet.files import read_json
+from hermes_nnunet.core.files import read_json
 
 
 def held_out_cases(workplace: Workplace, member: int, count: int, fold: int = 0) -> list[str]:

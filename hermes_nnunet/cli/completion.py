@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from hermes_nnunet.cli.parser import COMMANDS, build_parser
+
 SHELLS = ("bash", "zsh", "fish")
 _WHERE = """where a shell finds it, once and for all:
   hermes_nnunet completion bash > ~/.local/share/bash-completion/completions/hermes_nnunet
@@ -20,8 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the script."""
     import shtab
-
-    from hermes_nnunet.cli.main import COMMANDS, build_parser
 
     parser = build_parser(COMMANDS)
     for action in _actions(parser):

@@ -1,9 +1,15 @@
 """hermes_nnunet convert: make an nnU-Net raw data set of a public one."""
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from hermes_nnunet.cli.main import main
 from hermes_nnunet.errors import HermesError
+
+if TYPE_CHECKING:
+    from hermes_nnunet.data.conversion.converter import Converter
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,9 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from rich.console import Console
 
-    from hermes_nnunet.conversion.converting import convert
-    from hermes_nnunet.conversion.registry import all_converters, find_converter
-    from hermes_nnunet.conversion.report import print_converters, print_result
+    from hermes_nnunet.data.conversion.converting import convert
+    from hermes_nnunet.data.conversion.registry import all_converters, find_converter
+    from hermes_nnunet.data.conversion.report import print_converters, print_result
 
     console = Console()
     if arguments.list:
@@ -81,3 +87,12 @@ def run(arguments: argparse.Namespace) -> int:
     )
     print_result(result, console)
     return 0
+
+
+def convert_with(converter: "Converter") -> None:
+    """Run a converter's module as a command, with the arguments of `hermes_nnunet convert` after its name.
+
+    Raises:
+        SystemExit: always, with the exit code.
+    """
+    raise SystemExit(main(["convert", converter.name, *sys.argv[1:]]))

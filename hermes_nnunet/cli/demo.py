@@ -17,8 +17,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the demo and print its table; exit code 1 where the model did not come to work."""
     from rich.console import Console
 
-    from hermes_nnunet.demo.demonstration import run_demo
-    from hermes_nnunet.evaluation.dice import dice_table
+    from hermes_nnunet.cli.demonstration import run_demo
+    from hermes_nnunet.core.dice import dice_table
 
     result = run_demo(arguments.folder, arguments.device or default_device())
     Console().print(dice_table(result.members))

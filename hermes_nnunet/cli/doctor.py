@@ -14,10 +14,10 @@ from enum import Enum
 from importlib import metadata
 from pathlib import Path
 
-import hermes_nnunet
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.plugin.places import hermes_root, nnunet_folder, plugin_folder
 from hermes_nnunet.plugin.points import PLUGIN_POINTS, PluginPoint
+from hermes_nnunet.version import __version__
 
 DISTRIBUTION = "hermes-nnunet"
 SHOWN_VERSIONS = ("nnunetv2", "torch")
@@ -75,10 +75,10 @@ def _versions() -> Iterator[Finding]:
     if not _is_installed():
         yield Finding(
             Status.MISSING,
-            f"hermes_nnunet {hermes_nnunet.__version__} in {root} is not installed: run 'pip install .' there",
+            f"hermes_nnunet {__version__} in {root} is not installed: run 'pip install .' there",
         )
         return
-    yield Finding(Status.OK, f"hermes_nnunet {hermes_nnunet.__version__} in {root}")
+    yield Finding(Status.OK, f"hermes_nnunet {__version__} in {root}")
     for requirement in metadata.requires(DISTRIBUTION) or []:
         yield from _requirement(requirement)
 
@@ -202,7 +202,7 @@ def _lamb() -> Iterator[Finding]:
     try:
         import torch
 
-        from hermes_nnunet.training.lamb import working_lamb
+        from hermes_nnunet.learning.training.lamb import working_lamb
 
         lamb = working_lamb("cuda" if torch.cuda.is_available() else "cpu")
     except (HermesError, ImportError, OSError) as error:

@@ -44,8 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
     from rich.console import Console
 
+    from hermes_nnunet.data.merge.specification import LARGEST_ID, check_word
     from hermes_nnunet.errors import HermesError
-    from hermes_nnunet.merge.specification import LARGEST_ID, check_word
     from hermes_nnunet.weights.importing import import_weights
     from hermes_nnunet.weights.report import print_import
 

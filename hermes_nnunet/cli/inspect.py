@@ -16,8 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Find it, gather the facts, print them."""
-    from hermes_nnunet.inspection.facts import facts_of
-    from hermes_nnunet.inspection.finding import find
+    from hermes_nnunet.insight.inspection.facts import facts_of
+    from hermes_nnunet.insight.inspection.finding import find
 
     facts = facts_of(find(arguments.asked))
     if arguments.json:
@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     from rich.console import Console
 
-    from hermes_nnunet.inspection.tables import print_facts
+    from hermes_nnunet.insight.inspection.tables import print_facts
 
     print_facts(facts, Console())
     return 0

@@ -4,98 +4,17 @@ A command's module has `add_arguments(parser)` and `run(arguments)`, which retur
 command that is asked for is imported, so that help comes at once.
 """
 
-import argparse
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib import import_module
 
-import hermes_nnunet
+from hermes_nnunet.cli.parser import COMMANDS, PROGRAM, build_parser
 from hermes_nnunet.errors import HermesError, UsageError
 
-PROGRAM = "hermes_nnunet"
 PROBLEM_IN_THE_DATA = 1
 WRONG_USE = 2  # argparse's own
 INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command: its module, its line in the help, and a call of it as people use it."""
-
-    module: str
-    help: str
-    example: str
-
-
-COMMANDS = {
-    "convert": Command(
-        "hermes_nnunet.cli.convert",
-        "convert a public data set to an nnU-Net raw data set",
-        "hermes_nnunet convert bcv ~/Downloads/RawData/Training -d 11",
-    ),
-    "merge": Command(
-        "hermes_nnunet.cli.merge",
-        "merge nnU-Net raw data sets into one collection",
-        "hermes_nnunet merge 301:CT 303:cineMRI --into 900 --name Universal",
-    ),
-    "predict": Command(
-        "hermes_nnunet.cli.predict",
-        "segment images with a trained model: any of its members or tasks",
-        "hermes_nnunet predict -i IN -o OUT -m 900 --tasks liver,spleen --modality CT",
-    ),
-    "inspect": Command(
-        "hermes_nnunet.cli.inspect",
-        "say what a collection or a model is made of",
-        "hermes_nnunet inspect 900",
-    ),
-    "views": Command(
-        "hermes_nnunet.cli.views",
-        "make a model folder for every member of a trained collection",
-        "hermes_nnunet views 900 3d_fullres -f 0 1",
-    ),
-    "import-weights": Command(
-        "hermes_nnunet.cli.import_weights",
-        "make nnU-Net models of the paper's released weights",
-        "hermes_nnunet import-weights hermes_r.pth --into 910 --ema",
-    ),
-    "report": Command(
-        "hermes_nnunet.cli.report",
-        "show a trained model's learning curves, Dice, best and worst cases on one page",
-        "hermes_nnunet report 900 -o report.html",
-    ),
-    "priors": Command(
-        "hermes_nnunet.cli.priors",
-        "draw how alike a model's tasks and modalities are",
-        "hermes_nnunet priors 900 -o priors.png",
-    ),
-    "doctor": Command(
-        "hermes_nnunet.cli.doctor",
-        "say what works on this machine, what is missing and what to run then",
-        "hermes_nnunet doctor",
-    ),
-    "link": Command(
-        "hermes_nnunet.cli.link",
-        "link Hermes into nnU-Net's package, for an editable install of either",
-        "pip install -e . && hermes_nnunet link",
-    ),
-    "unlink": Command(
-        "hermes_nnunet.cli.unlink",
-        "remove the links that 'link' made",
-        "hermes_nnunet unlink && pip uninstall hermes-nnunet",
-    ),
-    "demo": Command(
-        "hermes_nnunet.cli.demo",
-        "generate four small data sets, merge, train and predict them, and draw a report",
-        "hermes_nnunet demo",
-    ),
-    "completion": Command(
-        "hermes_nnunet.cli.completion",
-        "print the script by which a shell completes these commands",
-        "hermes_nnunet completion bash > ~/.local/share/bash-completion/completions/hermes_nnunet",
-    ),
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -127,34 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def build_parser(commands: Iterable[str | None]) -> argparse.ArgumentParser:
-    """The parser with all commands' names, and the arguments of those in `commands`, whose modules are imported."""
-    parser = argparse.ArgumentParser(prog=PROGRAM, description=hermes_nnunet.__doc__)
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {hermes_nnunet.__version__}")
-    _add_debug(parser, default=False)
-    chosen = set(commands)
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, command in COMMANDS.items():
-        command_parser = subparsers.add_parser(
-            name,
-            help=command.help,
-            description=f"{command.help[0].upper()}{command.help[1:]}.",
-            epilog=f"example:\n  {command.example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        if name in chosen:
-            import_module(command.module).add_arguments(command_parser)
-        # SUPPRESS: a default here would undo a --debug before the command
-        _add_debug(command_parser, default=argparse.SUPPRESS)
-    return parser
-
-
 def _in_one_line(error: Exception) -> str:
     """What an error says; of the file system's first the file, then the reason."""
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     return str(error)
-
-
-def _add_debug(parser: argparse.ArgumentParser, default: bool | str) -> None:
-    parser.add_argument("--debug", action="store_true", default=default, help="show the traceback of an error")

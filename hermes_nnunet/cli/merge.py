@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from hermes_nnunet.errors import UsageError
 
 if TYPE_CHECKING:
-    from hermes_nnunet.merge import MergeSpecification
+    from hermes_nnunet.data.merge import MergeSpecification
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,8 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from rich.console import Console
 
-    from hermes_nnunet.merge import merge
-    from hermes_nnunet.merge.report import print_result
+    from hermes_nnunet.data.merge import merge
+    from hermes_nnunet.data.merge.report import print_result
 
     specification = _specification(arguments)
     result = merge(specification, processes=arguments.processes, dry_run=arguments.dry_run)
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _specification(arguments: argparse.Namespace) -> "MergeSpecification":
-    from hermes_nnunet.merge import MergeSpecification, member_from_word, read_merge_file
+    from hermes_nnunet.data.merge import MergeSpecification, member_from_word, read_merge_file
 
     if arguments.file is not None:
         if arguments.members:

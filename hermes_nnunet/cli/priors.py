@@ -10,7 +10,7 @@ from hermes_nnunet.cli.model_arguments import add_model_arguments, model_of
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hermes_nnunet.priors.similarity import MemberSimilarity
+    from hermes_nnunet.insight.priors.similarity import MemberSimilarity
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,21 +41,21 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from rich.console import Console
 
-    from hermes_nnunet.checkpoints import best_checkpoint, read_checkpoint
-    from hermes_nnunet.files import check_output_file
-    from hermes_nnunet.plans import HermesPlans
-    from hermes_nnunet.prediction.model_folder import read_model_folder
-    from hermes_nnunet.priors.neighbours import write_neighbours
-    from hermes_nnunet.priors.picture import check_format, draw_priors
-    from hermes_nnunet.priors.pools import choose_places, read_pools
-    from hermes_nnunet.priors.similarity import (
+    from hermes_nnunet.core.checkpoints import best_checkpoint, read_checkpoint
+    from hermes_nnunet.core.files import check_output_file
+    from hermes_nnunet.insight.priors.neighbours import write_neighbours
+    from hermes_nnunet.insight.priors.picture import check_format, draw_priors
+    from hermes_nnunet.insight.priors.pools import choose_places, read_pools
+    from hermes_nnunet.insight.priors.similarity import (
         chance,
         cosine_similarity,
         modality_vectors,
         similarity_by_member,
         task_vectors,
     )
-    from hermes_nnunet.priors.tasks import task_origins
+    from hermes_nnunet.insight.priors.tasks import task_origins
+    from hermes_nnunet.plans import HermesPlans
+    from hermes_nnunet.prediction.model_folder import read_model_folder
 
     picture = arguments.output
     check_format(picture)

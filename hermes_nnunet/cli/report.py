@@ -23,11 +23,11 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from tqdm import tqdm
 
-    from hermes_nnunet.files import check_output_file
-    from hermes_nnunet.merge.nnunet_folders import RAW, optional_folder
-    from hermes_nnunet.report.case_pictures import draw_member_cases
-    from hermes_nnunet.report.page import write_page
-    from hermes_nnunet.report.trained_model import read_trained_model
+    from hermes_nnunet.core.files import check_output_file
+    from hermes_nnunet.core.nnunet_folders import RAW, optional_folder
+    from hermes_nnunet.insight.report.case_pictures import draw_member_cases
+    from hermes_nnunet.insight.report.page import write_page
+    from hermes_nnunet.insight.report.trained_model import read_trained_model
 
     check_output_file(arguments.output)
     model = read_trained_model(model_of(arguments), arguments.folds)

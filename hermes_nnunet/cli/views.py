@@ -19,7 +19,7 @@ def run(arguments: argparse.Namespace) -> int:
     from nnunetv2.utilities.file_path_utilities import get_output_folder
 
     from hermes_nnunet.errors import HermesError
-    from hermes_nnunet.views.write import CHECKPOINTS, MARKER, write_views
+    from hermes_nnunet.prediction.views.write import CHECKPOINTS, MARKER, write_views
 
     if not nnUNet_results.is_set():
         raise HermesError("nnUNet_results is not set: export it, as for nnU-Net's own commands")

@@ -7,7 +7,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from hermes_nnunet.collection import Context
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.networks.context_batch import ContextBatch
+from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.plans import HermesPlans
 
@@ -55,4 +55,4 @@ def prediction_context(
     `shown` is by default the context's tasks. Padding is left out where it changes nothing.
     """
     rows = plans.rows_per_case if network.attends_to_null_rows else None
-    return plans.indexer.for_prediction(context, shown=shown, rows=rows)
+    return ContextIndexer.of_plans(plans).for_prediction(context, shown=shown, rows=rows)

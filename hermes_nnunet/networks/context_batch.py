@@ -7,6 +7,7 @@ import torch
 
 from hermes_nnunet.collection import UNKNOWN_MODALITY, Context
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.plans import HermesPlans
 
 NULL_ROW = -1
 
@@ -65,6 +66,11 @@ class ContextIndexer:
         self._task_row = {name: row for row, name in enumerate(tasks)}
         self._modality_row = {name: row for row, name in enumerate(modalities)}
         self.unknown_modality = self._modality_row[UNKNOWN_MODALITY]
+
+    @classmethod
+    def of_plans(cls, plans: HermesPlans) -> "ContextIndexer":
+        """For the model that the plans describe."""
+        return cls(plans.tasks, plans.modalities)
 
     def __call__(self, contexts: Sequence[Context], rows: int | None = None) -> ContextBatch:
         """Index tensors of `contexts`, padded to `rows` tasks (default: the most that one of them has).

@@ -10,7 +10,7 @@ from nnunetv2.configuration import default_num_processes
 from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 
 from hermes_nnunet.collection import Collection
-from hermes_nnunet.processes import map_cases
+from hermes_nnunet.core.processes import map_cases
 
 PERCENTILES = (0.5, 99.5)  # those of nnU-Net's CTNormalization
 CASES_PER_MEMBER = 20

@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from hermes_nnunet.core.paper.members import paper_members
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.saved_numbers import count_saved_numbers
-from hermes_nnunet.paper.members import paper_members
 from hermes_nnunet.planning.planner import TOKENS_PER_MODALITY, CollectionPlanner
-from hermes_nnunet.planning.resampling import (
+from hermes_nnunet.planning.preprocessing.intensity import default_intensity_clipping
+from hermes_nnunet.planning.resampling.options import (
     IMAGE_FUNCTION,
     IMAGE_OPTIONS,
     LOGITS_FUNCTION,
     LOGITS_OPTIONS,
     SEGMENTATION_OPTIONS,
 )
-from hermes_nnunet.preprocessing.intensity import default_intensity_clipping
 
 PATCH_SIZE = (128, 128, 128)
 BATCH_SIZE = 16

@@ -24,12 +24,12 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.hermes_unet import HermesUNet
 from hermes_nnunet.planning.labelled_intensities import cases_to_read, labelled_intensities
-from hermes_nnunet.planning.resampling import IMAGE_OPTIONS, LOGITS_OPTIONS, SEGMENTATION_OPTIONS
+from hermes_nnunet.planning.preprocessing.intensity import CT, default_intensity_clipping
+from hermes_nnunet.planning.resampling.images import resample_linear
+from hermes_nnunet.planning.resampling.logits import resample_logits_by_task
+from hermes_nnunet.planning.resampling.options import IMAGE_OPTIONS, LOGITS_OPTIONS, SEGMENTATION_OPTIONS
 from hermes_nnunet.planning.splits import check_planned_splits
 from hermes_nnunet.plans import HermesPlans
-from hermes_nnunet.preprocessing.intensity import CT, default_intensity_clipping
-from hermes_nnunet.resampling.images import resample_linear
-from hermes_nnunet.resampling.logits import resample_logits_by_task
 
 CONFIGURATION = "3d_fullres"
 TARGET_SPACING_MM = 1.5
@@ -108,11 +108,11 @@ class CollectionPlanner(ResEncUNetPlanner):
         return ["ZScoreNormalization"] * channels, [False] * channels
 
     def determine_resampling(self, *args: Any, **kwargs: Any) -> tuple:
-        """See hermes_nnunet.planning.resampling."""
+        """See hermes_nnunet.planning.resampling.options."""
         return resample_linear, IMAGE_OPTIONS, resample_linear, SEGMENTATION_OPTIONS
 
     def determine_segmentation_softmax_export_fn(self, *args: Any, **kwargs: Any) -> tuple:
-        """See hermes_nnunet.planning.resampling."""
+        """See hermes_nnunet.planning.resampling.options."""
         return resample_logits_by_task, LOGITS_OPTIONS
 
     def static_estimate_VRAM_usage(  # noqa: N802 (nnU-Net's name)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from hermes_nnunet.core.files import read_json
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.files import read_json
 
 SPLITS_FILE = "splits_final.json"
 

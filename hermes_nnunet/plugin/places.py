@@ -3,14 +3,13 @@
 from importlib import metadata, util
 from pathlib import Path
 
-import hermes_nnunet
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.plugin.points import PluginPoint
 
 
 def hermes_root() -> Path:
     """The folder that holds the package hermes_nnunet: a checkout, or an environment's site-packages."""
-    return Path(hermes_nnunet.__file__).resolve().parents[1]
+    return Path(__file__).resolve().parents[2]
 
 
 def plugin_folder(point: PluginPoint, root: Path) -> Path:

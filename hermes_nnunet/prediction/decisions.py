@@ -8,10 +8,10 @@ import torch
 from acvl_utils.cropping_and_padding.bounding_boxes import insert_crop_into_image
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
-from hermes_nnunet.labels.decision import Decision, overlapping_groups
-from hermes_nnunet.labels.scores import TaskScores
-from hermes_nnunet.planning.resampling import LOGITS_FUNCTION
-from hermes_nnunet.prediction.label_table import Label
+from hermes_nnunet.core.pictures.labels import Label
+from hermes_nnunet.planning.labels.decision import Decision, overlapping_groups
+from hermes_nnunet.planning.labels.scores import TaskScores
+from hermes_nnunet.planning.resampling.options import LOGITS_FUNCTION
 from hermes_nnunet.prediction.passes import Pass
 
 # Called with each label and its logits (D, H, W) on the image's voxels.

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hermes_nnunet.core.files import read_json, write_json
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.files import read_json, write_json
 from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.label_table import write_colour_tables
 from hermes_nnunet.prediction.passes import Choice

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import hermes_nnunet
-from hermes_nnunet.dicom.slices import Slice
+from hermes_nnunet.core.pictures.labels import Label
+from hermes_nnunet.data.dicom.slices import Slice
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.prediction.label_table import Label
 from hermes_nnunet.prediction.wishes import DICOM_SEG
+from hermes_nnunet.version import __version__
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -92,7 +92,7 @@ def _write_seg(label_map: np.ndarray, labels: Sequence[Label], datasets: Sequenc
     from pydicom.uid import generate_uid
 
     algorithm = highdicom.AlgorithmIdentificationSequence(
-        name=_MAKER, version=hermes_nnunet.__version__, family=codes.DCM.ArtificialIntelligence
+        name=_MAKER, version=__version__, family=codes.DCM.ArtificialIntelligence
     )
     descriptions = [
         highdicom.seg.SegmentDescription(
@@ -117,7 +117,7 @@ def _write_seg(label_map: np.ndarray, labels: Sequence[Label], datasets: Sequenc
         instance_number=1,
         manufacturer=_MAKER,
         manufacturer_model_name=_MAKER,
-        software_versions=hermes_nnunet.__version__,
+        software_versions=__version__,
         device_serial_number="0",
         series_description=_DESCRIPTION,
     ).save_as(path)

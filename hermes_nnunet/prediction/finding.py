@@ -5,9 +5,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from hermes_nnunet.dicom.folder import ImageSeries, read_folder
+from hermes_nnunet.core.wording import listed
+from hermes_nnunet.data.dicom.folder import ImageSeries, read_folder
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.merge.wording import listed
 from hermes_nnunet.prediction.image_sources import DicomSource, ImageSource, NiftiSource
 
 # A channel is below 100, so that the year in scan_2019.nii.gz is none.

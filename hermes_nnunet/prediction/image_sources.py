@@ -8,9 +8,9 @@ from typing import cast
 import nibabel
 from nibabel.spatialimages import SpatialImage
 
-from hermes_nnunet.conversion.volumes import reading
-from hermes_nnunet.dicom.folder import ImageSeries
-from hermes_nnunet.dicom.volume import DicomVolume
+from hermes_nnunet.core.reading import reading
+from hermes_nnunet.data.dicom.folder import ImageSeries
+from hermes_nnunet.data.dicom.volume import DicomVolume
 from hermes_nnunet.errors import HermesError
 
 

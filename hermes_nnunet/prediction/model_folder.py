@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection, Member, Task
+from hermes_nnunet.core.files import read_json
+from hermes_nnunet.core.label_values import foreground_values
+from hermes_nnunet.core.nnunet_folders import RESULTS, datasets_with_id, optional_folder
+from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.evaluation.labels import foreground_values
-from hermes_nnunet.files import read_json
-from hermes_nnunet.merge.nnunet_folders import RESULTS, datasets_with_id, optional_folder
-from hermes_nnunet.merge.wording import listed
 from hermes_nnunet.plans import HermesPlans
-from hermes_nnunet.views.write import CHECKPOINTS
+from hermes_nnunet.prediction.views.write import CHECKPOINTS
 
 TRAINER = "HermesTrainer"
 PLANS = "HermesPlans"

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 
-from hermes_nnunet.pictures.preview import draw_preview
+from hermes_nnunet.core.pictures.labels import Label
+from hermes_nnunet.core.pictures.preview import draw_preview
 from hermes_nnunet.prediction.destination import Destination
 from hermes_nnunet.prediction.dicom_objects import write_dicom
 from hermes_nnunet.prediction.image_sources import DicomSource
-from hermes_nnunet.prediction.label_table import Label
 from hermes_nnunet.prediction.passes import Pass
 from hermes_nnunet.prediction.preparing import Prepared
 from hermes_nnunet.prediction.statistics import CaseStatistics, statistics_of_label_map, statistics_of_mask

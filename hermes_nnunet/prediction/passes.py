@@ -8,10 +8,10 @@ from itertools import combinations
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK, UNKNOWN_MODALITY, Context, Task
+from hermes_nnunet.core.pictures.labels import Label, colour_of
+from hermes_nnunet.core.wording import did_you_mean, listed
 from hermes_nnunet.errors import HermesError, UsageError
-from hermes_nnunet.merge.wording import did_you_mean, listed
 from hermes_nnunet.plans import MODALITY_VARIABLE, HermesPlans
-from hermes_nnunet.prediction.label_table import Label, colour_of
 from hermes_nnunet.prediction.model_folder import ModelFolder
 from hermes_nnunet.prediction.names import match_member, match_task
 

@@ -10,7 +10,7 @@ from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from hermes_nnunet.checkpoints import read_checkpoint
+from hermes_nnunet.core.checkpoints import read_checkpoint
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.networks.build import prediction_context
 from hermes_nnunet.networks.contextual import ContextualNetwork

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
-from hermes_nnunet.conversion.volumes import reading
+from hermes_nnunet.core.reading import reading
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.planning.preprocessing.preprocessor import context_channel
 from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.model_folder import ModelFolder
 from hermes_nnunet.prediction.passes import Pass
-from hermes_nnunet.preprocessing.preprocessor import context_channel
 
 
 @dataclass(frozen=True)

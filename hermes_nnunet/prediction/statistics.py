@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from hermes_nnunet.core.files import read_json, write_json, written_beside
+from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.files import read_json, write_json, written_beside
-from hermes_nnunet.prediction.label_table import Label
 
 JSON_FILE = "statistics.json"
 CSV_FILE = "statistics.csv"

@@ -1,1 +1,4 @@
-"""Released weights of the paper's networks as nnU-Net models."""
+"""The paper's released weights: from a checkpoint of its authors to model folders of nnU-Net.
+
+May import prediction (for the views), planning, networks, data and core. Hands out `importing.import_weights`.
+"""

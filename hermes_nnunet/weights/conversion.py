@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.merge.wording import listed
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.weights.released_names import our_name
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hermes_nnunet.collection import UNKNOWN_MODALITY, Collection, Member, Task
+from hermes_nnunet.core.nnunet_folders import dataset_id, datasets_in
+from hermes_nnunet.core.paper.members import MemberTable, PaperMember
+from hermes_nnunet.data.merge.specification import LARGEST_ID
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.merge.nnunet_folders import dataset_id, datasets_in
-from hermes_nnunet.merge.specification import LARGEST_ID
-from hermes_nnunet.paper.members import MemberTable, PaperMember
 
 
 @dataclass(frozen=True)

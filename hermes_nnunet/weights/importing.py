@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from hermes_nnunet.paper.members import MemberTable, paper_members, read_member_table
-from hermes_nnunet.views.write import write_views
+from hermes_nnunet.core.paper.members import MemberTable, paper_members, read_member_table
+from hermes_nnunet.prediction.views.write import write_views
 from hermes_nnunet.weights.checkpoint import read_released_weights
 from hermes_nnunet.weights.conversion import convert
 from hermes_nnunet.weights.identity import ImportedIdentity, choose_dataset_names, generic_identity, identity_of_members

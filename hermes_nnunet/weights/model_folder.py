@@ -7,16 +7,16 @@ from typing import Any
 import torch
 
 from hermes_nnunet.collection import HERMES_BLOCK
+from hermes_nnunet.core.files import write_json, written_beside
+from hermes_nnunet.core.nnunet_folders import dataset_id, datasets_with_id
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.files import write_json, written_beside
-from hermes_nnunet.merge.nnunet_folders import dataset_id, datasets_with_id
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
 from hermes_nnunet.networks.hermes_resunet import HermesResUNet
 from hermes_nnunet.planning.paper_planner import BATCH_SIZE, PATCH_SIZE, paper_configuration
 from hermes_nnunet.planning.planner import CONFIGURATION, TARGET_SPACING_MM
+from hermes_nnunet.planning.preprocessing.intensity import default_intensity_clipping
 from hermes_nnunet.plans import HermesPlans
-from hermes_nnunet.preprocessing.intensity import default_intensity_clipping
 from hermes_nnunet.weights.identity import ImportedIdentity
 
 FORMAT_VERSION = 1

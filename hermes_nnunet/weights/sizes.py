@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
+from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.merge.wording import listed
 from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
 from hermes_nnunet.networks.hermes_resunet import HermesResUNet
 from hermes_nnunet.weights.released_names import our_name

@@ -4,6 +4,7 @@ import subprocess
 import pytest
 
 from hermes_nnunet.cli import main as cli
+from hermes_nnunet.cli import parser
 from hermes_nnunet.cli.completion import SHELLS
 
 # What a user types before the tab, as bash hands it to the completion function.
@@ -33,7 +34,7 @@ def script(tmp_path, capsys):
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_command_and_option_is_in_the_script(script, shell):
     text = script(shell).read_text()
-    assert all(name in text for name in cli.COMMANDS)
+    assert all(name in text for name in parser.COMMANDS)
     assert all(option.lstrip("-") in text for option in ("--into", "--level", "--folds", "--version"))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hermes_nnunet.cli.main import main
-from hermes_nnunet.conversion import registry
+from hermes_nnunet.data.conversion import registry
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ from hermes_nnunet.cli import doctor
 from hermes_nnunet.cli.doctor import Finding, Status
 from hermes_nnunet.cli.main import main
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.learning.training import lamb
 from hermes_nnunet.plugin.points import PLUGIN_POINTS
-from hermes_nnunet.training import lamb
 
 TRAINER = PLUGIN_POINTS[0]
 CONVERTERS = next(point for point in PLUGIN_POINTS if point.class_name is None)

@@ -12,12 +12,12 @@ import torch
 
 from hermes_nnunet.cli import main as cli
 from hermes_nnunet.collection import Collection
-from hermes_nnunet.demo.phantoms import write_phantoms
+from hermes_nnunet.data.phantoms.phantoms import write_phantoms
+from hermes_nnunet.learning.training.learning_curves import FILE_NAME, LearningCurves
+from hermes_nnunet.learning.training.member_dice import summary_key
 from hermes_nnunet.networks.fusion import PriorPools
+from hermes_nnunet.planning.preprocessing.intensity import default_intensity_clipping
 from hermes_nnunet.plans import HermesPlans
-from hermes_nnunet.preprocessing.intensity import default_intensity_clipping
-from hermes_nnunet.training.learning_curves import FILE_NAME, LearningCurves
-from hermes_nnunet.training.member_dice import summary_key
 
 MEMBERS = ("301:CT", "302:CT", "303:cineMRI", "304:LGE-MRI")
 COLLECTION = "Dataset900_HeadHeart"

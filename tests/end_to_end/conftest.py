@@ -184,7 +184,7 @@ def members(new_workplace) -> Workplace:
         for source in sorted(SHARED_RAW.iterdir()):
             cut_member(source, workplace.raw / source.name)
         return workplace
-    from hermes_nnunet.demo.phantoms import write_phantoms
+    from hermes_nnunet.data.phantoms.phantoms import write_phantoms
 
     phantoms = write_phantoms(workplace.raw)
     workplace.members = {phantom.dataset_id: phantom.kind.modality for phantom in phantoms}

@@ -1,6 +1,6 @@
 import pytest
 
-from hermes_nnunet.paper.members import paper_members
+from hermes_nnunet.core.paper.members import paper_members
 
 
 def configuration_of(plans):

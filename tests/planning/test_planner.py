@@ -3,8 +3,8 @@ import pytest
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.resampling.images import resample_linear
-from hermes_nnunet.resampling.logits import resample_logits_by_task
+from hermes_nnunet.planning.resampling.images import resample_linear
+from hermes_nnunet.planning.resampling.logits import resample_logits_by_task
 
 
 class TestConfiguration:

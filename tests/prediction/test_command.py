@@ -85,7 +85,7 @@ class TestResults:
         assert (out / "b.png").read_bytes().startswith(b"\x89PNG")
 
     def test_a_view_predicts_its_member(self, predict, model, results, out, images):
-        from hermes_nnunet.views.write import write_views
+        from hermes_nnunet.prediction.views.write import write_views
 
         write_views(model, results, [0, 1])
         source = images / "a_0000.nii.gz"

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from hermes_nnunet.labels.decision import decide, overlapping_groups
+from hermes_nnunet.planning.labels.decision import decide, overlapping_groups
 from hermes_nnunet.prediction.decisions import CaseDecision
 from hermes_nnunet.prediction.passes import choose
 

@@ -116,8 +116,8 @@ class TestReading:
 
 class TestLabelMaps:
     def test_lie_on_the_voxels_of_the_series(self, predict, series, model, tmp_path):
-        from hermes_nnunet.dicom.folder import read_folder
-        from hermes_nnunet.dicom.volume import DicomVolume
+        from hermes_nnunet.data.dicom.folder import read_folder
+        from hermes_nnunet.data.dicom.volume import DicomVolume
 
         image = DicomVolume(read_folder(series).series[0].paths).read()
         nibabel.save(image, tmp_path / "same.nii.gz")
@@ -148,9 +148,9 @@ class TestSeg:
 
     @pytest.mark.parametrize("member", ["abdomen", "brain"])
     def test_holds_the_masks_of_the_label_map(self, member, predict, series):
-        from hermes_nnunet.dicom.folder import read_folder
-        from hermes_nnunet.dicom.segmentations import segment_masks
-        from hermes_nnunet.dicom.volume import DicomVolume
+        from hermes_nnunet.data.dicom.folder import read_folder
+        from hermes_nnunet.data.dicom.segmentations import segment_masks
+        from hermes_nnunet.data.dicom.volume import DicomVolume
 
         label_map = np.asarray(nibabel.load(predict("--member", member) / "series.nii.gz").dataobj)
         out = predict("--member", member, "--output-type", "dicom_seg", "--overwrite")
@@ -190,9 +190,9 @@ class TestStructureSet:
 
     @pytest.mark.parametrize("spacing", [(1.5, 1.5), (1.5, 2.0)])
     def test_contours_enclose_the_voxels_of_the_masks(self, spacing, predict, tmp_path, voxels):
-        from hermes_nnunet.dicom.folder import read_folder
-        from hermes_nnunet.dicom.structure_sets import contours_by_name, filled
-        from hermes_nnunet.dicom.volume import DicomVolume
+        from hermes_nnunet.data.dicom.folder import read_folder
+        from hermes_nnunet.data.dicom.structure_sets import contours_by_name, filled
+        from hermes_nnunet.data.dicom.volume import DicomVolume
 
         write_series(tmp_path / "patient", voxels, spacing=spacing)
         options = ["--member", "brain", "--modality", "CT"]

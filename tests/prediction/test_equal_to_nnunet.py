@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hermes_nnunet.cli.main import main
-from hermes_nnunet.views.write import write_views
+from hermes_nnunet.prediction.views.write import write_views
 
 
 def stock_predict(view, images, folder, folds):

@@ -1,6 +1,7 @@
 import re
 
-from hermes_nnunet.prediction.label_table import ITK_SNAP_FILE, SLICER_FILE, Label, colour_of, write_colour_tables
+from hermes_nnunet.core.pictures.labels import Label, colour_of
+from hermes_nnunet.prediction.label_table import ITK_SNAP_FILE, SLICER_FILE, write_colour_tables
 
 LABELS = (
     Label("abdomen/left kidney", 2, (2,), "abdomen", "#ff8000"),

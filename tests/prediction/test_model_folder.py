@@ -4,7 +4,7 @@ import pytest
 
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.model_folder import find_model_folder, read_model_folder
-from hermes_nnunet.views.write import write_views
+from hermes_nnunet.prediction.views.write import write_views
 
 
 class TestFinding:

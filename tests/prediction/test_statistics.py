@@ -3,8 +3,8 @@ import csv
 import numpy as np
 import pytest
 
+from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.prediction.label_table import Label
 from hermes_nnunet.prediction.statistics import (
     read_statistics,
     statistics_of_label_map,

@@ -3,8 +3,8 @@ import pytest
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from hermes_nnunet.files import read_json
-from hermes_nnunet.loss.hermes_loss import HermesLoss
+from hermes_nnunet.core.files import read_json
+from hermes_nnunet.learning.loss.hermes_loss import HermesLoss
 from hermes_nnunet.networks.build import build_network
 from hermes_nnunet.weights.importing import import_weights
 

@@ -14,14 +14,14 @@ from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoM
     nnUNetTrainerNoMirroring,
 )
 
-from hermes_nnunet.preprocessing.intensity import CT
-from hermes_nnunet.processes import available_cores
-from hermes_nnunet.training.case_context import announcing_dataset_class
-from hermes_nnunet.training.lamb import working_lamb
-from hermes_nnunet.training.parameter_groups import parameter_groups
-from hermes_nnunet.training.sampling import case_probabilities_by_weight
-from hermes_nnunet.training.schedule import PolynomialSchedule
-from hermes_nnunet.training.weight_average import WeightAverage
+from hermes_nnunet.core.processes import available_cores
+from hermes_nnunet.learning.training.case_context import announcing_dataset_class
+from hermes_nnunet.learning.training.lamb import working_lamb
+from hermes_nnunet.learning.training.parameter_groups import parameter_groups
+from hermes_nnunet.learning.training.sampling import case_probabilities_by_weight
+from hermes_nnunet.learning.training.schedule import PolynomialSchedule
+from hermes_nnunet.learning.training.weight_average import WeightAverage
+from hermes_nnunet.planning.preprocessing.intensity import CT
 
 VALIDATION_BATCHES = 2
 

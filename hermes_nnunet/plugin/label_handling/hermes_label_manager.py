@@ -1,3 +1,3 @@
-from hermes_nnunet.labels.label_manager import HermesLabelManager
+from hermes_nnunet.planning.labels.label_manager import HermesLabelManager
 
 __all__ = ["HermesLabelManager"]

@@ -1,3 +1,3 @@
-from hermes_nnunet.preprocessing.preprocessor import HermesPreprocessor
+from hermes_nnunet.planning.preprocessing.preprocessor import HermesPreprocessor
 
 __all__ = ["HermesPreprocessor"]

@@ -1,0 +1,76 @@
+"""nnU-Net's folders, and the data sets in them."""
+
+import os
+import re
+from pathlib import Path
+
+from hermes_nnunet.core.wording import did_you_mean, listed
+from hermes_nnunet.errors import HermesError
+
+RAW = "nnUNet_raw"
+PREPROCESSED = "nnUNet_preprocessed"
+RESULTS = "nnUNet_results"
+
+_DATASET = re.compile(r"Dataset\d{3}_.+")
+_NEAR_IDS = 5
+
+
+def raw_folder() -> Path:
+    """The folder of raw data sets. Links are not followed: a data set may be a link into another folder.
+
+    Raises:
+        HermesError: the environment variable nnUNet_raw is not set, or names no folder.
+    """
+    folder = optional_folder(RAW)
+    if folder is None:
+        raise HermesError(f"the environment variable {RAW} is not set: set it to the folder that holds your data sets")
+    if not folder.is_dir():
+        raise HermesError(f"{RAW}={folder} is not a folder: set {RAW} to the folder that holds your data sets")
+    return folder
+
+
+def optional_folder(variable: str) -> Path | None:
+    """The folder that one of nnU-Net's environment variables names, or None."""
+    value = os.environ.get(variable)
+    return Path(os.path.abspath(value)) if value else None
+
+
+def dataset_id(name: str) -> int:
+    """303 of Dataset303_CardiacCine."""
+    return int(name.removeprefix("Dataset").partition("_")[0])
+
+
+def datasets_with_id(folder: Path, number: int) -> list[str]:
+    """Names of the data sets of this id in a folder, which may be missing."""
+    return sorted(name for name in datasets_in(folder) if dataset_id(name) == number)
+
+
+def find_dataset(raw: Path, dataset: int | str) -> str:
+    """Folder name of a data set, given as its id or its folder name.
+
+    Raises:
+        HermesError: there is none, or several have this id.
+    """
+    present = sorted(datasets_in(raw))
+    if isinstance(dataset, str):
+        if dataset in present:
+            return dataset
+        raise HermesError(
+            f"data set '{dataset}' is not in {RAW}={raw}{did_you_mean(dataset, present)}: give the id or the name of a "
+            f"folder there ({listed(present) or 'it has no data sets'})"
+        )
+    found = datasets_with_id(raw, dataset)
+    if len(found) > 1:
+        raise HermesError(f"data set {dataset} is not unique in {RAW}={raw} ({listed(found)}): give the folder's name")
+    if not found:
+        near = sorted({dataset_id(name) for name in present}, key=lambda number: abs(number - dataset))[:_NEAR_IDS]
+        there = f"near ids there: {listed(sorted(near))}" if near else "it has no data sets"
+        raise HermesError(f"data set {dataset} is not in {RAW}={raw} ({there}): correct the id or the variable {RAW}")
+    return found[0]
+
+
+def datasets_in(folder: Path) -> list[str]:
+    """Names of the data sets in a folder, which may be missing."""
+    if not folder.is_dir():
+        return []
+    return [entry.name for entry in os.scandir(folder) if _DATASET.fullmatch(entry.name) and entry.is_dir()]

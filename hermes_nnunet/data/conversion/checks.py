@@ -1,0 +1,63 @@
+"""What can be said of a case from names and headers, before anything is written."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from hermes_nnunet.data.conversion.converter import SourceCase
+from hermes_nnunet.data.conversion.volumes import Grid, Volume
+from hermes_nnunet.data.merge.case_rewriting import GEOMETRY_TOLERANCE_MM
+from hermes_nnunet.errors import HermesError
+
+# As a file name everywhere, and without what would look like nnU-Net's channel number.
+_CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Of one case: its problems, a line each, and whether the label's header is mended."""
+
+    problems: tuple[str, ...]
+    mended: bool
+
+
+def check_case(case: SourceCase) -> Findings:
+    """Check that all files of a case are there and can be opened, and lie on one grid."""
+    problems = list(case.problems)
+    if not _CASE_NAME.fullmatch(case.name):
+        problems.append("its name must consist of letters, digits and . _ + -")
+    volumes = [*case.images, *([] if case.label is None else [case.label])]
+    grids = [_grid(volume, problems) for volume in volumes]
+    mended = False
+    for volume, grid in list(zip(volumes, grids, strict=True))[1:]:
+        if grid is None or grids[0] is None:
+            continue
+        difference, problem = compare_grids(grids[0], grid)
+        if problem is not None:
+            problems.append(f"{volume.files[0]} {problem} {volumes[0].files[0]}")
+        mended |= volume is case.label and difference > 0 and problem is None
+    return Findings(tuple(problems), mended)
+
+
+def compare_grids(first: Grid, second: Grid) -> tuple[float, str | None]:
+    """The largest difference of the two affines in mm, and what keeps the two from being one grid, in words."""
+    if first.shape != second.shape:
+        return np.inf, f"has shape {second.shape}, not the {first.shape} of"
+    difference = float(np.abs(first.affine - second.affine).max())
+    # Written to be true of NaN too.
+    if not difference <= GEOMETRY_TOLERANCE_MM:
+        return difference, f"lies {difference:.4g} mm (allowed {GEOMETRY_TOLERANCE_MM} mm) off the grid of"
+    return difference, None
+
+
+def _grid(volume: Volume, problems: list[str]) -> Grid | None:
+    missing = [path for path in volume.files if not path.exists()]
+    if missing:
+        problems.append(f"{missing[0]} is missing")
+        return None
+    try:
+        return volume.grid()
+    except HermesError as error:
+        problems.append(str(error))
+        return None

@@ -1,0 +1,201 @@
+"""Convert a data set: find its cases, check them, write them, and say what was done."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from hermes_nnunet.core.nnunet_folders import raw_folder
+from hermes_nnunet.core.processes import default_processes, map_cases
+from hermes_nnunet.core.wording import LISTED, did_you_mean, listed
+from hermes_nnunet.data.conversion.checks import check_case
+from hermes_nnunet.data.conversion.converter import Converter, SourceCase
+from hermes_nnunet.data.conversion.parts import Parts, divide, folds_of, missing_names
+from hermes_nnunet.data.conversion.target import Settings, TargetFolder
+from hermes_nnunet.data.conversion.volumes import FILE_ENDING
+from hermes_nnunet.data.conversion.writing import write_case
+from hermes_nnunet.data.merge.folds import Fold
+from hermes_nnunet.data.merge.specification import LARGEST_ID, check_word
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.version import __version__
+
+
+@dataclass(frozen=True)
+class ConversionResult:
+    """What a conversion did.
+
+    Attributes:
+        folder: the nnU-Net data set.
+        parts: its cases, without those left out.
+        written: number of cases written now; the others were finished before.
+        mended: cases whose label got the image's header, because they differed within the tolerance.
+        left_out: broken case -> its problem.
+        missing: names of published cases that the source does not hold.
+    """
+
+    converter: Converter
+    folder: Path
+    parts: Parts
+    folds: Sequence[Fold]
+    written: int
+    mended: Sequence[str]
+    left_out: Mapping[str, str]
+    missing: Sequence[str]
+
+
+def convert(
+    converter: Converter,
+    source: Path,
+    number: int,
+    *,
+    all_training: bool = False,
+    link: bool = False,
+    skip_broken: bool = False,
+    channels: Sequence[str] = (),
+    name: str | None = None,
+    options: Mapping[str, Sequence[str]] | None = None,
+    processes: int | None = None,
+) -> ConversionResult:
+    """Convert the data set in the folder `source` to nnUNet_raw/Dataset<number>_<name>.
+
+    What names and headers can tell is checked before anything is written. A conversion that was cut short goes on
+    where it stopped when it is called again.
+
+    Args:
+        number: id of the nnU-Net data set, 1 to 999.
+        all_training: all labelled cases for training, in folds of our own, instead of the paper's lists.
+        link: link to image files that need no change, instead of copying them.
+        skip_broken: leave out broken cases instead of raising.
+        channels: names of the channels to take, in this order; the converter's default by default.
+        name: last part of the folder's name; the converter's by default.
+        options: what only some converters take, by name.
+        processes: cases at the same time; one a core by default.
+
+    Raises:
+        HermesError: the arguments or the data do not allow it.
+    """
+    raw = raw_folder()
+    if not 1 <= number <= LARGEST_ID:
+        raise HermesError(f"-d {number} is no id of a data set: choose one from 1 to {LARGEST_ID}")
+    if not source.is_dir():
+        raise HermesError(f"{source} is not a folder: give the folder of the downloaded data set")
+    if raw.resolve().is_relative_to(source.resolve()):
+        raise HermesError(f"{source} holds nnUNet_raw={raw} too: give the folder of the downloaded data set alone")
+    if name is not None:
+        check_word(name, "--name")
+    options = options or {}
+    for option in options:
+        if option not in converter.options:
+            raise HermesError(f"{converter.name} takes no --{option}: leave it out")
+    if converter.resolve is not None:
+        converter = converter.resolve(source, **options)
+    cases = sorted(converter.find_cases(source), key=lambda case: case.name)
+    converter, cases = _with_channels(converter, cases, channels or converter.default_channels)
+    _check_names(cases)
+    settings = Settings.of(converter, source, all_training, options)
+    target = TargetFolder(raw / f"Dataset{number:03d}_{name or converter.dataset}")
+    target.check_free(raw, number, settings)
+    parts = divide(converter, cases, all_training=all_training)
+    processes = processes or default_processes()
+
+    checked = [*parts.train, *parts.test]
+    findings = map_cases(check_case, checked, processes, "Checking")
+    left_out = {
+        case.name: "; ".join(found.problems) for case, found in zip(checked, findings, strict=True) if found.problems
+    }
+    _refuse_broken(left_out, skip_broken, "nothing was written")
+    parts = _without(parts, left_out)
+    folds_of(converter, parts.train, all_training=all_training)
+
+    tasks = target.tasks(converter, parts, link=link)
+    pending = [task for task in tasks if not task.is_finished()]
+    target.begin(settings, tasks, complete=not pending)
+    try:
+        problems = map_cases(write_case, pending, processes, "Converting")
+    except OSError as error:
+        raise HermesError(
+            f"{error.filename or target.path} cannot be written ({error.strerror}): make room, or the folder writable, "
+            "and run it again; finished cases are kept"
+        ) from None
+    broken = {task.case.name: problem for task, problem in zip(pending, problems, strict=True) if problem is not None}
+    _refuse_broken(broken, skip_broken, "all other cases are written: mend these and run it again")
+    left_out.update(broken)
+    parts = _without(parts, left_out)
+    folds = folds_of(converter, parts.train, all_training=all_training)
+    target.finish(dataset_json(converter, parts), folds, settings, sorted(left_out.items()))
+    return ConversionResult(
+        converter=converter,
+        folder=target.path,
+        parts=parts,
+        folds=folds,
+        written=len(pending) - len(broken),
+        mended=[
+            case.name
+            for case, found in zip(checked, findings, strict=True)
+            if found.mended and case.name not in left_out
+        ],
+        left_out=left_out,
+        missing=missing_names(converter, cases),
+    )
+
+
+def dataset_json(converter: Converter, parts: Parts) -> dict[str, Any]:
+    """nnU-Net's dataset.json, with where the data come from."""
+    return {
+        "name": converter.title,
+        "channel_names": {str(index): channel for index, channel in enumerate(converter.channels)},
+        "labels": {"background": 0, **{label: value for value, label in enumerate(converter.labels, start=1)}},
+        "numTraining": len(parts.train),
+        "file_ending": FILE_ENDING,
+        # nnU-Net's default reader of NIfTI takes the axes as stored; this one brings any direction into one.
+        "overwrite_image_reader_writer": "NibabelIOWithReorient",
+        "licence": converter.licence,
+        "reference": converter.reference,
+        "release": converter.release,
+        "converted_by": f"hermes_nnunet {__version__}, {converter.name}",
+    }
+
+
+def _with_channels(
+    converter: Converter, cases: Sequence[SourceCase], names: Sequence[str]
+) -> tuple[Converter, list[SourceCase]]:
+    """The converter and its cases with the chosen channels only."""
+    if not names:
+        return converter, list(cases)
+    for name in names:
+        if name not in converter.channels:
+            raise HermesError(
+                f"{converter.name} has no channel '{name}'{did_you_mean(name, converter.channels)}: it has "
+                f"{listed(converter.channels)}"
+            )
+    indices = [converter.channels.index(name) for name in names]
+    chosen = [
+        replace(case, images=tuple(case.images[index] for index in indices)) if case.images else case for case in cases
+    ]
+    return replace(converter, channels=tuple(names)), chosen
+
+
+def _check_names(cases: Sequence[SourceCase]) -> None:
+    for first, second in pairwise(cases):
+        if first.name == second.name:
+            raise HermesError(f"two cases have the name {first.name}: remove one from the folder")
+
+
+def _refuse_broken(problems: Mapping[str, str], skip_broken: bool, state: str) -> None:
+    if not problems or skip_broken:
+        return
+    lines = [f"case {name}: {problem}" for name, problem in problems.items()]
+    remedy = f"{state}; --skip-broken leaves broken cases out"
+    if len(lines) == 1:
+        raise HermesError(f"{lines[0]} ({remedy})")
+    first = f", the first {LISTED}" if len(lines) > LISTED else ""
+    raise HermesError("\n  ".join([f"{len(lines)} broken cases{first} ({remedy}):", *lines[:LISTED]]))
+
+
+def _without(parts: Parts, left_out: Mapping[str, str]) -> Parts:
+    return replace(
+        parts,
+        train=tuple(case for case in parts.train if case.name not in left_out),
+        test=tuple(case for case in parts.test if case.name not in left_out),
+    )

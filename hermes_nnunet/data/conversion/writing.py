@@ -1,0 +1,82 @@
+"""Write the files of one case."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import nibabel
+import numpy as np
+
+from hermes_nnunet.core.wording import listed
+from hermes_nnunet.data.conversion.converter import SourceCase
+from hermes_nnunet.data.merge.case_rewriting import map_values, write_label
+from hermes_nnunet.errors import HermesError
+
+
+@dataclass(frozen=True)
+class CaseTask:
+    """What a worker needs for one case.
+
+    Attributes:
+        images: file to write for each channel.
+        label: file to write; None for a case without label.
+        values: published value -> value to write.
+        may_be_empty: whether background only is allowed.
+        link: link to image files whose bytes are right, instead of copying them.
+    """
+
+    case: SourceCase
+    images: tuple[Path, ...]
+    label: Path | None
+    values: Mapping[int, int]
+    may_be_empty: bool
+    link: bool
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        return self.images if self.label is None else (*self.images, self.label)
+
+    def is_finished(self) -> bool:
+        """Whether all files are there and none of the data set's has changed since."""
+        volumes = [*self.case.images, *([] if self.case.label is None else [self.case.label])]
+        if not all(path.is_file() for path in self.outputs):
+            return False
+        written = min(path.lstat().st_mtime_ns for path in self.outputs)
+        return all(path.stat().st_mtime_ns <= written for volume in volumes for path in volume.files)
+
+
+def write_case(task: CaseTask) -> str | None:
+    """Write images and label of a case; the problem in one line where it is broken, and then none of its files.
+
+    Raises:
+        OSError: the files cannot be written, which is not the case's fault.
+    """
+    written = False
+    try:
+        mapped = None if task.case.label is None else _mapped_label(task)
+        for volume, path in zip(task.case.images, task.images, strict=True):
+            volume.write(path, link=task.link)
+        if mapped is not None and task.label is not None:
+            image = cast(nibabel.Nifti1Image, nibabel.load(task.images[0]))
+            write_label(mapped, image, [task.label])
+        written = True
+    except HermesError as error:
+        return str(error)
+    finally:
+        if not written:
+            for path in task.outputs:
+                path.unlink(missing_ok=True)
+    return None
+
+
+def _mapped_label(task: CaseTask) -> np.ndarray:
+    assert task.case.label is not None
+    name = task.case.label.files[0]
+    voxels = task.case.label.voxels()
+    mapped, unknown = map_values(voxels, task.values, "uint8")
+    if unknown:
+        raise HermesError(f"{name} holds the values {listed(unknown)}, known are {listed(sorted(task.values))}")
+    if not task.may_be_empty and not mapped.any():
+        raise HermesError(f"{name} labels nothing: all voxels are background")
+    return mapped

@@ -1,0 +1,109 @@
+"""The merge itself."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hermes_nnunet.collection import Collection, member_and_own_case
+from hermes_nnunet.core.nnunet_folders import raw_folder
+from hermes_nnunet.core.processes import default_processes
+from hermes_nnunet.data.merge.folds import Fold
+from hermes_nnunet.data.merge.planning import MergePlan, plan_merge
+from hermes_nnunet.data.merge.record import MergeRecord
+from hermes_nnunet.data.merge.specification import MergeSpecification
+from hermes_nnunet.data.merge.staging import label_file, out_of_date, write_collection
+from hermes_nnunet.data.merge.target import existing_record
+from hermes_nnunet.errors import HermesError
+
+
+@dataclass(frozen=True)
+class MemberChanges:
+    """Cases of a member that differ from what a collection was made from, or whose label file is gone."""
+
+    added: int
+    changed: int
+    removed: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class MergeResult:
+    """What a merge has written, or would write.
+
+    Attributes:
+        folder: of the collection, in nnUNet_raw.
+        folds: content of splits_final.json.
+        fold_origins: member -> where its folds come from: "raw", "preprocessed" (its own file there) or "made".
+        is_new: the collection was not there before.
+        changes: by member, only members with changes; empty for a new collection.
+        outdated_files: JSON files of the collection that were missing or had other content.
+        dry_run: nothing was written.
+    """
+
+    folder: Path
+    collection: Collection
+    folds: list[Fold]
+    fold_origins: dict[str, str]
+    is_new: bool
+    changes: dict[str, MemberChanges]
+    outdated_files: list[str]
+    dry_run: bool
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """There was nothing to do."""
+        return not (self.is_new or self.changes or self.outdated_files)
+
+
+def merge(specification: MergeSpecification, *, processes: int | None = None, dry_run: bool = False) -> MergeResult:
+    """Merge data sets of nnUNet_raw into a collection there, or bring the same collection up to date.
+
+    Images are referenced, label files rewritten. Only label files that are missing or whose sources have changed are
+    written.
+
+    Args:
+        processes: that read and write cases at the same time; by default one a core.
+        dry_run: check all but the images, and write nothing.
+
+    Raises:
+        HermesError: the specification or the members' data do not allow the merge; nothing has been written then.
+    """
+    if processes is not None and processes < 1:
+        raise HermesError(f"{processes} processes: give at least 1")
+    plan = plan_merge(specification, raw_folder())
+    record = existing_record(specification, plan)
+    pending, removed, changes = _compare(plan, record)
+    outdated_files = out_of_date(plan)
+    if not dry_run and (pending or removed or outdated_files):
+        write_collection(plan, pending, removed, processes or default_processes())
+    return MergeResult(
+        folder=plan.folder,
+        collection=plan.collection,
+        folds=plan.folds,
+        fold_origins=plan.fold_origins,
+        is_new=record is None,
+        changes={} if record is None else changes,
+        outdated_files=outdated_files,
+        dry_run=dry_run,
+    )
+
+
+def _compare(plan: MergePlan, record: MergeRecord | None) -> tuple[list[str], list[str], dict[str, MemberChanges]]:
+    """Cases to write, cases to remove, and both counted by member."""
+    if record is None:
+        return list(plan.cases), [], {}
+    added, changed, missing = [], [], []
+    for name, case in plan.cases.items():
+        if name not in record.cases:
+            added.append(name)
+        elif not record.says_the_same(plan.record, name, case.member.name):
+            changed.append(name)
+        elif not label_file(plan.folder, name).is_file():
+            missing.append(name)
+    removed = [name for name in record.cases if name not in plan.cases]
+    counts = {
+        member: MemberChanges(*(sum(member_and_own_case(name)[0] == member for name in names) for names in groups))
+        for groups in [(added, changed, removed, missing)]
+        for member in plan.collection.members
+    }
+    changes = {member: count for member, count in counts.items() if count != MemberChanges(0, 0, 0, 0)}
+    return [*added, *changed, *missing], removed, changes

@@ -1,0 +1,118 @@
+"""hermes_merge.json: what a collection was made from, so that a second run knows what has changed."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hermes_nnunet.core.files import read_json, write_json
+from hermes_nnunet.data.merge.sources import SourceMember
+from hermes_nnunet.data.merge.specification import MergeSpecification
+from hermes_nnunet.errors import HermesError
+
+RECORD_FILE = "hermes_merge.json"
+FORMAT_VERSION = 1
+
+_ABSENT = object()
+
+# Reference, size in bytes and time of last change (ns) of a file.
+Stamp = list[Any]
+
+
+@dataclass(frozen=True)
+class MergeRecord:
+    """What a collection was made from.
+
+    Attributes:
+        specification: normalised, as JSON: equal for merges that mean the same.
+        values: member -> own value (as text) -> value of the collection.
+        cases: case of the collection -> stamps of its images, then of its label file.
+    """
+
+    specification: dict[str, Any]
+    values: dict[str, dict[str, int]]
+    cases: dict[str, list[Stamp]]
+
+    def write(self, folder: Path) -> None:
+        write_json({"format_version": FORMAT_VERSION, **vars(self)}, folder / RECORD_FILE)
+
+    def says_the_same(self, other: "MergeRecord", case: str, member: str) -> bool:
+        """Whether a case of a member would be written with the same content."""
+        stamps = self.cases.get(case)
+        return (
+            stamps is not None
+            and stamps == other.cases.get(case)
+            and self.values.get(member) == other.values.get(member)
+        )
+
+
+def read_record(folder: Path, remedy: str) -> MergeRecord:
+    """The record in the folder of a collection.
+
+    Raises:
+        HermesError: there is none, or this release cannot read it; the message ends with `remedy`.
+    """
+    path = folder / RECORD_FILE
+    content = read_json(path, remedy)
+    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
+        raise HermesError(f"{path} is not of format version {FORMAT_VERSION}, which this release reads: {remedy}")
+    try:
+        return MergeRecord(content["specification"], content["values"], content["cases"])
+    except KeyError as error:
+        raise HermesError(f"{path} has no {error}: {remedy}") from None
+
+
+def normalised_specification(specification: MergeSpecification, members: Sequence[SourceMember]) -> dict[str, Any]:
+    """The specification as JSON, with defaults filled in and without what changes nothing."""
+    return {
+        "name": specification.name,
+        "into": specification.into,
+        "members": [
+            {
+                "dataset": member.dataset_name,
+                "name": member.name,
+                "channels": [list(channel) for channel in member.channels.items()],
+                **_modality_patterns(member),
+                "labels": {own: new for own, new in member.specification.labels.items() if own != new},
+                "sampling_weight": member.specification.sampling_weight,
+                "patient_pattern": member.specification.patient_pattern,
+            }
+            for member in members
+        ],
+        "shared_tasks": {task: list(labels) for task, labels in specification.shared_tasks.items()},
+    }
+
+
+def _modality_patterns(member: SourceMember) -> dict[str, Any]:
+    # No key without patterns: a collection of a release that had none stays the same merge.
+    patterns = member.specification.modality_patterns
+    return {"modality_patterns": dict(patterns)} if patterns else {}
+
+
+def specification_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What differs between two normalised specifications, in words."""
+    found = _differences(_by_dataset(old), _by_dataset(new))
+    return found if found or old == new else ["the order of members"]
+
+
+def _by_dataset(specification: dict[str, Any]) -> dict[str, Any]:
+    return {**specification, "members": {member["dataset"]: member for member in specification["members"]}}
+
+
+def _differences(old: Any, new: Any, where: str = "") -> list[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        keys = [*old, *(key for key in new if key not in old)]
+        parts = [(old.get(key, _ABSENT), new.get(key, _ABSENT), f"{where}.{key}".lstrip(".")) for key in keys]
+        return [difference for part in parts for difference in _differences(*part)]
+    if old == new:
+        return []
+    if new is _ABSENT:
+        return [f"{where} is left out now"]
+    return [f"{where} is new"] if old is _ABSENT else [f"{where} was {old!r}, is {new!r}"]
+
+
+def stamp(path: Path, reference: str) -> Stamp:
+    """Stamp of a file that is called `reference` in the collection."""
+    status = os.stat(path)
+    return [reference, status.st_size, status.st_mtime_ns]

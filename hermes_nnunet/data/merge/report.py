@@ -1,0 +1,75 @@
+"""What a merge tells on the screen."""
+
+from collections import Counter
+
+from rich.console import Console
+from rich.table import Table
+
+from hermes_nnunet.core.nnunet_folders import dataset_id
+from hermes_nnunet.core.wording import listed
+from hermes_nnunet.data.merge.merging import MemberChanges, MergeResult
+
+_LISTED_TASKS = 8
+
+
+def print_result(result: MergeResult, console: Console) -> None:
+    """Print the summary table, what was done, and the command that comes next."""
+    console.print(summary_table(result))
+    for line in result_lines(result):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def summary_table(result: MergeResult) -> Table:
+    """Members with their cases, patients, modalities, tasks, share of training patches and folds."""
+    collection = result.collection
+    sizes = f"{len(collection.cases)} cases, {len(collection.tasks)} tasks, {len(result.folds)} folds"
+    # Narrow, so that a terminal of 80 columns leaves room for the tasks.
+    table = Table(title=f"{result.folder.name}: {sizes}", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("member", no_wrap=True)
+    table.add_column("data set", justify="right", max_width=4)
+    table.add_column("cases", justify="right", no_wrap=True)
+    table.add_column("patients", justify="right", no_wrap=True)
+    table.add_column("modality", no_wrap=True)
+    table.add_column("sampled", justify="right", no_wrap=True)
+    table.add_column("folds", max_width=len("preprocessed"))
+    table.add_column("tasks", overflow="fold")
+    cases = Counter(case.member for case in collection.cases.values())
+    patients = Counter(member for member, _ in {(case.member, case.patient) for case in collection.cases.values()})
+    weights = sum(member.sampling_weight for member in collection.members.values())
+    for name, member in collection.members.items():
+        table.add_row(
+            name,
+            str(dataset_id(member.dataset_name)),
+            str(cases[name]),
+            str(patients[name]),
+            "\n".join(member.modalities),
+            f"{100 * member.sampling_weight / weights:.1f} %",
+            result.fold_origins[name],
+            listed((task.removeprefix(f"{name}/") for task in member.tasks), limit=_LISTED_TASKS),
+        )
+    return table
+
+
+def result_lines(result: MergeResult) -> list[str]:
+    """What was done, or would be, and the command that comes next; a line each."""
+    lines = [f"{member}: {_counted(changes)}" for member, changes in result.changes.items()]
+    if result.is_up_to_date:
+        return [f"{result.folder} is up to date: nothing to do"]
+    if result.dry_run:
+        return [*lines, "dry run: images were not checked, nothing was written"]
+    if result.outdated_files and not result.is_new:
+        lines.append(f"written anew: {', '.join(result.outdated_files)}")
+    # nnU-Net keeps a fingerprint that is there already.
+    clean = "" if result.is_new else " --clean"
+    command = f"nnUNetv2_plan_and_preprocess -d {dataset_id(result.folder.name)} -pl HermesPlanner -c 3d_fullres{clean}"
+    return [*lines, f"written to {result.folder}; next: {command}"]
+
+
+def _counted(changes: MemberChanges) -> str:
+    words = {
+        "new": changes.added,
+        "changed": changes.changed,
+        "removed": changes.removed,
+        "without their label file": changes.missing,
+    }
+    return "cases " + ", ".join(f"{word}: {count}" for word, count in words.items() if count)

@@ -1,0 +1,261 @@
+"""The members of a merge as they lie on disk."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hermes_nnunet.collection import HERMES_BLOCK
+from hermes_nnunet.core.files import read_json
+from hermes_nnunet.core.nnunet_folders import find_dataset
+from hermes_nnunet.core.wording import did_you_mean, listed, problem_lines
+from hermes_nnunet.data.merge.own_labels import OwnLabels, read_own_labels
+from hermes_nnunet.data.merge.specification import MemberSpecification, check_word
+from hermes_nnunet.errors import HermesError
+
+_NIFTI_ENDINGS = (".nii.gz", ".nii")
+_MEND_FILES = "every case needs an image for each channel and a label file"
+
+_Files = dict[str, tuple[list[Path], Path]]
+
+
+@dataclass(frozen=True)
+class SourceCase:
+    """A case of a member: the image of every channel, the label file, the patient, and the modalities it is used as."""
+
+    name: str
+    images: tuple[Path, ...]
+    label: Path
+    patient: str
+    modalities: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SourceMember:
+    """A member as its folder describes it.
+
+    Attributes:
+        channels: modality -> channel; None where an image of the collection has all channels.
+    """
+
+    specification: MemberSpecification
+    name: str
+    dataset_name: str
+    folder: Path
+    channel_names: dict[str, str]
+    file_ending: str
+    channels: dict[str, int | None]
+    labels: OwnLabels
+    cases: tuple[SourceCase, ...]
+
+    @property
+    def image_channels(self) -> int:
+        """Channels of one of its images in the collection."""
+        return len(self.channel_names) if None in self.channels.values() else 1
+
+
+def read_member(raw: Path, specification: MemberSpecification) -> SourceMember:
+    """Find a member in the folder of raw data sets and read its dataset.json and list of files.
+
+    Raises:
+        HermesError: it is not there, no NIfTI data set, or incomplete.
+    """
+    dataset_name = find_dataset(raw, specification.dataset)
+    folder = raw / dataset_name
+    dataset_json = read_json(folder / "dataset.json", "a member needs nnU-Net's dataset.json")
+    where = str(folder / "dataset.json")
+    if not isinstance(dataset_json, dict):
+        raise HermesError(f"{where} holds no keys with values: a member needs nnU-Net's dataset.json")
+    if HERMES_BLOCK in dataset_json:
+        raise HermesError(f"{dataset_name} is itself a collection: name its members instead of it")
+    file_ending = _file_ending(dataset_json, where)
+    channel_names = _channel_names(dataset_json, where)
+    return SourceMember(
+        specification=specification,
+        name=_name(specification, dataset_name),
+        dataset_name=dataset_name,
+        folder=folder,
+        channel_names=channel_names,
+        file_ending=file_ending,
+        channels=_channels(specification, channel_names, where),
+        labels=read_own_labels(dataset_json, where),
+        cases=_cases(specification, folder, dataset_json, file_ending, len(channel_names)),
+    )
+
+
+def _name(specification: MemberSpecification, dataset_name: str) -> str:
+    if specification.name is not None:
+        return specification.name
+    name = dataset_name.partition("_")[2]
+    check_word(name, f"set name: for {dataset_name} in a YAML file, because its own")
+    return name
+
+
+def _file_ending(dataset_json: Mapping[str, Any], where: str) -> str:
+    ending = dataset_json.get("file_ending")
+    if ending not in _NIFTI_ENDINGS:
+        raise HermesError(
+            f"{where}: file_ending is {ending!r}, but members must be NIfTI: convert every image and label file, for "
+            f"example with SimpleITK.WriteImage(SimpleITK.ReadImage('x_0000{ending or '.nrrd'}'), 'x_0000.nii.gz'), "
+            "and set file_ending to .nii.gz"
+        )
+    return ending
+
+
+def _channel_names(dataset_json: Mapping[str, Any], where: str) -> dict[str, str]:
+    names = dataset_json.get("channel_names")
+    if not isinstance(names, dict) or set(names) != {str(index) for index in range(len(names))} or not names:
+        raise HermesError(
+            f'{where}: channel_names is {names!r}: give one name a channel, counted from 0, for example {{"0": "CT"}}'
+        )
+    return {key: str(names[key]) for key in sorted(names, key=int)}
+
+
+def _channels(
+    specification: MemberSpecification, channel_names: Mapping[str, str], where: str
+) -> dict[str, int | None]:
+    if specification.channels is not None:
+        chosen: dict[str, int | None] = {
+            modality: _channel_index(channel, channel_names, where)
+            for channel, modality in specification.channels.items()
+        }
+        if len(set(chosen.values())) < len(chosen):
+            raise HermesError(f"channels of member {specification.dataset} name one channel twice: once each")
+        return chosen
+    channel = None if specification.channel is None else _channel_index(specification.channel, channel_names, where)
+    return dict.fromkeys(specification.modalities, channel)
+
+
+def _channel_index(channel: int | str, channel_names: Mapping[str, str], where: str) -> int:
+    names = list(channel_names.values())
+    if names.count(str(channel)) == 1 and isinstance(channel, str):
+        return names.index(channel)
+    if str(channel) in channel_names:
+        return int(channel)
+    raise HermesError(
+        f"{where} has no channel {channel!r}{did_you_mean(channel, names)}: its channels are "
+        f"{listed(f'{key} ({name})' for key, name in channel_names.items())}"
+    )
+
+
+def _cases(
+    specification: MemberSpecification, folder: Path, dataset_json: Mapping[str, Any], ending: str, channels: int
+) -> tuple[SourceCase, ...]:
+    if "dataset" in dataset_json:
+        files, problems = _referenced_files(folder, dataset_json["dataset"], channels)
+    else:
+        files, problems = _files_in_folders(folder, ending, channels)
+    problems += [
+        f"{path} is missing" for images, label in files.values() for path in (*images, label) if not path.is_file()
+    ]
+    if problems:
+        raise HermesError(problem_lines(problems, _MEND_FILES))
+    if not files:
+        raise HermesError(f"{folder / 'imagesTr'} holds no images (<case>_0000{ending}): a member needs cases")
+    pattern = specification.patient_pattern
+    modalities_of = _modalities_of(files, specification, folder)
+    return tuple(
+        SourceCase(
+            name,
+            tuple(images),
+            label,
+            patient=name if pattern is None else _patient(name, pattern, folder),
+            modalities=modalities_of[name],
+        )
+        for name, (images, label) in sorted(files.items())
+    )
+
+
+def _referenced_files(folder: Path, dataset: Any, channels: int) -> tuple[_Files, list[str]]:
+    """Files of a data set whose dataset.json references them."""
+
+    def absolute(path: str) -> Path:
+        return Path(os.path.abspath(folder / os.path.expandvars(path)))
+
+    try:
+        files = {
+            name: ([absolute(image) for image in entry["images"]], absolute(entry["label"]))
+            for name, entry in dataset.items()
+        }
+    except (AttributeError, KeyError, TypeError):
+        raise HermesError(
+            f"{folder / 'dataset.json'}: dataset must hold, for each case, a list of images and a label"
+        ) from None
+    problems = [
+        f"{folder / 'dataset.json'}: case {name} has {len(images)} images for {channels} channels"
+        for name, (images, _) in files.items()
+        if len(images) != channels
+    ]
+    return files, problems
+
+
+def _files_in_folders(folder: Path, ending: str, channels: int) -> tuple[_Files, list[str]]:
+    """Files of a data set in imagesTr and labelsTr."""
+    pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(ending)}")
+    images, labels = folder / "imagesTr", folder / "labelsTr"
+    cases, problems = set(), []
+    for image in _visible_files(images, ending):
+        match = pattern.fullmatch(image.name)
+        if match is None:
+            problems.append(f"{image} is not named <case>_0000{ending}, with four digits for the channel")
+        elif int(match[2]) >= channels:
+            problems.append(f"{image} is channel {int(match[2])}, but dataset.json names {channels} channels from 0")
+        else:
+            cases.add(match[1])
+    problems += [
+        f"{label} has no image in imagesTr"
+        for label in _visible_files(labels, ending)
+        if label.name.removesuffix(ending) not in cases
+    ]
+    files = {
+        case: ([images / f"{case}_{channel:04d}{ending}" for channel in range(channels)], labels / f"{case}{ending}")
+        for case in cases
+    }
+    return files, problems
+
+
+def _visible_files(folder: Path, ending: str) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.name.endswith(ending) and not path.name.startswith("."))
+
+
+def _modalities_of(
+    cases: Iterable[str], specification: MemberSpecification, folder: Path
+) -> dict[str, tuple[str, ...]]:
+    patterns = specification.modality_patterns
+    if not patterns:
+        return dict.fromkeys(cases, specification.modalities)
+    found = {
+        case: tuple(modality for modality, pattern in patterns.items() if re.search(pattern, case))
+        for case in sorted(cases)
+    }
+    for case, modalities in found.items():
+        if len(modalities) != 1:
+            raise HermesError(
+                f"case {case} of {folder.name} matches the patterns of {listed(modalities) or 'no modality'}: every "
+                "case must match one; change the patterns under modality"
+            )
+    for modality, pattern in patterns.items():
+        if (modality,) not in found.values():
+            raise HermesError(
+                f"pattern '{pattern}' of modality {modality} matches no case of {folder.name}: change it, or leave the "
+                "modality out"
+            )
+    return found
+
+
+def _patient(case: str, pattern: str, folder: Path) -> str:
+    match = re.search(pattern, case)
+    patient = None
+    if match is not None:
+        group: str | int = "patient" if "patient" in match.re.groupindex else min(1, match.re.groups)
+        patient = match[group]
+    if not patient:
+        raise HermesError(
+            f"patient_pattern '{pattern}' finds no patient in case {case} of {folder.name}: change the pattern, or "
+            "leave it out if every case is a patient of its own"
+        )
+    return patient

@@ -1,0 +1,192 @@
+"""What a merge is told to do: its members, and what is named, shared or left out."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hermes_nnunet.core.wording import did_you_mean
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.modalities import KNOWN_MODALITIES
+
+# nnU-Net takes the id from three digits of the folder's name.
+LARGEST_ID = 999
+RESERVED_LABELS = ("background", "ignore")
+
+_COLLECTION_NAME = re.compile(r"[A-Za-z0-9_-]+")
+# "__" separates the parts of a case's name in the collection, so no part may hold it or touch it with "_".
+_WORD = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._+-]*[A-Za-z0-9+])?")
+
+
+@dataclass(frozen=True)
+class MemberSpecification:
+    """One data set of a merge.
+
+    Attributes:
+        dataset: its id (301) or folder name (Dataset301_HeadNeckCord).
+        modality: of its images; where they are of different modalities, modality -> regular expression that is searched
+            in a case's name; not where `channels` tells it.
+        name: in the collection; by default the folder name without DatasetXXX_.
+        channel: name or index of the one channel to use.
+        channels: channel (name or index) -> modality, every one a case of its own.
+        labels: own label -> its name in the collection, or None to leave it out; the others keep their name.
+        sampling_weight: by default the square root of the number of cases.
+        patient_pattern: regular expression whose group 'patient', or first group, or whole match in a case's name is
+            the patient; by default every case is a patient of its own.
+    """
+
+    dataset: int | str
+    modality: str | Mapping[str, str] | None = None
+    name: str | None = None
+    channel: int | str | None = None
+    channels: Mapping[int | str, str] | None = None
+    labels: Mapping[str, str | None] = field(default_factory=dict)
+    sampling_weight: float | None = None
+    patient_pattern: str | None = None
+
+    def __post_init__(self) -> None:
+        where = f"member {self.dataset}"
+        if self.channels is not None:
+            if self.channel is not None or self.modality is not None:
+                raise HermesError(
+                    f"{where} has channels beside channel or modality: channels names a modality for each"
+                )
+            _check_channels(self.channels, where)
+        elif self.modality is None:
+            raise HermesError(f"{where} has no modality: name it, for example {self.dataset}:CT")
+        for modality, pattern in self.modality_patterns.items():
+            _check_pattern(pattern, f"pattern of modality {modality}", where)
+        if self.name is not None:
+            check_word(self.name, f"name of {where}")
+        weight = self.sampling_weight
+        if weight is not None and not 0 < weight < float("inf"):
+            raise HermesError(f"sampling_weight {weight} of {where}: give a number above 0")
+        if self.patient_pattern is not None:
+            _check_pattern(self.patient_pattern, "patient_pattern", where)
+        for own, renamed in self.labels.items():
+            if own in RESERVED_LABELS or renamed in RESERVED_LABELS:
+                raise HermesError(
+                    f"labels of {where} ({own}: {renamed}): background and ignore stay what they are, "
+                    "rename or leave out other labels"
+                )
+
+    @property
+    def modality_patterns(self) -> Mapping[str, str]:
+        """Modality -> regular expression; empty where all cases have the same modalities."""
+        return self.modality if isinstance(self.modality, Mapping) else {}
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        if self.channels is not None:
+            return tuple(self.channels.values())
+        return tuple(self.modality_patterns) or (str(self.modality),)
+
+
+@dataclass(frozen=True)
+class MergeSpecification:
+    """A whole merge. One that could be made is valid as far as this can be said without looking at the data sets.
+
+    Attributes:
+        name: of the collection's data set: DatasetXXX_<name>.
+        into: its id.
+        members: in the order that label values and tasks get.
+        new_modalities: modality words outside the known list.
+        shared_tasks: task name -> the "<member>/<label>" that it stands for, in names after renaming.
+
+    Raises:
+        HermesError: a name, modality, id or sharing is not possible.
+    """
+
+    name: str
+    into: int
+    members: Sequence[MemberSpecification]
+    new_modalities: Sequence[str] = ()
+    shared_tasks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not _COLLECTION_NAME.fullmatch(self.name):
+            raise HermesError(f"name '{self.name}' of the collection: use letters, digits, '_' and '-' only")
+        if not 1 <= self.into <= LARGEST_ID:
+            raise HermesError(f"id {self.into} of the collection: nnU-Net's data set ids are 1 to {LARGEST_ID}")
+        if not self.members:
+            raise HermesError("a merge without members: name at least one, for example 301:CT")
+        for modality in self.new_modalities:
+            check_word(modality, "new modality")
+        for member in self.members:
+            for modality in member.modalities:
+                _check_modality(modality, self.new_modalities, f"member {member.dataset}")
+        _check_shared_tasks(self.shared_tasks)
+
+    @property
+    def dataset_name(self) -> str:
+        return f"Dataset{self.into:03d}_{self.name}"
+
+
+def member_from_word(word: str) -> MemberSpecification:
+    """A member as the command line names it: 301:CT or Dataset301_HeadNeckCord:CT.
+
+    Raises:
+        HermesError: the word has another form.
+    """
+    dataset, _, modality = word.partition(":")
+    if not dataset or not modality:
+        raise HermesError(f"member '{word}': write the data set and its modality, for example 301:CT")
+    return MemberSpecification(dataset=int(dataset) if dataset.isdecimal() else dataset, modality=modality)
+
+
+def check_word(word: str, what: str) -> None:
+    """Raises: HermesError where `word` cannot be a part of a case's name."""
+    if not _WORD.fullmatch(word) or "__" in word:
+        raise HermesError(
+            f"{what} '{word}': use letters, digits, '_', '-', '+' and '.', no '__', and no '_' at either end"
+        )
+
+
+def check_task_word(word: str, what: str, remedy: str) -> None:
+    """Raises: HermesError where `word` cannot be a task's name, or the label's part of it."""
+    if not word or "/" in word or "__" in word:
+        raise HermesError(f"{what} '{word}' must not be empty nor hold '/' or '__': {remedy}")
+
+
+def _check_pattern(pattern: str, what: str, where: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise HermesError(f"{what} '{pattern}' of {where} is not a regular expression: {error}") from None
+
+
+def _check_channels(channels: Mapping[int | str, str], where: str) -> None:
+    if not channels:
+        raise HermesError(f"channels of {where} is empty: name at least one channel and its modality")
+    for modality, count in Counter(channels.values()).items():
+        if count > 1:
+            raise HermesError(f"channels of {where} name the modality {modality} {count} times: once each")
+
+
+def _check_modality(modality: str, new: Sequence[str], where: str) -> None:
+    known = (*KNOWN_MODALITIES, *new)
+    if modality not in known:
+        raise HermesError(
+            f"modality '{modality}' of {where} is not known{did_you_mean(modality, known)}: the known are "
+            f"{', '.join(known)}; add it on purpose with --new-modality {modality}"
+        )
+
+
+def _check_shared_tasks(shared_tasks: Mapping[str, Sequence[str]]) -> None:
+    first_use: dict[str, str] = {}
+    for name, labels in shared_tasks.items():
+        check_task_word(name, "shared task", "choose another name")
+        if name in RESERVED_LABELS:
+            raise HermesError(f"shared task '{name}': nnU-Net needs this name for itself, choose another")
+        for label in labels:
+            if first_use.get(label) == name:
+                raise HermesError(f"shared task '{name}' names {label} twice: a task is not shared with itself")
+            if label in first_use:
+                raise HermesError(f"shared tasks '{first_use[label]}' and '{name}' both name {label}: choose one")
+            first_use[label] = name
+        if len(labels) < 2:
+            raise HermesError(f"shared task '{name}' names {len(labels)} label: a task is shared by two or more")
+        members = Counter(label.partition("/")[0] for label in labels)
+        for member, count in members.items():
+            if count > 1:
+                raise HermesError(f"shared task '{name}' names {count} labels of member {member}: one a member")

@@ -1,0 +1,149 @@
+"""Write a collection so that a kill or an error at any moment leaves a whole one, or none."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from hermes_nnunet.core.files import read_json, write_json
+from hermes_nnunet.core.wording import problem_lines
+from hermes_nnunet.data.merge.case_rewriting import CaseFiles
+from hermes_nnunet.data.merge.folds import SPLITS_FILE
+from hermes_nnunet.data.merge.planning import FILE_ENDING, LABELS_FOLDER, MergePlan
+from hermes_nnunet.data.merge.record import read_record
+from hermes_nnunet.data.merge.workers import rewrite_cases
+from hermes_nnunet.errors import HermesError
+
+DATASET_FILE = "dataset.json"
+LOCK_FILE = ".lock"
+
+
+def label_file(folder: Path, case: str) -> Path:
+    """Label file of a case in the folder of a collection."""
+    return folder / LABELS_FOLDER / f"{case}{FILE_ENDING}"
+
+
+def out_of_date(plan: MergePlan) -> list[str]:
+    """Those of dataset.json and splits_final.json that the collection has not, or with other content."""
+    return [name for name, content in _json_files(plan).items() if not _holds(plan.folder / name, content)]
+
+
+def write_collection(plan: MergePlan, pending: Sequence[str], removed: Iterable[str], processes: int) -> None:
+    """Write the label files of `pending` cases, delete those of `removed` ones, and write the JSON files.
+
+    Everything is made in a hidden folder beside and moved at the end. A merge that was killed goes on from there.
+
+    Raises:
+        HermesError: members' files have problems; nothing is left behind then.
+    """
+    staging = plan.folder.with_name(f".{plan.folder.name}.merging")
+    _make(staging)
+    with _locked(staging):
+        missing = _prepare(staging, plan, pending)
+        problems = rewrite_cases(_case_files(plan, missing, staging), processes)
+        if problems:
+            shutil.rmtree(staging)
+            raise HermesError(problem_lines(problems, "nothing was written"))
+        if plan.folder.exists():
+            _move_into(staging, plan, pending, removed)
+        else:
+            for name, content in _json_files(plan).items():
+                write_json(content, staging / name)
+            (staging / LOCK_FILE).unlink()
+            os.rename(staging, plan.folder)
+
+
+def _json_files(plan: MergePlan) -> dict[str, Any]:
+    """In the order of writing: dataset.json last, since with it a collection is complete."""
+    return {SPLITS_FILE: plan.folds, DATASET_FILE: plan.dataset_json}
+
+
+def _make(staging: Path) -> None:
+    try:
+        staging.mkdir(exist_ok=True)
+    except OSError as error:
+        raise HermesError(
+            f"{staging} cannot be made ({error.strerror}): make {staging.parent} writable, or link the data sets into "
+            "a folder of your own and set nnUNet_raw to it"
+        ) from None
+
+
+@contextmanager
+def _locked(staging: Path) -> Iterator[None]:
+    """Only one merge at a time has the staging folder; the lock of one that was killed is free."""
+    lock = FileLock(staging / LOCK_FILE, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise HermesError(f"another merge is writing {staging}: run this one when it has ended") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _prepare(staging: Path, plan: MergePlan, pending: Sequence[str]) -> list[str]:
+    """Keep what a killed merge left in the staging folder and still holds, and say which cases it lacks."""
+    (staging / LABELS_FOLDER).mkdir(exist_ok=True)
+    try:
+        left = read_record(staging, "begin anew")
+    except HermesError:
+        finished = set()
+    else:
+        finished = {
+            case
+            for case in pending
+            if left.says_the_same(plan.record, case, plan.cases[case].member.name)
+            and label_file(staging, case).is_file()
+        }
+    kept = {label_file(staging, case) for case in finished}
+    for path in (staging / LABELS_FOLDER).iterdir():
+        if path not in kept:
+            path.unlink()
+    # From here on a label file in this folder was made from what this record says.
+    plan.record.write(staging)
+    return [case for case in pending if case not in finished]
+
+
+def _case_files(plan: MergePlan, cases: Sequence[str], staging: Path) -> list[CaseFiles]:
+    """One entry for each case of a member, so that a label file shared by several is read once."""
+    by_label: dict[Path, list[str]] = {}
+    for case in cases:
+        by_label.setdefault(plan.cases[case].source.label, []).append(case)
+    return [
+        CaseFiles(
+            images=tuple(image for case in names for image in plan.cases[case].images),
+            label=label,
+            outputs=tuple(label_file(staging, case) for case in names),
+            values={int(own): value for own, value in plan.record.values[plan.cases[names[0]].member.name].items()},
+            dtype=plan.label_dtype,
+        )
+        for label, names in by_label.items()
+    ]
+
+
+def _move_into(staging: Path, plan: MergePlan, pending: Iterable[str], removed: Iterable[str]) -> None:
+    (plan.folder / LABELS_FOLDER).mkdir(exist_ok=True)
+    for case in pending:
+        os.replace(label_file(staging, case), label_file(plan.folder, case))
+    plan.record.write(plan.folder)
+    for name, content in _json_files(plan).items():
+        if not _holds(plan.folder / name, content):
+            write_json(content, plan.folder / name)
+    for case in removed:
+        label_file(plan.folder, case).unlink(missing_ok=True)
+    shutil.rmtree(staging)
+
+
+def _holds(path: Path, content: Any) -> bool:
+    try:
+        present = read_json(path, "write it anew")
+    except HermesError:
+        return False
+    # As JSON stores it, for tuples become lists.
+    return present == json.loads(json.dumps(content))

@@ -1,0 +1,1 @@
+"""Generated data sets: anatomy, how modalities look, and nnU-Net's raw folders of them."""

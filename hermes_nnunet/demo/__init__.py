@@ -1,1 +1,0 @@
-"""The demonstration: phantom data sets and the whole way from them to segmentations."""

@@ -1,0 +1,5 @@
+"""What people look at to understand a collection or a model.
+
+`inspection` says what it is made of, `report` what a training gave, `priors` how alike its tasks have become. May
+import prediction, learning, data and core. Hands out facts, tables, figures and pages to the command line.
+"""

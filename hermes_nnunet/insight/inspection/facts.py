@@ -1,0 +1,91 @@
+"""All facts about a collection or a model, as JSON tells them."""
+
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+from hermes_nnunet.collection import Member
+from hermes_nnunet.core.files import read_json
+from hermes_nnunet.core.label_values import foreground_values
+from hermes_nnunet.insight.inspection.finding import Found
+from hermes_nnunet.insight.inspection.geometry import read_geometries
+
+FORMAT_VERSION = 1
+
+
+def facts_of(found: Found) -> dict[str, Any]:
+    """Members, tasks, images and folds.
+
+    Raises:
+        HermesError: an image or a file of it cannot be read.
+    """
+    geometries = read_geometries(found)
+    members = found.collection.members if found.collection is not None else _plans(found).members
+    weights = sum(member.sampling_weight for member in members.values())
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": found.kind,
+        "name": found.name,
+        "path": str(found.path),
+        "modalities": list(found.collection.modalities if found.collection else _plans(found).modalities),
+        "tasks": _tasks(found, members),
+        "members": {
+            name: {
+                "dataset_name": member.dataset_name,
+                "modalities": dict(member.channels),
+                "tasks": list(member.tasks),
+                "sampling_share": member.sampling_weight / weights,
+                **_counts(found, name),
+                "spacing_mm": asdict(geometries.spacing[name]) if geometries and name in geometries.spacing else None,
+                "size_voxels": asdict(geometries.size[name]) if geometries and name in geometries.size else None,
+            }
+            for name, member in members.items()
+        },
+        "image_sizes_from": geometries.source if geometries else None,
+        "folds": _folds(found),
+        "trained_folds": found.trained_folds,
+    }
+
+
+def _plans(found: Found) -> Any:
+    assert found.plans is not None
+    return found.plans
+
+
+def _tasks(found: Found, members: dict[str, Member]) -> list[dict[str, Any]]:
+    """Row of the task pool, name, label values here, and the members that annotate it."""
+    if found.collection is not None:
+        values = {task.name: task.values for task in found.collection.tasks}
+        pool = found.collection.task_names
+    else:
+        (member,) = members.values()
+        values = dict(zip(member.tasks, foreground_values(member.labels).values(), strict=True))
+        pool = _plans(found).tasks
+    return [
+        {
+            "id": row,
+            "name": task,
+            "values": list(values[task]),
+            "members": [name for name, member in members.items() if task in member.tasks],
+        }
+        for row, task in enumerate(pool)
+        if task in values
+    ]
+
+
+def _counts(found: Found, member: str) -> dict[str, int]:
+    if found.collection is None:
+        return {}
+    cases = [case for case in found.collection.cases.values() if case.member == member]
+    return {"cases": len(cases), "patients": len({case.patient for case in cases})}
+
+
+def _folds(found: Found) -> list[dict[str, dict[str, int]]]:
+    """Cases of each member in both halves of every fold."""
+    if found.collection is None or found.splits is None:
+        return []
+    cases = found.collection.cases
+    return [
+        {half: dict(Counter(cases[case].member for case in fold[half] if case in cases)) for half in ("train", "val")}
+        for fold in read_json(found.splits, "merge again")
+    ]

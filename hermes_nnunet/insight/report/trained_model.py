@@ -1,0 +1,96 @@
+"""What a trained model's folder tells about its training and validation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hermes_nnunet.collection import Collection
+from hermes_nnunet.core.checkpoints import best_checkpoint, read_checkpoint
+from hermes_nnunet.core.dice import CaseDice
+from hermes_nnunet.core.files import read_json
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.learning.training.learning_curves import FILE_NAME, Epoch, LearningCurves
+from hermes_nnunet.learning.training.member_dice import dice_by_member
+from hermes_nnunet.prediction.model_folder import ModelFolder, read_model_folder
+
+VALIDATION = "validation"
+_SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A trained fold.
+
+    Attributes:
+        name: "0" to "4", or "all".
+        folder: of the fold.
+        curves: its learning curves; without values by member if it was trained before these were kept.
+        has_member_curves: whether the curves have values by member.
+        dice: final Dice of its held-out cases by member; empty before the validation.
+    """
+
+    name: str
+    folder: Path
+    curves: LearningCurves
+    has_member_curves: bool
+    dice: dict[str, CaseDice]
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A universal model with its folds."""
+
+    content: ModelFolder
+    collection: Collection
+    folds: tuple[Fold, ...]
+
+    @property
+    def dice(self) -> dict[str, CaseDice]:
+        """Final Dice by member of the held-out cases of all folds, in the order of the collection."""
+        pooled: dict[str, CaseDice] = {}
+        for name in self.collection.members:
+            cases = {case: dice for fold in self.folds for case, dice in fold.dice.get(name, {}).items()}
+            if cases:
+                pooled[name] = cases
+        return pooled
+
+    def fold_of(self, case: str) -> Fold:
+        """The last fold whose validation has a case: the one that `dice` is from."""
+        return next(fold for fold in reversed(self.folds) if any(case in cases for cases in fold.dice.values()))
+
+
+def read_trained_model(folder: Path, folds: Sequence[str] | None = None) -> TrainedModel:
+    """Read a model; by default its finished folds, or those in training where none is finished.
+
+    Raises:
+        HermesError: the folder is a view or not of Hermes, or a fold is missing.
+    """
+    content = read_model_folder(folder, folds, best_checkpoint(folder))
+    if content.collection is None:
+        raise HermesError(f"{folder} is a view of one data set: give the model of the collection that it was made from")
+    collection = content.collection
+    return TrainedModel(
+        content, collection, tuple(_read_fold(path.parent, path, collection) for path in content.checkpoints)
+    )
+
+
+def _read_fold(folder: Path, checkpoint: Path, collection: Collection) -> Fold:
+    recorded = folder / FILE_NAME
+    has_member_curves = recorded.is_file()
+    curves = LearningCurves.read(recorded) if has_member_curves else _logged_curves(checkpoint, collection)
+    summary = folder / VALIDATION / _SUMMARY
+    dice = {}
+    if summary.is_file():
+        dice = dice_by_member(read_json(summary, "run the validation again (nnUNetv2_train ... --val)"), collection)
+    return Fold(folder.name.removeprefix("fold_"), folder, curves, has_member_curves, dice)
+
+
+def _logged_curves(checkpoint: Path, collection: Collection) -> LearningCurves:
+    """What nnU-Net logs in every checkpoint: the same without members."""
+    logged = read_checkpoint(checkpoint).get("logging") or {}
+    columns = (logged.get(key, []) for key in ("lrs", "train_losses", "val_losses", "dice_per_class_or_region"))
+    epochs = [
+        Epoch(epoch, rate, train, validation, dict(zip(collection.task_names, map(float, dice), strict=True)), {})
+        for epoch, (rate, train, validation, dice) in enumerate(zip(*columns, strict=False))
+    ]
+    return LearningCurves(epochs, {})

@@ -1,0 +1,129 @@
+"""Binary cross-entropy and Dice of annotated tasks, and the modality's cross-entropy (paper, section 3.4)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from hermes_nnunet.learning.distributed.averaging import batch_means
+from hermes_nnunet.learning.loss.voxel_sums import NO_VALUE, counted_voxels, voxel_sums
+from hermes_nnunet.networks.context_batch import NULL_ROW
+from hermes_nnunet.networks.output import HermesOutput
+
+EPSILON = 1e-6
+# Share of a patch whose false positives count as a Dice of one half where the task is not shown.
+FEW_VOXELS = 1e-3
+FP_WEIGHT_RANGE = (0.2, 0.8)
+MODALITY_LOSS_WEIGHT = 0.01
+
+
+class HermesLoss(nn.Module):
+    """Loss of a batch whose cases annotate different tasks.
+
+    In a distributed training the mean over the processes' losses is the loss of the whole batch, so all of them have to
+    compute it together.
+
+    Args:
+        task_values: label values of each task of the collection, in the order of the task pool.
+        unknown_modality: row of the modality pool for which no modality loss is computed.
+        scale_weights: weight of each deep-supervision output, highest resolution first.
+        ignore_label: label value whose voxels count in nothing.
+        cross_entropy_weight: of the binary cross-entropy beside the Dice loss; the paper's is 1.
+        adaptive_dice: whether the larger kind of error weighs more in the Dice, as in the paper.
+        dice_exponent: where a patch shows the task, (1 - D^e) / e of its soft Dice D; 1 is the paper's loss 1 - D,
+            0 its limit -log D (Wong et al., MICCAI 2018). All agree where a task is found; but the gradient of the
+            paper's vanishes for a task that is not yet found, whose probabilities are near 0, beside those of tasks
+            that are. It may change during the training.
+        absent_weight: weight of a Dice loss where a patch does not show the task, so that false positives cost
+            something there: -log of FEW / (FEW + FP).
+    """
+
+    def __init__(
+        self,
+        task_values: Sequence[Sequence[int]],
+        *,
+        unknown_modality: int,
+        scale_weights: Sequence[float] = (1.0,),
+        ignore_label: int | None = None,
+        cross_entropy_weight: float = 1.0,
+        adaptive_dice: bool = True,
+        dice_exponent: float = 1.0,
+        absent_weight: float = 0.0,
+    ) -> None:
+        super().__init__()
+        table = torch.full((len(task_values) + 1, max(map(len, task_values))), NO_VALUE)
+        for task, values in enumerate(task_values):
+            table[task, : len(values)] = torch.tensor(values)
+        self.task_values: torch.Tensor
+        self.register_buffer("task_values", table, persistent=False)
+        self.unknown_modality = unknown_modality
+        self.scale_weights = tuple(scale_weights)
+        self.ignore_label = ignore_label
+        self.cross_entropy_weight = cross_entropy_weight
+        self.dice_loss = adaptive_dice_loss if adaptive_dice else plain_dice_loss
+        self.dice_exponent = dice_exponent
+        self.absent_weight = absent_weight
+
+    def forward(self, output: HermesOutput, target: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
+        """Scalar loss; target is the label map (B, 1, D, H, W), or a list of it at each output's resolution."""
+        targets = [target] if isinstance(target, torch.Tensor) else target
+        tasks, modalities = output.context.task_index, output.context.modality_index
+        scales = [
+            self.segmentation_terms(logits, labels, tasks)
+            for logits, labels in zip(output.logits, targets, strict=False)
+        ]
+        *segmentation, modality = batch_means((*scales, self.modality_terms(output.modality_logits, modalities)))
+        weighted = sum(weight * mean for weight, mean in zip(self.scale_weights, segmentation, strict=False))
+        return weighted + MODALITY_LOSS_WEIGHT * modality
+
+    def segmentation_terms(
+        self, logits: torch.Tensor, labels: torch.Tensor, task_index: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """BCE + Dice loss of logits (B, R, D, H, W), and which (case, task) pairs are real; both (B, R)."""
+        bce, dice = self.pair_losses(logits, labels, task_index)
+        counted = (task_index != NULL_ROW) & (counted_voxels(labels, self.ignore_label) > 0)[:, None]
+        return self.cross_entropy_weight * bce + dice, counted
+
+    def pair_losses(
+        self, logits: torch.Tensor, labels: torch.Tensor, task_index: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean voxel BCE (B, R) and Dice loss (B, R) of every row; padded rows hold no meaning."""
+        values = self.task_values.to(logits.device)[task_index]
+        bce, true_positive, predicted, size = voxel_sums(logits, labels, values, self.ignore_label)
+        voxels = counted_voxels(labels, self.ignore_label).clamp(min=1)[:, None]
+        dice = self.dice_loss(true_positive, predicted - true_positive, size - true_positive)
+        # Without a weight the loss of the absent is the paper's constant, 1.
+        absent = self.absent_weight * torch.log1p(predicted / (FEW_VOXELS * voxels)) if self.absent_weight else dice
+        return bce / voxels, torch.where(size > 0, with_exponent(dice, self.dice_exponent), absent)
+
+    def modality_terms(
+        self, modality_logits: torch.Tensor, modality_index: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cross-entropy, and which modalities are known; both (B,). The unknown stay part of the graph."""
+        entropy = functional.cross_entropy(modality_logits.float(), modality_index, reduction="none")
+        return entropy, modality_index != self.unknown_modality
+
+
+def adaptive_dice_loss(
+    true_positive: torch.Tensor, false_positive: torch.Tensor, false_negative: torch.Tensor
+) -> torch.Tensor:
+    """1 - TP / (TP + a FP + b FN) of soft counts, where the larger kind of error weighs more (a = FP / (FP + FN))."""
+    fp_weight = (false_positive / (false_positive + false_negative + EPSILON)).clamp(*FP_WEIGHT_RANGE)
+    errors = fp_weight * false_positive + (1 - fp_weight) * false_negative
+    return 1 - true_positive / (true_positive + errors + EPSILON)
+
+
+def plain_dice_loss(
+    true_positive: torch.Tensor, false_positive: torch.Tensor, false_negative: torch.Tensor
+) -> torch.Tensor:
+    """1 - 2 TP / (2 TP + FP + FN) of soft counts."""
+    return 1 - 2 * true_positive / (2 * true_positive + false_positive + false_negative + EPSILON)
+
+
+def with_exponent(dice_loss: torch.Tensor, exponent: float) -> torch.Tensor:
+    """(1 - D^e) / e of the Dice D = 1 - dice_loss, and -log D for an exponent e of 0."""
+    if exponent == 1:
+        return dice_loss
+    logarithm = torch.log((1 - dice_loss).clamp(min=EPSILON))
+    return -logarithm if exponent == 0 else -torch.expm1(exponent * logarithm) / exponent

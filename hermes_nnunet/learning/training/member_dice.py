@@ -1,0 +1,65 @@
+"""Dice by member and task, from what nnU-Net's validation leaves."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hermes_nnunet.collection import Collection
+from hermes_nnunet.core.dice import CaseDice, mean_by_label, mean_dice, mean_of_defined
+from hermes_nnunet.core.files import write_json, written_beside
+
+FORMAT_VERSION = 1
+
+
+def summary_key(values: Sequence[int]) -> str:
+    """The key under which nnU-Net's summary.json keeps a label or region."""
+    return str(values[0]) if len(values) == 1 else str(tuple(values))
+
+
+def case_of_entry(entry: Mapping[str, Any]) -> str:
+    """The case that an entry of summary.json's metric_per_case is about."""
+    return Path(entry["prediction_file"]).name.removesuffix(".nii.gz")
+
+
+def dice_by_member(summary: Mapping[str, Any], collection: Collection) -> dict[str, CaseDice]:
+    """Dice of every member's cases and tasks, from the content of a summary.json in the collection's labels.
+
+    Members are in the collection's order; those without a case are left out. A task that neither reference nor
+    prediction shows has nan.
+    """
+    key_of = {task.name: summary_key(task.values) for task in collection.tasks}
+    members: dict[str, CaseDice] = {name: {} for name in collection.members}
+    for entry in summary["metric_per_case"]:
+        case = case_of_entry(entry)
+        member = collection.members[collection.cases[case].member]
+        members[member.name][case] = {task: entry["metrics"][key_of[task]]["Dice"] for task in member.tasks}
+    return {name: cases for name, cases in members.items() if cases}
+
+
+def write_member_dice(members: Mapping[str, CaseDice], folder: Path) -> None:
+    """Write dice_by_member.json and dice_by_member.csv into `folder`; nan becomes null, or an empty field."""
+    content = {
+        "format_version": FORMAT_VERSION,
+        "mean": _or_none(mean_of_defined(mean_dice(cases) for cases in members.values())),
+        "members": {
+            name: {
+                "mean": _or_none(mean_dice(cases)),
+                "cases": len(cases),
+                "tasks": {task: _or_none(dice) for task, dice in mean_by_label(cases).items()},
+            }
+            for name, cases in members.items()
+        },
+    }
+    write_json(content, folder / "dice_by_member.json")
+    with written_beside(folder / "dice_by_member.csv") as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("member", "task", "cases", "dice"))
+        for name, cases in members.items():
+            for task, dice in mean_by_label(cases).items():
+                writer.writerow((name, task, len(cases), "" if math.isnan(dice) else f"{dice:.6f}"))
+
+
+def _or_none(number: float) -> float | None:
+    return None if math.isnan(number) else number

@@ -1,0 +1,45 @@
+"""How often each case is drawn, given the members' sampling weights."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hermes_nnunet.collection import Collection
+from hermes_nnunet.core.paper.members import paper_members
+
+SLOTS_PER_CASE = 50
+
+
+def case_probabilities(cases: Sequence[str], collection: Collection) -> np.ndarray:
+    """Probability of each case: a member's share by its weight, divided evenly among its cases."""
+    members = [collection.cases[case].member for case in cases]
+    count = Counter(members)
+    total = sum(collection.members[member].sampling_weight for member in count)
+    return np.array([collection.members[member].sampling_weight / total / count[member] for member in members])
+
+
+def paper_weights(collection: Collection) -> dict[str, float] | None:
+    """The paper's weight of a case by member; None where a member has none of the paper's names."""
+    paper = paper_members().members
+    if not collection.members.keys() <= paper.keys():
+        return None
+    return {name: paper[name].sampling_weight for name in collection.members}
+
+
+def case_probabilities_by_weight(
+    cases: Sequence[str], collection: Collection, weights: Mapping[str, float]
+) -> np.ndarray:
+    """Probability of each case, in proportion to the weight that `weights` gives to a case of its member."""
+    of_cases = np.array([weights[collection.cases[case].member] for case in cases])
+    return of_cases / of_cases.sum()
+
+
+def weighted_identifiers(cases: Sequence[str], probabilities: np.ndarray) -> np.ndarray:
+    """Case names, each as often as it is to be drawn.
+
+    nnU-Net's data loader draws uniformly from a data set's identifiers, which this turns into weighted sampling. Every
+    case occurs; the shares are right to about one part in 50.
+    """
+    slots = probabilities * SLOTS_PER_CASE * len(cases)
+    return np.repeat(np.asarray(cases), np.maximum(1, np.round(slots)).astype(int))

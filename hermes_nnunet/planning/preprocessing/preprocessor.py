@@ -1,0 +1,118 @@
+"""nnU-Net's preprocessor, with intensities clipped and normalised by the modality of each case."""
+
+import os
+import re
+from typing import Any
+
+import numpy as np
+from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+
+from hermes_nnunet.collection import Collection
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.planning.preprocessing.intensity import clip_intensities, fixed_normalization, intensity_rule
+from hermes_nnunet.planning.preprocessing.locations import OneClass, sample_locations
+from hermes_nnunet.plans import HermesPlans
+
+
+class HermesPreprocessor(DefaultPreprocessor):
+    """Crop to nonzero, clip and normalise by modality, resample.
+
+    A training case's modality is that of its member; at prediction it is that of the model folder's context, or of the
+    environment variable HERMES_MODALITY.
+    """
+
+    def __init__(self, verbose: bool = True) -> None:
+        super().__init__(verbose)
+        self._training_modality: str | None = None
+        self._modality = ""
+        self._rules: dict[str, dict[str, Any]] = {}
+
+    def run_case_save(
+        self,
+        output_filename_truncated: str,
+        image_files: list[str],
+        seg_file: str,
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        dataset_json: dict[str, Any],
+    ) -> None:
+        """Preprocess a training case; its name is the last part of `output_filename_truncated`."""
+        case = os.path.basename(output_filename_truncated)
+        collection = Collection.from_dataset_json(dataset_json, plans_manager.dataset_name)
+        self._training_modality = collection.context_of(case).modality
+        super().run_case_save(
+            output_filename_truncated, image_files, seg_file, plans_manager, configuration_manager, dataset_json
+        )
+
+    def run_case(
+        self,
+        image_files: list[str],
+        seg_file: str | None,
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        dataset_json: dict[str, Any] | str,
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """Read and preprocess a case; of a multi-channel input, the channel that the context uses."""
+        if self._training_modality is None:
+            image_files = context_channel(image_files, HermesPlans.from_plans(plans_manager.plans))
+        return super().run_case(image_files, seg_file, plans_manager, configuration_manager, dataset_json)
+
+    def run_case_npy(
+        self,
+        data: np.ndarray,
+        seg: np.ndarray | None,
+        properties: dict[str, Any],
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        dataset_json: dict[str, Any] | str,
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """Preprocess a case (channels, D, H, W) that is already in memory."""
+        plans = HermesPlans.from_plans(plans_manager.plans)
+        self._rules = plans.intensity_clipping
+        self._modality = self._training_modality or plans.with_modality_override().context.modality
+        return super().run_case_npy(data, seg, properties, plans_manager, configuration_manager, dataset_json)
+
+    def _normalize(
+        self,
+        data: np.ndarray,
+        seg: np.ndarray,
+        configuration_manager: ConfigurationManager,
+        foreground_intensity_properties_per_channel: dict[str, Any],
+    ) -> np.ndarray:
+        rule = intensity_rule(self._modality, self._rules)
+        fixed = fixed_normalization(rule)
+        if fixed is not None:
+            for number, channel in enumerate(data):
+                data[number] = fixed.run(channel, seg[0])
+            return data
+        for channel in data:
+            clip_intensities(channel, rule)
+        return super()._normalize(data, seg, configuration_manager, foreground_intensity_properties_per_channel)
+
+    @staticmethod
+    def _sample_foreground_locations(
+        seg: np.ndarray, classes_or_regions: list[Any], *args: Any, **kwargs: Any
+    ) -> dict[OneClass, np.ndarray]:
+        return sample_locations(seg, classes_or_regions)
+
+
+def context_channel(image_files: list[str], plans: HermesPlans) -> list[str]:
+    """The channel files that the context uses of a member whose images have more channels than the model.
+
+    A single file is taken as the right channel.
+
+    Raises:
+        HermesError: the channel that the context needs is not among the files.
+    """
+    plans = plans.with_modality_override()
+    channel = plans.context_channels.get(plans.context.modality)
+    if channel is None or len(image_files) == 1:
+        return image_files
+    for file in image_files:
+        if re.search(rf"_{channel:04d}\.nii(\.gz)?$", file):
+            return [file]
+    raise HermesError(
+        f"{image_files[0]}: modality {plans.context.modality} is channel {channel} of this data set, "
+        f"but there is no file of this case that ends in _{channel:04d}: add it"
+    )

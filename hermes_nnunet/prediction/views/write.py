@@ -1,0 +1,102 @@
+"""Writing the views of a universal model into nnUNet_results."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from hermes_nnunet.collection import Collection, Member
+from hermes_nnunet.core.files import read_json, write_json, written_beside
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.prediction.views.content import view_dataset_json, view_plans, view_summary
+from hermes_nnunet.prediction.views.segmentations import write_own_segmentations
+
+FORMAT_VERSION = 1
+MARKER = "hermes_view.json"
+CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
+COPIED_FOLD_FILES = ("debug.json", "progress.png")
+FINGERPRINT = "dataset_fingerprint.json"
+
+
+def write_views(model: Path, results: Path, folds: Sequence[int | str]) -> list[str]:
+    """Make or refresh the view of every member of a universal model.
+
+    Checkpoints are hard links (copies where the file system has none), so a view takes no space and outlives the
+    universal model.
+
+    Args:
+        model: folder of the universal model, .../DatasetXXX/TRAINER__PLANS__CONFIGURATION.
+        results: nnUNet_results.
+        folds: trained folds that the views get.
+
+    Returns:
+        A line for each member: what was written, or why it was not.
+
+    Raises:
+        HermesError: the model folder is incomplete.
+    """
+    remedy = "train the collection first"
+    plans = read_json(model / "plans.json", remedy)
+    dataset_json = read_json(model / "dataset.json", remedy)
+    collection = Collection.from_dataset_json(dataset_json, str(model))
+    for fold in folds:
+        if not (model / f"fold_{fold}" / CHECKPOINTS[0]).is_file():
+            raise HermesError(f"{model / f'fold_{fold}' / CHECKPOINTS[0]} does not exist: train fold {fold} to its end")
+    messages = []
+    for name, member in collection.members.items():
+        view = results / member.dataset_name / model.name
+        if view.exists() and not (view / MARKER).is_file():
+            messages.append(
+                f"{name}: {view} was not made by Hermes and is left alone: move it away and run 'hermes_nnunet views'"
+            )
+            continue
+        _write_view(view, model, member, plans, collection, folds)
+        messages.append(f"{name}: {view}")
+    return messages
+
+
+def _write_view(
+    view: Path, model: Path, member: Member, plans: dict, collection: Collection, folds: Sequence[int | str]
+) -> None:
+    view.mkdir(parents=True, exist_ok=True)
+    known_folds = read_json(view / MARKER, "delete the view")["folds"] if (view / MARKER).is_file() else []
+    all_folds = sorted({str(fold) for fold in (*known_folds, *folds)})
+    # The marker goes first: whatever follows, the folder is known to be ours.
+    marker = {"format_version": FORMAT_VERSION, "member": member.name, "model": str(model), "folds": all_folds}
+    write_json(marker, view / MARKER)
+    num_training = sum(case.member == member.name for case in collection.cases.values())
+    write_json(view_dataset_json(member, num_training), view / "dataset.json")
+    write_json(view_plans(plans, member.name), view / "plans.json")
+    if (model / FINGERPRINT).is_file():
+        _copy(model / FINGERPRINT, view / FINGERPRINT)
+    for fold in folds:
+        _write_fold(view / f"fold_{fold}", model / f"fold_{fold}", member, collection)
+
+
+def _write_fold(target: Path, source: Path, member: Member, collection: Collection) -> None:
+    validation = target / "validation"
+    validation.mkdir(parents=True, exist_ok=True)
+    for name in COPIED_FOLD_FILES:
+        if (source / name).is_file():
+            _copy(source / name, target / name)
+    summary = source / "validation" / "summary.json"
+    if summary.is_file():
+        content = read_json(summary, "run the validation again (nnUNetv2_train ... --val)")
+        write_own_segmentations(source / "validation", validation, member, collection)
+        write_json(view_summary(content, collection, member.name), validation / "summary.json")
+    for name in CHECKPOINTS:
+        if (source / name).is_file():
+            _link(source / name, target / name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with written_beside(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _link(source: Path, target: Path) -> None:
+    with written_beside(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)

@@ -1,0 +1,164 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from hermes_nnunet.data.merge import MemberSpecification, MergeSpecification, merge, read_merge_file
+from hermes_nnunet.data.merge.merge_file import MEMBER_KEYS, MERGE_KEYS
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.modalities import KNOWN_MODALITIES
+
+DOCUMENTATION = Path(__file__).resolve().parents[3] / "docs" / "merge.md"
+
+EVERYTHING = r"""
+name: HeadHeart
+into: 900
+new_modalities: [DIXON]
+members:
+  - dataset: 301
+    modality: CT
+    name: cord
+    labels: {brainstem: stem, mandible: null}
+    sampling_weight: 4
+    patient_pattern: '(hn_\d+)'
+  - dataset: Dataset041_Brain
+    channel: FLAIR
+    modality: FLAIR
+  - dataset: 042
+    channels: {T1: T1, 1: DIXON}
+  - dataset: 43
+    modality: {T1: '_t1(in|out)$', T2: '_t2$'}
+shared_tasks:
+  stem: [cord/stem, Brain/brainstem]
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    def call(text: str, **arguments) -> MergeSpecification:
+        path = tmp_path / "merge.yaml"
+        path.write_text(text)
+        return read_merge_file(path, **arguments)
+
+    return call
+
+
+class TestKeys:
+    def test_become_the_specification(self, read):
+        assert read(EVERYTHING) == MergeSpecification(
+            name="HeadHeart",
+            into=900,
+            new_modalities=("DIXON",),
+            members=(
+                MemberSpecification(
+                    301,
+                    "CT",
+                    name="cord",
+                    labels={"brainstem": "stem", "mandible": None},
+                    sampling_weight=4,
+                    patient_pattern=r"(hn_\d+)",
+                ),
+                MemberSpecification("Dataset041_Brain", "FLAIR", channel="FLAIR"),
+                MemberSpecification(42, channels={"T1": "T1", 1: "DIXON"}),
+                MemberSpecification(43, {"T1": "_t1(in|out)$", "T2": "_t2$"}),
+            ),
+            shared_tasks={"stem": ("cord/stem", "Brain/brainstem")},
+        )
+
+    def test_give_way_to_the_command_line(self, read):
+        merging = read(EVERYTHING, name="Other", into=901, new_modalities=["TOF"])
+        assert (merging.name, merging.into, merging.new_modalities) == ("Other", 901, ("DIXON", "TOF"))
+
+    def test_may_leave_name_and_id_to_the_command_line(self, read):
+        merging = read("members: [{dataset: 1, modality: CT}]", name="Other", into=901)
+        assert merging.dataset_name == "Dataset901_Other"
+
+    @pytest.mark.parametrize("number", ["41", "041", "049", "'041'"])
+    def test_read_ids_as_folders_are_numbered(self, read, number):
+        merging = read(f"{{name: A, into: {number}, members: [{{dataset: {number}, modality: CT}}]}}")
+        assert merging.into == merging.members[0].dataset == int(number.strip("'"))
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("membres: []", r"unknown key 'membres' \(did you mean 'members'\?\): the keys here are name, into,"),
+            ("name: A\ninto: 1\n", "members must be a list of data sets"),
+            ("name: A\ninto: 1\nmembers: {1: CT}", "members must be a list of data sets"),
+            ("into: 1\nmembers: [{dataset: 1}]", "name is missing; name it there or with --name"),
+            ("name: A\nmembers: [{dataset: 1}]", "into is missing"),
+            ("name: A\ninto: x\nmembers: [{dataset: 1}]", "into must be the collection's id"),
+            ("name: 5\ninto: 1\nmembers: [{dataset: 1}]", "name must be a word, not 5: put it in quotes"),
+            ("- a", "expected keys with values"),
+            ("", "expected keys with values"),
+            ("name: [", "is not valid YAML: .*line 1"),
+            ("name: A\nname: B", "is not valid YAML: key 'name' stands twice"),
+            ("name: !!python/object/apply:os.getcwd []", "is not valid YAML: could not determine a constructor"),
+        ],
+    )
+    def test_in_the_file_are_told(self, read, text, message):
+        with pytest.raises(HermesError, match=rf"merge\.yaml.*{message}") as error:
+            read(text)
+        assert "\n" not in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("member", "message"),
+        [
+            ("modality: CT", "member 1: dataset must be an id such as 301"),
+            ("dataset: 1", "member 1 has no modality"),
+            ("{dataset: 1, modalty: CT}", r"member 1: unknown key 'modalty' \(did you mean 'modality'\?\)"),
+            ("{dataset: 1, modality: 5}", r"member 1 \(1\): modality must be a word, not 5"),
+            ("{dataset: 1, modality: {}}", "modality must be a word, or map each modality to a pattern"),
+            ("{dataset: 1, modality: {T1: 5}}", "modality must be a word, or map .* not {'T1': 5}"),
+            ("{dataset: 1, modality: {T1: '('}}", r"pattern of modality T1 '\(' of member 1 is not a regular expr"),
+            ("{dataset: 1, modality: {T1: a}, channels: {T1: T1}}", "has channels beside channel or modality"),
+            (
+                "{dataset: 1, modality: CT, sampling_weight: much}",
+                "sampling_weight must be a number above 0, not 'much'",
+            ),
+            (
+                "{dataset: 1, modality: CT, sampling_weight: -1}",
+                "sampling_weight -1 of member 1: give a number above 0",
+            ),
+            ("{dataset: 1, modality: CT, channel: [1]}", r"a channel is named by its index or its name, not \[1\]"),
+            ("{dataset: 1, channels: [T1, T2]}", "channels must map each channel to its modality"),
+            ("{dataset: 1, channels: {T1: 5}}", "modality of channel T1 must be a word, not 5"),
+            ("{dataset: 1, channels: {}}", "channels of member 1 is empty"),
+            ("{dataset: 1, channels: {0: T1, 1: T1}}", "name the modality T1 2 times"),
+            ("{dataset: 1, modality: CT, channels: {T1: T1}}", "has channels beside channel or modality"),
+            ("{dataset: 1, modality: CT, labels: [liver]}", "labels must map own labels to new names"),
+            ("{dataset: 1, modality: CT, labels: {no: liver}}", "labels hold False: 'liver', which are not both words"),
+        ],
+    )
+    def test_in_a_member_are_told(self, read, member, message):
+        with pytest.raises(HermesError, match=message):
+            read(f"name: A\ninto: 1\nmembers:\n  - {member}")
+
+    def test_in_shared_tasks_are_told(self, read):
+        with pytest.raises(HermesError, match="shared_tasks: liver must be a list of words, not 'a/liver'"):
+            read("name: A\ninto: 1\nmembers: [{dataset: 1, modality: CT}]\nshared_tasks: {liver: a/liver}")
+
+    def test_in_the_path_are_told(self, tmp_path):
+        with pytest.raises(HermesError, match=r"no\.yaml does not exist"):
+            read_merge_file(tmp_path / "no.yaml")
+
+
+def test_example_of_the_documentation_merges(raw, read):
+    raw.add(
+        "Dataset301_HeadNeckCord", {"background": 0, "brainstem": 1, "mandible": 2}, cases=["hn_1a", "hn_2a", "hn_3a"]
+    )
+    raw.add("Dataset041_Brain", {"background": 0, "lesion": 1, "brainstem": 2}, channels=["T1", "FLAIR"])
+    raw.add("Dataset042_Spine", channels=["T1", "DIXON"])
+    raw.add("Dataset043_Belly", cases=["1_t1in", "1_t1out", "1_t2", "2_t1in", "2_t2"])
+    example = re.search(r"```yaml\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)[1]
+    collection = merge(read(example), dry_run=True).collection
+    assert collection.modalities == ("CT", "FLAIR", "T1", "DIXON", "T2", "unknown")
+    assert "stem" in collection.task_names
+
+
+def test_documentation_names_every_key_and_modality():
+    text = DOCUMENTATION.read_text()
+    assert f": {', '.join(KNOWN_MODALITIES)}." in text
+    for key in (*MERGE_KEYS, *MEMBER_KEYS):
+        assert f"`{key}`" in text

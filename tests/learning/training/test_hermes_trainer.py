@@ -1,0 +1,190 @@
+import json
+import math
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.learning.loss.hermes_loss import plain_dice_loss
+from hermes_nnunet.learning.training.learning_curves import LearningCurves
+
+
+def weights_of(trainer):
+    return {name: value.clone() for name, value in trainer.network.state_dict().items()}
+
+
+class TestPlans:
+    def test_stock_plans_are_refused_before_a_folder_is_made(self, make_trainer, plans, tmp_path):
+        del plans["hermes"]
+        with pytest.raises(HermesError, match="no 'hermes' block"):
+            make_trainer()
+        assert list((tmp_path / "results").iterdir()) == []
+
+    def test_a_data_set_that_was_not_merged_is_refused(self, make_trainer, dataset_json):
+        del dataset_json["hermes"]
+        with pytest.raises(HermesError, match=r"dataset\.json of Dataset900_Both .*hermes_nnunet merge"):
+            make_trainer()
+
+    def test_plans_of_an_older_merge_are_refused(self, make_trainer, dataset_json):
+        dataset_json["hermes"]["tasks"] = dataset_json["hermes"]["tasks"][:-1]
+        with pytest.raises(HermesError, match="merged again"):
+            make_trainer()
+
+
+class TestFolds:
+    def test_the_merges_split_is_used(self, make_trainer):
+        trainer = make_trainer(fold=1)
+        trainer.initialize()
+        assert trainer.do_split() == (["abdomen__c", "brain__y"], ["abdomen__a", "abdomen__b", "brain__x"])
+
+    def test_a_fold_that_does_not_exist_is_refused(self, make_trainer):
+        trainer = make_trainer(fold=2)
+        with pytest.raises(HermesError, match="has 2 folds, so fold 2 does not exist: use 0 to 1"):
+            trainer.do_split()
+
+    def test_a_missing_split_is_refused(self, make_trainer, preprocessed):
+        (preprocessed / "splits_final.json").unlink()
+        with pytest.raises(HermesError, match=r"splits_final\.json does not exist"):
+            make_trainer().do_split()
+
+
+class TestTraining:
+    def test_batches_are_label_maps_without_mirroring(self, make_trainer):
+        trainer = make_trainer()
+        trainer.initialize()
+        train, _ = trainer.get_dataloaders()
+        batch = next(train)
+        assert [tuple(target.shape) for target in batch["target"]] == [(2, 1, 16, 16, 16)]
+        assert trainer.inference_allowed_mirroring_axes is None
+        assert "MirrorTransform" not in str(train.data_loader.transforms.transforms)
+
+    @pytest.mark.parametrize(("batch_size", "forced"), [(2, [False, True]), (4, [False, False, True, True])])
+    def test_half_of_a_batch_must_show_a_task(self, make_trainer, plans, batch_size, forced):
+        plans["configurations"]["3d_fullres"]["batch_size"] = batch_size
+        trainer = make_trainer()
+        trainer.initialize()
+        for loader in trainer.get_dataloaders():
+            assert [loader.data_loader.get_do_oversample(patch) for patch in range(batch_size)] == forced
+
+    def test_every_case_is_run_with_its_members_context(self, make_trainer):
+        trainer = make_trainer()
+        trainer.initialize()
+        batch = {
+            "data": torch.randn(2, 1, 16, 16, 16),
+            "target": [torch.zeros(2, 1, 16, 16, 16, dtype=torch.int16)],
+            "keys": np.array(["brain__x", "abdomen__b"]),
+        }
+        assert math.isfinite(trainer.train_step(batch)["loss"])
+        assert (trainer.loss.cross_entropy_weight, trainer.loss.absent_weight) == (3, 0.2)
+        assert trainer.loss.dice_loss is plain_dice_loss
+        assert trainer.network.context.task_index.tolist() == [[2, 3], [0, 1]]
+        assert trainer.network.context.modality_index.tolist() == [1, 0]
+
+    def test_the_loss_goes_from_the_logarithm_to_the_dice_itself(self, make_trainer):
+        trainer = make_trainer()
+        trainer.num_epochs = 5
+        trainer.initialize()
+        exponents = []
+        for trainer.current_epoch in range(5):
+            trainer.on_train_epoch_start()
+            exponents.append(trainer.loss.dice_exponent)
+            trainer.on_validation_epoch_start()
+            assert trainer.loss.dice_exponent == 1  # so that epochs can be compared
+        assert exponents == [0, 0.25, 0.5, 0.75, 1]
+
+    def test_interrupted_and_resumed_equals_uninterrupted(self, make_trainer):
+        def steps(trainer, count):
+            torch.manual_seed(count)
+            for _ in range(2):
+                batch = {
+                    "data": torch.randn(2, 1, 16, 16, 16),
+                    "target": [torch.randint(0, 5, (2, 1, 16, 16, 16), dtype=torch.int16)],
+                    "keys": np.array(["brain__x", "abdomen__b"]),
+                }
+                trainer.train_step(batch)
+
+        first = make_trainer()
+        first.initialize()
+        steps(first, 1)
+        checkpoint = f"{first.output_folder}/checkpoint_latest.pth"
+        first.save_checkpoint(checkpoint)
+        second = make_trainer(continue_training=True)
+        second.load_checkpoint(checkpoint)
+        steps(first, 2)
+        steps(second, 2)
+        for name, value in weights_of(first).items():
+            assert torch.equal(value, weights_of(second)[name]), name
+
+    def test_a_failing_save_leaves_the_old_checkpoint(self, make_trainer, monkeypatch):
+        trainer = make_trainer()
+        trainer.initialize()
+        checkpoint = f"{trainer.output_folder}/checkpoint_latest.pth"
+        trainer.save_checkpoint(checkpoint)
+        before = Path(checkpoint).read_bytes()
+
+        def half_written(content, path):
+            Path(path).write_bytes(b"half")
+            raise OSError("disk full")
+
+        monkeypatch.setattr(torch, "save", half_written)
+        with pytest.raises(OSError, match="disk full"):
+            trainer.save_checkpoint(checkpoint)
+        assert Path(checkpoint).read_bytes() == before
+
+    def test_disabled_checkpointing_writes_none(self, make_trainer, tmp_path):
+        trainer = make_trainer(epochs=1)
+        trainer.disable_checkpointing = True
+        trainer.run_training()
+        assert not list((tmp_path / "results").rglob("*.pth"))
+
+
+class TestWholeRun:
+    def test_training_leaves_checkpoints_dice_and_views(self, make_trainer, monkeypatch, tmp_path, capsys):
+        monkeypatch.setattr("nnunetv2.training.nnUNetTrainer.nnUNetTrainer.default_num_processes", 1)
+        trainer = make_trainer()
+        trainer.run_training()
+        trainer.perform_actual_validation(save_probabilities=True)
+        fold = tmp_path / "results/Dataset900_Both/HermesTrainer__HermesPlans__3d_fullres/fold_0"
+        assert (fold / "checkpoint_final.pth").is_file()
+
+        printed = capsys.readouterr().out
+        assert "abdomen: " in printed
+        assert "brain: " in printed
+        assert "all members" in printed
+
+        epochs = LearningCurves.read(fold / "learning_curves.json").epochs
+        assert [entry.epoch for entry in epochs] == [0, 1]
+        assert sum(member.patches for member in epochs[1].members.values()) == 4
+        assert set(epochs[1].dice) == set(trainer.collection.task_names)
+
+        validation = fold / "validation"
+        segmented = {p.name: set(np.unique(nibabel.load(p).dataobj)) for p in validation.glob("*.nii.gz")}
+        assert set(segmented) == {"abdomen__c.nii.gz", "brain__y.nii.gz"}
+        assert segmented["abdomen__c.nii.gz"] <= {0, 1, 2}
+        assert segmented["brain__y.nii.gz"] <= {0, 3, 4}
+        assert np.load(validation / "brain__y.npz")["probabilities"].shape == (4, 20, 20, 20)
+        dice = json.loads((validation / "dice_by_member.json").read_text())
+        assert set(dice["members"]) == {"abdomen", "brain"}
+        assert (validation / "summary.json").is_file()
+        assert (validation / "dice_by_member.csv").is_file()
+
+        view = tmp_path / "results/Dataset012_brain/HermesTrainer__HermesPlans__3d_fullres"
+        assert json.loads((view / "dataset.json").read_text())["labels"] == {
+            "background": 0,
+            "whole": [1, 2],
+            "core": 2,
+        }
+        assert (view / "fold_0/checkpoint_final.pth").samefile(fold / "checkpoint_final.pth")
+        summary = json.loads((view / "fold_0/validation/summary.json").read_text())
+        assert set(summary["mean"]) == {"(1, 2)", "2"}
+        assert [len(case["metrics"]) for case in summary["metric_per_case"]] == [2]
+
+
+def test_short_variants_have_nnunets_names():
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+    for epochs in (5, 10, 50, 250):
+        assert recursive_find_trainer_class_by_name(f"HermesTrainer_{epochs}epochs").epochs == epochs

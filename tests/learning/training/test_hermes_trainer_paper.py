@@ -1,0 +1,342 @@
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from nnunetv2.run.run_training import maybe_load_checkpoint
+
+from hermes_nnunet.learning.loss.hermes_loss import adaptive_dice_loss
+from hermes_nnunet.learning.training.continuation import Continuation
+
+BASE = "nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer.HermesTrainer"
+
+
+def seed(number):
+    random.seed(number)
+    np.random.seed(number)
+    torch.manual_seed(number)
+
+
+def fold_of(trainer):
+    return Path(trainer.output_folder)
+
+
+def load(path):
+    return torch.load(path, weights_only=False)
+
+
+def equal(first, second):
+    """Whether two structures of containers, arrays and numbers agree in every bit."""
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(equal(first[key], second[key]) for key in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(equal, first, second))
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, np.ndarray):
+        return np.array_equal(first, second, equal_nan=True)
+    return first == second or (isinstance(first, float) and math.isnan(first) and math.isnan(second))
+
+
+def without_times(checkpoint):
+    """A checkpoint's entries but for those that differ in any two runs."""
+    logging = {key: value for key, value in checkpoint["logging"].items() if not key.endswith("timestamps")}
+    return {**{key: value for key, value in checkpoint.items() if key != "init_args"}, "logging": logging}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """So small a network is slower with several threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def make(make_trainer):
+    """A function that makes a HermesTrainerPaper with few iterations."""
+    from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer_paper import HermesTrainerPaper
+
+    return lambda **options: make_trainer(trainer_class=HermesTrainerPaper, **options)
+
+
+def log_of(trainer):
+    return Path(trainer.log_file).read_text()
+
+
+class TestSettings:
+    def test_length_is_the_papers(self, preprocessed, plans, dataset_json):
+        from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer_paper import HermesTrainerPaper
+
+        options = {**plans, "continue_training": False}
+        trainer = HermesTrainerPaper(options, "3d_fullres", 0, dataset_json, torch.device("cpu"))
+        assert (trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch) == (
+            200,
+            400,
+            50,
+        )
+
+    @pytest.mark.parametrize(
+        ("network", "weight_decay", "warm_up_epochs"),
+        [
+            ("hermes_resunet.HermesResUNet", 1e-5, 5),
+            ("hermes_medformer.HermesMedFormer", 0.05, 0),
+            ("hermes_unet.HermesUNet", 1e-5, 5),
+        ],
+    )
+    def test_weight_decay_and_warm_up_go_by_the_network(self, make, plans, network, weight_decay, warm_up_epochs):
+        architecture = plans["configurations"]["3d_fullres"]["architecture"]
+        architecture["network_class_name"] = f"hermes_nnunet.networks.{network}"
+        trainer = make()
+        assert (trainer.weight_decay, trainer.warm_up_epochs) == (weight_decay, warm_up_epochs)
+
+    def test_optimizer_is_lamb_with_the_papers_settings_and_is_logged_once(self, make):
+        trainer = make()
+        trainer.initialize()
+        (group,) = trainer.optimizer.param_groups
+        assert {name: group[name] for name in ("lr", "betas", "eps", "weight_decay", "max_grad_norm")} == {
+            "lr": 2e-3,
+            "betas": (0.9, 0.999),
+            "eps": 1e-5,
+            "weight_decay": 1e-5,
+            "max_grad_norm": 1,
+        }
+        assert (
+            log_of(trainer).count("LAMB: timm's; FusedLAMB of NVIDIA's apex does not work here (no CUDA device)") == 1
+        )
+
+    def test_loss_is_the_papers(self, make):
+        trainer = make()
+        trainer.initialize()
+        trainer.current_epoch = 3
+        trainer.on_train_epoch_start()
+        assert (trainer.loss.cross_entropy_weight, trainer.loss.dice_exponent, trainer.loss.absent_weight) == (1, 1, 0)
+        assert trainer.loss.dice_loss is adaptive_dice_loss
+
+    def test_as_many_patches_must_show_a_task_as_in_nnunet(self, make, plans):
+        plans["configurations"]["3d_fullres"]["batch_size"] = 4
+        trainer = make()
+        trainer.initialize()
+        for loader in trainer.get_dataloaders():
+            assert [loader.data_loader.get_do_oversample(patch) for patch in range(4)] == [False, False, False, True]
+
+    def test_epochs_begin_with_the_schedules_rate(self, make):
+        trainer = make(epochs=200)
+        trainer.initialize()
+        trainer.current_epoch = 4
+        trainer.on_train_epoch_start()
+        assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(2e-3 * math.exp(-2))
+
+    def test_bfloat16_is_used_in_both_steps(self, make, monkeypatch):
+        seen = []
+        for step in ("train_step", "validation_step"):
+            monkeypatch.setattr(f"{BASE}.{step}", lambda *_: seen.append(torch.get_autocast_dtype("cuda")))
+        trainer = make()
+        for trainer.bfloat16, trainer.device in ((False, torch.device("cpu")), (True, torch.device("cuda"))):
+            trainer.train_step({})
+            trainer.validation_step({})
+        assert seen == [torch.float16] * 2 + [torch.bfloat16] * 2
+
+
+class TestData:
+    def test_batches_are_label_maps_without_mirroring(self, make):
+        trainer = make()
+        trainer.initialize()
+        train, _ = trainer.get_dataloaders()
+        batch = next(train)
+        assert [tuple(target.shape) for target in batch["target"]] == [(2, 1, 16, 16, 16)]
+        assert set(batch["target"][0].unique().tolist()) <= {0, 1, 2, 3, 4}
+        assert "Mirror" not in str(train.data_loader.transforms.transforms)
+
+    def test_other_members_are_drawn_by_the_collections_weights(self, make):
+        trainer = make()
+        trainer.initialize()
+        train, _ = trainer.get_tr_and_val_datasets()
+        drawn = [case.split("__")[0] for case in train.identifiers]
+        assert drawn.count("abdomen") / len(drawn) == pytest.approx(0.75, abs=0.01)
+        assert "sampling weights: the collection's, as not all members are the paper's" in log_of(trainer)
+
+    def test_the_papers_members_are_drawn_by_its_weights_of_a_case(self, make, dataset_json):
+        block = dataset_json["hermes"]
+        names = {"abdomen": "bcv", "brain": "structseg_oar"}
+        block["members"] = {names[name]: {**member, "name": names[name]} for name, member in block["members"].items()}
+        for case in block["cases"].values():
+            case["member"] = names[case["member"]]
+        trainer = make()
+        trainer.initialize()
+        train, _ = trainer.get_tr_and_val_datasets()  # two cases of bcv (1.5), one of structseg_oar (0.7)
+        drawn = [case.split("__")[0] for case in train.identifiers]
+        assert drawn.count("brain") / len(drawn) == pytest.approx(0.7 / 3.7, abs=0.01)
+        assert "sampling weights: the paper's" in log_of(trainer)
+
+
+class TestAverage:
+    def batch(self):
+        return {
+            "data": torch.randn(2, 1, 16, 16, 16),
+            "target": [torch.randint(0, 5, (2, 1, 16, 16, 16), dtype=torch.int16)],
+            "keys": np.array(["brain__x", "abdomen__b"]),
+        }
+
+    def parameters(self, trainer):
+        return [parameter.detach().clone() for parameter in trainer.network.parameters()]
+
+    def test_takes_in_each_step(self, make):
+        trainer = make()
+        trainer.initialize()
+        trainer.train_step(self.batch())
+        first = self.parameters(trainer)
+        trainer.train_step(self.batch())
+        second = self.parameters(trainer)
+        trainer.average.exchange()
+        for average, one, two in zip(trainer.network.parameters(), first, second, strict=True):
+            assert torch.allclose(average, (one + two) / 2, atol=1e-6)
+
+    def test_a_step_that_the_scaler_leaves_out_is_not_taken_in(self, make):
+        trainer = make()
+        trainer.initialize()
+        trainer.grad_scaler = torch.amp.GradScaler("cpu")
+        next(trainer.network.parameters()).register_hook(lambda gradient: gradient * math.inf)
+        before = self.parameters(trainer)
+        trainer.train_step(self.batch())
+        assert trainer.average.updates == 0
+        assert equal(before, self.parameters(trainer))
+
+    def test_validation_epochs_use_it_and_training_goes_on_without(self, make, monkeypatch):
+        monkeypatch.setattr(f"{BASE}.on_validation_epoch_end", lambda *_: None)
+        trainer = make()
+        trainer.initialize()
+        for _ in range(2):
+            trainer.train_step(self.batch())
+        trained = self.parameters(trainer)
+        trainer.on_validation_epoch_start()
+        assert not equal(trained, self.parameters(trainer))
+        trainer.on_validation_epoch_end([])
+        assert equal(trained, self.parameters(trainer))
+
+    def test_checkpoints_hold_it_as_the_networks_weights_and_the_trained_ones_beside(self, make):
+        trainer = make()
+        trainer.initialize()
+        for _ in range(2):
+            trainer.train_step(self.batch())
+        path = fold_of(trainer) / "checkpoint_latest.pth"
+        trainer.save_checkpoint(str(path))
+        continuation = Continuation.read(path)
+        assert equal(dict(trainer.network.state_dict()), dict(continuation.training_weights))
+        assert continuation.averaged_updates == 2
+        trainer.average.exchange()
+        assert equal(dict(trainer.network.state_dict()), dict(load(path)["network_weights"]))
+
+    def test_val_runs_with_it(self, make):
+        trainer = make()
+        trainer.initialize()
+        for _ in range(2):
+            trainer.train_step(self.batch())
+        path = fold_of(trainer) / "checkpoint_final.pth"
+        trainer.save_checkpoint(str(path))
+        other = make()
+        maybe_load_checkpoint(other, continue_training=False, validation_only=True)
+        assert equal(dict(other.network.state_dict()), dict(load(path)["network_weights"]))
+
+    def test_weights_without_a_continuation_are_trained_on(self, make):
+        trainer = make()
+        trainer.initialize()
+        path = fold_of(trainer) / "checkpoint_latest.pth"
+        trainer.save_checkpoint(str(path))
+        content = load(path)
+        del content["hermes_continuation"]
+        torch.save(content, path)
+        other = make(continue_training=True)
+        maybe_load_checkpoint(other, continue_training=True, validation_only=False)
+        other.on_train_start()
+        other.train_step(self.batch())
+        assert other.average.updates == 1
+        assert equal(dict(other.network.state_dict()), other.average.state_aside())
+
+
+class KilledError(Exception):
+    """What ends a training in the middle."""
+
+
+class TestContinuing:
+    EPOCHS = 3
+
+    @pytest.fixture(autouse=True)
+    def quick(self, monkeypatch):
+        """No picture of the progress, which takes longer than an epoch."""
+        monkeypatch.setattr("nnunetv2.training.logging.nnunet_logger.MetaLogger.plot_progress_png", lambda *_: None)
+
+    def test_interrupted_and_resumed_equals_uninterrupted_in_every_bit(self, make, monkeypatch):
+        def trainer(**options):
+            made = make(epochs=self.EPOCHS, **options)
+            made.warm_up_epochs = 1  # so that the weights move
+            return made
+
+        seed(1)
+        whole = trainer()
+        whole.run_training()
+        files = {name: fold_of(whole) / f"checkpoint_{name}.pth" for name in ("final", "best")}
+        expected = {name: without_times(load(file)) for name, file in files.items()}
+        validated_with = dict(whole.network.state_dict())
+        for file in files.values():
+            file.unlink()
+
+        seed(1)
+        killed = trainer()
+        steps = 0
+
+        def step_or_die(self, batch):
+            nonlocal steps
+            steps += 1
+            if steps == 4:  # the second of the second epoch
+                raise KilledError
+            return train_step(self, batch)
+
+        train_step = type(killed).train_step
+        with monkeypatch.context() as patch:
+            patch.setattr(type(killed), "train_step", step_or_die)
+            with pytest.raises(KilledError):
+                killed.run_training()
+
+        seed(2)
+        resumed = trainer(continue_training=True)
+        maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
+        assert resumed.current_epoch == 1
+        resumed.run_training()
+        for name, file in files.items():
+            found = without_times(load(file))
+            assert [key for key in found if not equal(found[key], expected[name][key])] == []
+        assert equal(dict(resumed.network.state_dict()), validated_with)
+        weights, trained = (expected["final"]["network_weights"], expected["final"]["hermes_continuation"])
+        assert equal(validated_with, dict(weights))
+        assert not equal(dict(weights), dict(trained["training_weights"]))
+        assert trained["averaged_updates"] == 2 * self.EPOCHS
+
+    def test_another_seed_gives_other_weights(self, make):
+        """Else the test above could not fail."""
+        weights = []
+        for number in (1, 2):
+            seed(1)
+            trainer = make(epochs=1)
+            trainer.warm_up_epochs = 0
+            trainer.initialize()
+            seed(number)
+            trainer.run_training()
+            weights.append(dict(trainer.network.state_dict()))
+        assert not equal(*weights)
+
+
+def test_stock_prediction_loads_the_average(make):
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    trainer = make(epochs=1)
+    trainer.warm_up_epochs = 0
+    trainer.run_training()
+    predictor = nnUNetPredictor(device=torch.device("cpu"), use_mirroring=False)
+    predictor.initialize_from_trained_model_folder(trainer.output_folder_base, (0,))
+    predicting = dict(predictor.network.state_dict())
+    assert equal(predicting, dict(trainer.network.state_dict()))  # what the final validation uses
+    assert not equal(predicting, trainer.average.state_aside())

@@ -1,0 +1,76 @@
+import csv
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from hermes_nnunet.core.dice import mean_by_label, mean_dice
+from hermes_nnunet.learning.training.member_dice import dice_by_member, write_member_dice
+
+NAN = float("nan")
+
+
+def summary_of(dice_of_cases):
+    return {
+        "metric_per_case": [
+            {"prediction_file": f"/x/{case}.nii.gz", "metrics": {key: {"Dice": dice} for key, dice in values.items()}}
+            for case, values in dice_of_cases.items()
+        ]
+    }
+
+
+@pytest.fixture
+def results(collection):
+    summary = summary_of(
+        {
+            "abdomen__a": {"1": 0.5, "2": NAN, "(3, 4)": NAN, "4": NAN},
+            "abdomen__c": {"1": 0.7, "2": 0.9, "(3, 4)": NAN, "4": NAN},
+            "brain__y": {"1": NAN, "2": NAN, "(3, 4)": 0.4, "4": NAN},
+        }
+    )
+    return dice_by_member(summary, collection)
+
+
+class TestDice:
+    def test_members_have_their_own_cases_and_tasks(self, results):
+        assert list(results) == ["abdomen", "brain"]
+        assert list(results["abdomen"]) == ["abdomen__a", "abdomen__c"]
+        assert results["brain"]["brain__y"]["brain/whole"] == 0.4
+
+    def test_a_task_is_averaged_over_the_cases_that_show_it(self, results):
+        assert mean_by_label(results["abdomen"]) == pytest.approx({"abdomen/liver": 0.6, "abdomen/spleen": 0.9})
+        assert mean_dice(results["abdomen"]) == pytest.approx(0.75)
+
+    def test_a_task_that_no_case_shows_is_left_out_of_the_mean(self, results):
+        assert math.isnan(mean_by_label(results["brain"])["brain/core"])
+        assert mean_dice(results["brain"]) == pytest.approx(0.4)
+
+    def test_a_dot_in_a_cases_name_does_no_harm(self, collection):
+        renamed = replace(collection, cases={"brain__x.1": collection.cases["brain__x"]})
+        summary = summary_of({"brain__x.1": {"(3, 4)": 0.5, "4": 0.5}})
+        assert list(dice_by_member(summary, renamed)["brain"]) == ["brain__x.1"]
+
+    def test_a_member_without_a_case_is_left_out(self, collection):
+        summary = summary_of({"abdomen__a": {"1": 0.5, "2": 0.5}})
+        assert list(dice_by_member(summary, collection)) == ["abdomen"]
+
+
+class TestFiles:
+    def test_json_has_a_format_version_and_null_for_unseen_tasks(self, results, tmp_path):
+        write_member_dice(results, tmp_path)
+        content = json.loads((tmp_path / "dice_by_member.json").read_text())
+        assert content["format_version"] == 1
+        assert content["mean"] == pytest.approx(0.575)
+        assert content["members"]["brain"]["tasks"]["brain/core"] is None
+
+    def test_csv_has_a_row_a_task(self, results, tmp_path):
+        write_member_dice(results, tmp_path)
+        with open(tmp_path / "dice_by_member.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [(row["member"], row["task"], row["cases"], row["dice"]) for row in rows] == [
+            ("abdomen", "abdomen/liver", "2", "0.600000"),
+            ("abdomen", "abdomen/spleen", "2", "0.900000"),
+            ("brain", "brain/whole", "1", "0.400000"),
+            ("brain", "brain/core", "1", ""),
+        ]

@@ -1,0 +1,73 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hermes_nnunet.collection import Case, Collection
+from hermes_nnunet.learning.training.sampling import (
+    case_probabilities,
+    case_probabilities_by_weight,
+    paper_weights,
+    weighted_identifiers,
+)
+
+
+def with_cases(collection, counts, weights):
+    members = {
+        name: replace(member, sampling_weight=weight)
+        for (name, member), weight in zip(collection.members.items(), weights, strict=True)
+    }
+    cases = {
+        f"{name}__{i}": Case(name, "CT", str(i))
+        for name, count in zip(members, counts, strict=True)
+        for i in range(count)
+    }
+    return Collection(collection.tasks, collection.modalities, members, cases)
+
+
+def test_a_members_share_is_its_weight_divided_among_its_cases(collection):
+    probabilities = case_probabilities(list(collection.cases), collection)  # weights 3 and 1, cases 3 and 2
+    assert probabilities == pytest.approx([0.25, 0.25, 0.25, 0.125, 0.125])
+
+
+def test_members_without_a_case_in_the_fold_take_no_share(collection):
+    assert case_probabilities(["abdomen__a", "abdomen__b"], collection) == pytest.approx([0.5, 0.5])
+
+
+@given(
+    counts=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    weights=st.tuples(st.floats(0.5, 10), st.floats(0.5, 10)),
+)
+def test_identifiers_occur_as_often_as_their_weight_says(counts, weights):
+    collection = with_cases(_two_members(), counts, weights)
+    cases = list(collection.cases)
+    expected = case_probabilities(cases, collection)
+    drawn = weighted_identifiers(cases, expected)
+    assert set(drawn) == set(cases)
+    shares = np.array([(drawn == case).mean() for case in cases])
+    # half a slot of rounding, and at least one slot for each case
+    assert np.abs(shares - expected).max() < 2 / (50 * len(cases)) + 0.02 * expected.max()
+
+
+class TestPaper:
+    def test_a_weight_is_that_of_a_case_however_many_the_member_has(self):
+        collection = with_cases(_two_members("bcv", "autopet"), (2, 5), (1, 1))
+        weights = paper_weights(collection)
+        assert weights == {"bcv": 1.5, "autopet": 0.1}
+        probabilities = case_probabilities_by_weight(list(collection.cases), collection, weights)
+        assert probabilities == pytest.approx([1.5 / 3.5] * 2 + [0.1 / 3.5] * 5)
+
+    def test_there_are_none_where_a_member_is_not_of_the_paper(self):
+        assert paper_weights(_two_members("bcv", "mine")) is None
+
+
+def _two_members(*names):
+    from hermes_nnunet.collection import Member
+
+    members = {
+        name: Member(name, f"Dataset001_{name}", (), {}, None, {"CT": None}, {"0": "CT"}, ".nii.gz", 1.0)
+        for name in names or ("first", "second")
+    }
+    return Collection((), ("CT", "unknown"), members, {})

@@ -1,0 +1,124 @@
+import json
+
+import nibabel
+import numpy as np
+import pytest
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+from scipy import ndimage
+
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.planning.preprocessing.preprocessor import HermesPreprocessor, context_channel
+from hermes_nnunet.plans import HermesPlans
+
+
+def written_image(path, array, spacing=(1.5, 1.5, 1.5), signs=(1, 1, 1)):
+    affine = np.diag([*(np.array(spacing) * signs), 1.0])
+    nibabel.save(nibabel.Nifti1Image(array, affine), path)
+    return str(path)
+
+
+def preprocessed(plans, dataset_json, image, seg=None):
+    manager = PlansManager(plans)
+    configuration = manager.get_configuration("3d_fullres")
+    return HermesPreprocessor(verbose=False).run_case([image], seg, manager, configuration, dataset_json)
+
+
+def expected_voxels(file, spacing_mm, clip):
+    """Clip, z-score and linear resampling with scipy between voxel centres; axes z, y, x of RAS."""
+    image = nibabel.as_closest_canonical(nibabel.load(file))
+    array = image.get_fdata(dtype=np.float32).transpose(2, 1, 0)
+    own = np.array(image.header.get_zooms()[::-1], dtype=float)
+    array = np.clip(array, *clip(array))
+    array = (array - array.mean()) / array.std()
+    shape = [round(n * s / spacing_mm) for n, s in zip(array.shape, own, strict=True)]
+    centres = [(np.arange(m) + 0.5) * n / m - 0.5 for n, m in zip(array.shape, shape, strict=True)]
+    grid = np.meshgrid(*centres, indexing="ij")
+    return ndimage.map_coordinates(array, grid, order=1, mode="nearest")
+
+
+class TestModality:
+    def test_a_training_case_has_the_modality_of_its_member(self, plans, dataset_json, tmp_path):
+        rng = np.random.default_rng(0)
+        array = rng.normal(0, 1000, (16, 16, 16)).astype(np.float32)
+        image = written_image(tmp_path / "image.nii.gz", array)
+        label = written_image(tmp_path / "label.nii.gz", np.ones((16, 16, 16), np.uint8))
+        manager = PlansManager(plans)
+        arguments = ([image], label, manager, manager.get_configuration("3d_fullres"), dataset_json)
+        results = {}
+        for case in ("abdomen__a", "brain__x"):
+            HermesPreprocessor(verbose=False).run_case_save(str(tmp_path / case), *arguments)
+            from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+
+            results[case] = nnUNetDatasetBlosc2(str(tmp_path), [case]).load_case(case)[0][:]
+        z = array.transpose(2, 1, 0)
+        for case, (low, high) in {"abdomen__a": (-991, 500), "brain__x": np.percentile(z, (2, 98))}.items():
+            clipped = np.clip(z, low, high)
+            np.testing.assert_allclose(results[case][0], (clipped - clipped.mean()) / clipped.std(), atol=1e-4)
+
+    def test_a_rule_with_a_mean_of_all_images_takes_the_place_of_the_z_score(self, plans, dataset_json, tmp_path):
+        plans["hermes"]["intensity_clipping"]["CT"] = {"range": [-100, 300], "mean": 100, "std": 50}
+        plans["hermes"] = HermesPlans.from_plans(plans).of_member("abdomen").to_block()
+        array = np.random.default_rng(0).normal(0, 1000, (16, 16, 16)).astype(np.float32)
+        voxels = preprocessed(plans, dataset_json, written_image(tmp_path / "image.nii.gz", array))[0]
+        np.testing.assert_allclose(voxels[0], (array.transpose(2, 1, 0).clip(-100, 300) - 100) / 50, atol=1e-4)
+
+    def test_a_prediction_has_the_modality_of_the_context(self, plans, dataset_json, tmp_path, monkeypatch):
+        array = np.random.default_rng(0).normal(0, 1000, (16, 16, 16)).astype(np.float32)
+        image = written_image(tmp_path / "image.nii.gz", array)
+        as_unknown = preprocessed(plans, dataset_json, image)[0]
+        monkeypatch.setenv("HERMES_MODALITY", "CT")
+        as_ct = preprocessed(plans, dataset_json, image)[0]
+        assert len(np.unique(as_ct)) < len(np.unique(as_unknown))  # most of this image is outside of [-991, 500] HU
+        plans["hermes"] = HermesPlans.from_plans(plans).of_member("abdomen").to_block()
+        monkeypatch.delenv("HERMES_MODALITY")
+        assert np.array_equal(preprocessed(plans, dataset_json, image)[0], as_ct)
+
+
+class TestOrientation:
+    def test_lpi_and_ras_inputs_give_the_same_voxels(self, plans, dataset_json, tmp_path):
+        array = np.random.default_rng(0).normal(size=(12, 10, 8)).astype(np.float32)
+        ras = written_image(tmp_path / "ras.nii.gz", array)
+        lpi = written_image(tmp_path / "lpi.nii.gz", array[::-1, ::-1, ::-1].copy(), signs=(-1, -1, -1))
+        first, second = (preprocessed(plans, dataset_json, image)[0] for image in (ras, lpi))
+        assert np.array_equal(first, second)
+
+
+class TestRealImages:
+    @pytest.mark.parametrize(
+        ("file", "member", "clip"),
+        [
+            ("Dataset301_HeadNeckCord/imagesTr/hn_001_0000.nii.gz", "abdomen", lambda a: (-991, 500)),
+            ("Dataset304_LeftAtriumLGE/imagesTr/la_000_0000.nii.gz", "brain", lambda a: np.percentile(a, (2, 98))),
+        ],
+    )
+    def test_equal_an_independent_computation(self, shared_data, plans, dataset_json, file, member, clip):
+        plans["hermes"] = HermesPlans.from_plans(plans).of_member(member).to_block()
+        image = str(shared_data / "raw" / file)
+        got = preprocessed(plans, dataset_json, image)[0][0]
+        expected = expected_voxels(image, 1.5, clip)
+        assert got.shape == expected.shape
+        assert np.abs(got - expected).max() < 1e-3
+
+
+class TestChannels:
+    def test_the_channel_of_the_context_is_taken(self, plans):
+        files = ["/in/p1.5_0000.nii.gz", "/in/p1.5_0001.nii.gz"]
+        brain = HermesPlans.from_plans(plans).of_member("brain")
+        assert context_channel(files, brain) == files[1:]
+        assert context_channel(files[:1], brain) == files[:1]
+
+    def test_all_channels_are_taken_where_the_member_has_those_of_the_model(self, plans):
+        files = ["/in/p1_0000.nii.gz", "/in/p1_0001.nii.gz"]
+        assert context_channel(files, HermesPlans.from_plans(plans).of_member("abdomen")) == files
+
+    def test_a_missing_channel_is_named(self, plans):
+        brain = HermesPlans.from_plans(plans).of_member("brain")
+        with pytest.raises(HermesError, match=r"p1_0000\.nii\.gz: modality T1 is channel 1 .* _0001"):
+            context_channel(["/in/p1_0000.nii.gz", "/in/p1_0002.nii.gz"], brain)
+
+
+def test_plans_without_the_hermes_block_are_refused(plans, dataset_json, tmp_path):
+    image = written_image(tmp_path / "image.nii.gz", np.zeros((4, 4, 4), np.float32))
+    del plans["hermes"]
+    with pytest.raises(HermesError, match="no 'hermes' block"):
+        preprocessed(json.loads(json.dumps(plans)), dataset_json, image)

@@ -1,0 +1,106 @@
+import json
+
+import pytest
+
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.prediction.views.write import MARKER, write_views
+
+NAME = "HermesTrainer__HermesPlans__3d_fullres"
+
+
+@pytest.fixture
+def model(tmp_path, plans, dataset_json):
+    """The folder of a universal model with two trained folds."""
+    folder = tmp_path / "results" / "Dataset900_Both" / NAME
+    for fold in (0, 1):
+        (folder / f"fold_{fold}").mkdir(parents=True)
+        (folder / f"fold_{fold}" / "checkpoint_final.pth").write_text(f"weights {fold}")
+        (folder / f"fold_{fold}" / "progress.png").write_text("picture")
+    for name, content in {"plans.json": plans, "dataset.json": dataset_json, "dataset_fingerprint.json": {}}.items():
+        (folder / name).write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture
+def results(tmp_path):
+    return tmp_path / "results"
+
+
+class TestWriting:
+    def test_every_member_gets_a_folder_where_its_own_model_would_lie(self, model, results):
+        messages = write_views(model, results, [0])
+        for member in ("Dataset011_abdomen", "Dataset012_brain"):
+            view = results / member / NAME
+            assert {p.name for p in view.iterdir()} == {
+                MARKER,
+                "plans.json",
+                "dataset.json",
+                "dataset_fingerprint.json",
+                "fold_0",
+            }
+            assert (view / "fold_0/checkpoint_final.pth").read_text() == "weights 0"
+            assert (view / "fold_0/progress.png").is_file()
+        assert len(messages) == 2
+
+    def test_a_view_takes_no_space_and_outlives_the_universal_model(self, model, results):
+        write_views(model, results, [0])
+        view = results / "Dataset011_abdomen" / NAME / "fold_0/checkpoint_final.pth"
+        assert view.samefile(model / "fold_0/checkpoint_final.pth")
+        (model / "fold_0/checkpoint_final.pth").unlink()
+        assert view.read_text() == "weights 0"
+
+    def test_folds_add_up_and_weights_are_refreshed(self, model, results):
+        write_views(model, results, [0])
+        (model / "fold_0/checkpoint_final.pth").unlink()
+        (model / "fold_0/checkpoint_final.pth").write_text("better weights")
+        write_views(model, results, [1])
+        write_views(model, results, [0])
+        view = results / "Dataset011_abdomen" / NAME
+        assert json.loads((view / MARKER).read_text())["folds"] == ["0", "1"]
+        assert (view / "fold_0/checkpoint_final.pth").read_text() == "better weights"
+        assert (view / "fold_1/checkpoint_final.pth").read_text() == "weights 1"
+
+    def test_a_file_system_without_hard_links_gets_copies(self, model, results, monkeypatch):
+        def refuse(*_):
+            raise OSError("not supported")
+
+        monkeypatch.setattr("os.link", refuse)
+        write_views(model, results, [0])
+        view = results / "Dataset011_abdomen" / NAME / "fold_0/checkpoint_final.pth"
+        assert view.read_text() == "weights 0"
+        assert not view.samefile(model / "fold_0/checkpoint_final.pth")
+
+
+class TestRefusals:
+    def test_a_folder_that_is_not_a_view_is_never_overwritten(self, model, results):
+        trained = results / "Dataset011_abdomen" / NAME
+        trained.mkdir(parents=True)
+        (trained / "plans.json").write_text("mine")
+        messages = write_views(model, results, [0])
+        assert [p.name for p in trained.iterdir()] == ["plans.json"]
+        assert (trained / "plans.json").read_text() == "mine"
+        assert "was not made by Hermes and is left alone" in messages[0]
+        assert (results / "Dataset012_brain" / NAME / MARKER).is_file()
+
+    def test_an_untrained_fold_is_named_and_nothing_is_written(self, model, results):
+        with pytest.raises(HermesError, match=r"fold_3/checkpoint_final\.pth does not exist: train fold 3"):
+            write_views(model, results, [0, 3])
+        assert not (results / "Dataset011_abdomen").exists()
+
+    def test_a_model_of_stock_nnunet_is_refused(self, model, results):
+        (model / "dataset.json").write_text("{}")
+        with pytest.raises(HermesError, match="no 'hermes' block"):
+            write_views(model, results, [0])
+
+
+def test_weights_that_were_deleted_from_a_view_are_named_by_nnunet_and_come_back_with_the_command(model, results):
+    import torch
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    write_views(model, results, [0])
+    view = results / "Dataset011_abdomen" / NAME
+    (view / "fold_0/checkpoint_final.pth").unlink()
+    with pytest.raises(FileNotFoundError, match=rf"Dataset011_abdomen/{NAME}/fold_0/checkpoint_final\.pth"):
+        nnUNetPredictor(device=torch.device("cpu")).initialize_from_trained_model_folder(str(view), (0,))
+    write_views(model, results, [0])
+    assert (view / "fold_0/checkpoint_final.pth").is_file()
