@@ -1,0 +1,82 @@
+"""Segmentations of a trained model with contexts of one's own choice, as no command offers them all."""
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from hermes_nnunet.collection import Context, Task
+from hermes_nnunet.core.pictures.labels import Label, colour_of
+from hermes_nnunet.prediction.decisions import CaseDecision
+from hermes_nnunet.prediction.image_sources import NiftiSource
+from hermes_nnunet.prediction.model_folder import read_model_folder
+from hermes_nnunet.prediction.passes import Pass
+from hermes_nnunet.prediction.predictor import HermesPredictor
+from hermes_nnunet.prediction.preparing import prepare
+from hermes_nnunet.prediction.running import run_pass
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """One image segmented with one context.
+
+    Attributes:
+        masks: (X, Y, Z) of each task of the context, where they compete as in a label map.
+        seconds: that the network and the decision took.
+    """
+
+    masks: dict[str, np.ndarray]
+    seconds: float
+
+
+class ContextModel:
+    """A universal model of one fold, which runs any tasks in any modality."""
+
+    def __init__(self, folder: Path, fold: int, device: str) -> None:
+        self.predictor = HermesPredictor(read_model_folder(folder, [fold]), device)
+        self.model = self.predictor.model
+        collection = self.model.collection
+        assert collection is not None
+        self.collection = collection
+
+    def segment(self, image: Path, contexts: Mapping[str, Context]) -> Iterator[tuple[str, Segmented]]:
+        """The image, a NIfTI file, with one context after another; read and preprocessed once a modality."""
+        passes = {name: self._pass(context) for name, context in contexts.items()}
+        configuration = self.predictor.configuration_manager
+        with tempfile.TemporaryDirectory() as folder:
+            source = NiftiSource("image", (image,))
+            prepared = prepare(source, list(passes.values()), self.model, configuration, Path(folder))
+            for name, one in passes.items():
+                start = time.perf_counter()
+                decision = CaseDecision(self.predictor.plans_manager, configuration)
+                decision.add(one, *run_pass(self.predictor, one, prepared))
+                label_map = self._as_file(decision.label_map, prepared.geometry, Path(folder))
+                seconds = time.perf_counter() - start
+                yield (
+                    name,
+                    Segmented(
+                        {label.name: np.isin(label_map, label.values) for label in one.labels}, round(seconds, 2)
+                    ),
+                )
+
+    def _as_file(self, label_map: np.ndarray, geometry: dict, folder: Path) -> np.ndarray:
+        """The label map (X, Y, Z) in the order of the image's file."""
+        import nibabel
+
+        file = folder / "label_map.nii"
+        self.predictor.plans_manager.image_reader_writer_class().write_seg(label_map, str(file), geometry)
+        return np.asarray(nibabel.load(file).dataobj)
+
+    def _pass(self, context: Context) -> Pass:
+        plans = self.model.hermes_plans
+        tasks: Mapping[str, Task] = {task.name: task for task in self.collection.tasks}
+        labels = tuple(_label(tasks[name], plans.tasks) for name in context.tasks)
+        return Pass(labels, replace(plans, context=context))
+
+
+def _label(task: Task, pool: Sequence[str]) -> Label:
+    member = task.name.split("/")[0]
+    return Label(task.name, task.written_value, tuple(task.values), member, colour_of(pool.index(task.name)))
