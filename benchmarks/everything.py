@@ -1,10 +1,10 @@
 """Is one model right about everything at once: what is there, and what cannot be there?
 
 Trains Hermes on the members 301 to 304 as benchmarks/accuracy.py does, with and without tasks of other members in a
-case's context, and with the merge told that an image of one region of the body shows nothing of the other
-(`absent:`); and the masked merge, which has no priors. Then segments the held-out cases of a fold with several contexts: every task alone, in its
-member's context, in the union of what its modality has, and in the union of all; and with the tasks of members of
-other modalities, of which an image shows nothing.
+case's context, and with the merge told that images of one region of the body show nothing of the other (`absent:`); and
+the masked merge, which has no priors. Then segments the held-out cases of a fold with several contexts: every task
+alone, in its member's context, in the union of what its modality has, and in the union of all; and with the tasks of
+members of other modalities, of which an image shows nothing.
 
 A killed run goes on where it was. Rows of other folds, seeds and sizes in results/everything.json stay.
 
