@@ -1,5 +1,6 @@
 """A small collection that most tests use: two members of different modality, one with regions."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -148,6 +149,29 @@ def plans(collection: Collection) -> dict:
         "foreground_intensity_properties_per_channel": {"0": {}},
         "hermes": HermesPlans.of_collection(collection, default_intensity_clipping()).to_block(),
     }
+
+
+@pytest.fixture(scope="session", params=("HermesResUNet", "HermesMedFormer"))
+def network_class(request) -> type:
+    """Each of the paper's networks in turn."""
+    module = importlib.import_module(f"hermes_nnunet.networks.{request.param.lower().replace('hermes', 'hermes_')}")
+    return getattr(module, request.param)
+
+
+@pytest.fixture(scope="session")
+def network_sizes(network_class) -> dict:
+    """Arguments of `network_class` that make it small enough for a unit test."""
+    sizes = {
+        "HermesResUNet": {},
+        "HermesMedFormer": {
+            "widths": [4, 8, 8, 12, 12, 8, 4, 4],
+            "attention_blocks": [1, 1, 1, 1, 1],
+            "num_codes": 2,
+            "head_width": 4,
+            "fusion_width": 8,
+        },
+    }
+    return {"base_width": 4, **sizes[network_class.__name__]}
 
 
 @pytest.fixture(scope="session")
