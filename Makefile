@@ -14,10 +14,14 @@ WITH_COMMANDS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 SOURCES := setup.py pyproject.toml $(shell find hermes_nnunet trainers planners dataset_converters \
 	-name __pycache__ -prune -o -print)
 
-.PHONY: test lint format demo bench accuracy clean
+.PHONY: test quick lint format demo bench accuracy clean
 
 test: $(VENV)/installed
-	$(WITH_COMMANDS) HERMES_TEST_INSTALLED=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest --durations=15 $(PYTEST_ARGS)
+	$(WITH_COMMANDS) HERMES_TEST_INSTALLED=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest --durations=15 $(PYTEST_ARGS) $(SELECTED)
+
+# what a developer runs all day: everything but trainings as nnU-Net's commands, and by processes that talk to each other
+quick: SELECTED := -m "not end_to_end and not distributed"
+quick: test
 
 demo: $(VENV)/installed
 	$(WITH_COMMANDS) hermes_nnunet demo

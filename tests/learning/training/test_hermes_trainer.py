@@ -156,8 +156,7 @@ class TestTraining:
 
 
 class TestWholeRun:
-    def test_training_leaves_checkpoints_dice_and_views(self, make_trainer, monkeypatch, tmp_path, capsys):
-        monkeypatch.setattr("nnunetv2.training.nnUNetTrainer.nnUNetTrainer.default_num_processes", 1)
+    def test_training_leaves_checkpoints_dice_and_views(self, make_trainer, tmp_path, capsys):
         trainer = make_trainer()
         trainer.run_training()
         trainer.perform_actual_validation(save_probabilities=True)
