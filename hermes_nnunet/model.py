@@ -4,7 +4,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import nibabel
 import numpy as np
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from SimpleITK import Image
 
     # (voxels, spacing in mm): voxels (X, Y, Z), taken to run to the patient's right, front and head.
-    ArrayWithSpacing = tuple[np.ndarray, Sequence[float]]
-    OneImage = str | Path | nibabel.Nifti1Image | Image | ArrayWithSpacing
+    ArrayWithSpacing: TypeAlias = tuple[np.ndarray, Sequence[float]]
+    OneImage: TypeAlias = str | Path | nibabel.Nifti1Image | Image | ArrayWithSpacing
 
 
 class HermesModel:

@@ -68,6 +68,12 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
     dice_exponents: tuple[float, float] = (0.0, 1.0)
     absent_weight = 0.2
 
+    # nnU-Net's own attributes that are set anew here
+    is_ddp: bool
+    network: nn.Module
+    dataset_class: type
+    save_every: int
+
     def __init__(
         self,
         plans: dict[str, Any],
@@ -181,7 +187,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
                 raise HermesError(f"{file} has {folds} folds, so fold {self.fold} does not exist: use 0 to {folds - 1}")
         return super().do_split()
 
-    def get_tr_and_val_datasets(self) -> tuple:
+    def get_tr_and_val_datasets(self) -> tuple[Any, ...]:
         """The data sets of the fold, cases drawn by `case_probabilities`."""
         datasets = super().get_tr_and_val_datasets()
         for dataset in datasets:
@@ -257,8 +263,9 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
             self.print_to_log_file(f"{name}: {mean_of_defined(dice[task] for task in member.tasks):.3f} ({tasks})")
         sums = summed_over_processes([output["member_sums"] for output in val_outputs])
         if self.local_rank == 0:
-            logged = {key: self.logger.get_value(key, -1) for key in ("lrs", "train_losses", "val_losses")}
-            self.learning_curves.add(self.current_epoch, *logged.values(), dice, sums, list(self.collection.members))
+            rate, train_loss, val_loss = (self.logger.get_value(key, -1) for key in ("lrs", "train_losses", "val_losses"))
+            members = list(self.collection.members)
+            self.learning_curves.add(self.current_epoch, rate, train_loss, val_loss, dice, sums, members)
             self.learning_curves.write(Path(self.output_folder) / LEARNING_CURVES)
 
     def save_checkpoint(self, filename: str) -> None:

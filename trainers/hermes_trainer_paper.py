@@ -79,7 +79,7 @@ class HermesTrainerPaper(HermesTrainer):
     def get_training_transforms(
         patch_size: Sequence[int],
         rotation_for_DA: tuple[float, float],
-        deep_supervision_scales: list | None,
+        deep_supervision_scales: list[list[float]] | None,
         mirror_axes: tuple[int, ...] | None,
         do_dummy_2d_data_aug: bool,
         use_mask_for_norm: list[bool] | None = None,
@@ -89,7 +89,7 @@ class HermesTrainerPaper(HermesTrainer):
         shared = HermesTrainer.get_validation_transforms(deep_supervision_scales, **kwargs)
         return ComposeTransforms([*paper_augmentation(patch_size, rotation_for_DA, do_dummy_2d_data_aug), shared])
 
-    def get_tr_and_val_datasets(self) -> tuple:
+    def get_tr_and_val_datasets(self) -> tuple[Any, ...]:
         whose = "the collection's, as not all members are the paper's" if self.paper_weights is None else "the paper's"
         self.print_to_log_file(f"sampling weights: {whose}")
         return super().get_tr_and_val_datasets()

@@ -1,6 +1,7 @@
 """HermesMedFormer: the paper's MedFormer with prior tokens among its semantic codes, Hermes-M."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -118,7 +119,7 @@ class _AttentionStage(nn.Module):
 
 
 class _DownStage(_AttentionStage):
-    def __init__(self, in_width: int, width: int, blocks: int, *, num_codes: int, **kwargs) -> None:
+    def __init__(self, in_width: int, width: int, blocks: int, *, num_codes: int, **kwargs: Any) -> None:
         super().__init__(width, width, blocks, **kwargs)
         self.patch_merging = PatchMerging(in_width, width)
         self.map_generation = MapGeneration(width, num_codes)
@@ -130,7 +131,7 @@ class _DownStage(_AttentionStage):
 
 
 class _UpStage(_AttentionStage):
-    def __init__(self, below_width: int, skip_width: int, width: int, blocks: int, **kwargs) -> None:
+    def __init__(self, below_width: int, skip_width: int, width: int, blocks: int, **kwargs: Any) -> None:
         super().__init__(below_width + skip_width, width, blocks, **kwargs)
         self.reduce_codes = nn.Linear(below_width + skip_width, width, bias=False)
 

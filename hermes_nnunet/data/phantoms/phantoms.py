@@ -99,7 +99,7 @@ def phantom_case(kind: str, seed: int | Sequence[int]) -> tuple[nibabel.Nifti1Im
 
 
 def write_phantoms(
-    raw_folder: str | os.PathLike,
+    raw_folder: str | os.PathLike[str],
     ids: Sequence[int] = DEFAULT_IDS,
     cases: int = 10,
     test_cases: int = 2,
