@@ -111,8 +111,10 @@ class HermesModel:
         Args:
             image: a path (NIfTI file, or folder of one DICOM series), a nibabel or SimpleITK image, or an array
                 (X, Y, Z) with its spacing; a list of such for the channels of a case.
-            tasks, members, everything: what to segment, at most one of the three; see `hermes_nnunet predict`. A model
-                of one member needs none of them.
+            tasks: what to segment, by name. A model of one member needs none of tasks, members and everything, which
+                exclude each other, as in `hermes_nnunet predict`.
+            members: names of members, to segment all of their tasks.
+            everything: segment all tasks of the model.
             modality: of the image; None takes that of each member.
 
         Raises:

@@ -263,7 +263,9 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
             self.print_to_log_file(f"{name}: {mean_of_defined(dice[task] for task in member.tasks):.3f} ({tasks})")
         sums = summed_over_processes([output["member_sums"] for output in val_outputs])
         if self.local_rank == 0:
-            rate, train_loss, val_loss = (self.logger.get_value(key, -1) for key in ("lrs", "train_losses", "val_losses"))
+            rate, train_loss, val_loss = (
+                self.logger.get_value(key, -1) for key in ("lrs", "train_losses", "val_losses")
+            )
             members = list(self.collection.members)
             self.learning_curves.add(self.current_epoch, rate, train_loss, val_loss, dice, sums, members)
             self.learning_curves.write(Path(self.output_folder) / LEARNING_CURVES)
