@@ -14,10 +14,14 @@ WITH_COMMANDS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 SOURCES := setup.py pyproject.toml $(shell find hermes_nnunet trainers planners dataset_converters \
 	-name __pycache__ -prune -o -print)
 
-.PHONY: test lint format demo bench accuracy clean
+.PHONY: test quick lint types format docs demo bench accuracy clean
 
 test: $(VENV)/installed
-	$(WITH_COMMANDS) HERMES_TEST_INSTALLED=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest --durations=15 $(PYTEST_ARGS)
+	$(WITH_COMMANDS) HERMES_TEST_INSTALLED=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest --durations=15 $(PYTEST_ARGS) $(SELECTED)
+
+# what a developer runs all day: everything but trainings as nnU-Net's commands, and by processes that talk to each other
+quick: SELECTED := -m "not end_to_end and not distributed"
+quick: test
 
 demo: $(VENV)/installed
 	$(WITH_COMMANDS) hermes_nnunet demo
@@ -30,16 +34,23 @@ bench: $(VENV)/installed
 accuracy: $(VENV)/installed
 	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/accuracy.py $(ACCURACY_SOURCE) $(ACCURACY_FOLDER) $(ACCURACY_ARGS)
 
-lint: $(VENV)/bin/ruff
+lint: types
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
+	PYTHONPATH=. $(VENV)/bin/lint-imports
 
-format: $(VENV)/bin/ruff
+types: $(VENV)/linters
+	$(VENV)/bin/mypy
+
+format: $(VENV)/linters
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build
+
 clean:
-	rm -rf $(VENV) build hermes_nnunet.egg-info
+	rm -rf $(VENV) build site hermes_nnunet.egg-info
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -48,5 +59,8 @@ $(VENV)/installed: $(SOURCES) | $(VENV)/bin/pip
 	$(PIP) install ".[test]"
 	touch $@
 
-$(VENV)/bin/ruff: | $(VENV)/bin/pip
-	$(PIP) install ruff
+# pip knows groups since 25.1
+$(VENV)/linters: pyproject.toml | $(VENV)/bin/pip
+	$(PIP) install --upgrade "pip>=25.1"
+	$(PIP) install --group lint
+	touch $@

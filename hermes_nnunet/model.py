@@ -4,7 +4,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import nibabel
 import numpy as np
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from SimpleITK import Image
 
     # (voxels, spacing in mm): voxels (X, Y, Z), taken to run to the patient's right, front and head.
-    ArrayWithSpacing = tuple[np.ndarray, Sequence[float]]
-    OneImage = str | Path | nibabel.Nifti1Image | Image | ArrayWithSpacing
+    ArrayWithSpacing: TypeAlias = tuple[np.ndarray, Sequence[float]]
+    OneImage: TypeAlias = str | Path | nibabel.Nifti1Image | Image | ArrayWithSpacing
 
 
 class HermesModel:
@@ -111,8 +111,10 @@ class HermesModel:
         Args:
             image: a path (NIfTI file, or folder of one DICOM series), a nibabel or SimpleITK image, or an array
                 (X, Y, Z) with its spacing; a list of such for the channels of a case.
-            tasks, members, everything: what to segment, at most one of the three; see `hermes_nnunet predict`. A model
-                of one member needs none of them.
+            tasks: what to segment, by name. A model of one member needs none of tasks, members and everything, which
+                exclude each other, as in `hermes_nnunet predict`.
+            members: names of members, to segment all of their tasks.
+            everything: segment all tasks of the model.
             modality: of the image; None takes that of each member.
 
         Raises:

@@ -1,9 +1,16 @@
 """A small collection that most tests use: two members of different modality, one with regions."""
 
+import gzip
+import importlib
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+# Before nnU-Net is imported: each process of its pools imports it again, for seconds, and the tests have few cases.
+os.environ.setdefault("nnUNet_def_n_proc", "1")
 
 from hermes_nnunet.collection import Case, Collection, Member, Task
 
@@ -148,6 +155,39 @@ def plans(collection: Collection) -> dict:
         "foreground_intensity_properties_per_channel": {"0": {}},
         "hermes": HermesPlans.of_collection(collection, default_intensity_clipping()).to_block(),
     }
+
+
+@pytest.fixture(scope="session")
+def older_files(tmp_path_factory) -> Path:
+    """What release 0.1.0 left: see tests/data_files/model_0_1_0/README.md. Do not write into it."""
+    folder = tmp_path_factory.mktemp("older") / "files"
+    shutil.copytree(Path(__file__).parent / "data_files" / "model_0_1_0", folder)
+    (packed,) = folder.glob("model/fold_0/checkpoint_final.pth.gz")
+    packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+    return folder
+
+
+@pytest.fixture(scope="session", params=("HermesResUNet", "HermesMedFormer"))
+def network_class(request) -> type:
+    """Each of the paper's networks in turn."""
+    module = importlib.import_module(f"hermes_nnunet.networks.{request.param.lower().replace('hermes', 'hermes_')}")
+    return getattr(module, request.param)
+
+
+@pytest.fixture(scope="session")
+def network_sizes(network_class) -> dict:
+    """Arguments of `network_class` that make it small enough for a unit test."""
+    sizes = {
+        "HermesResUNet": {},
+        "HermesMedFormer": {
+            "widths": [4, 8, 8, 12, 12, 8, 4, 4],
+            "attention_blocks": [1, 1, 1, 1, 1],
+            "num_codes": 2,
+            "head_width": 4,
+            "fusion_width": 8,
+        },
+    }
+    return {"base_width": 4, **sizes[network_class.__name__]}
 
 
 @pytest.fixture(scope="session")

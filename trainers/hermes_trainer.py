@@ -51,6 +51,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
 
     Attributes:
         epochs: length of the training; what the short variants change.
+        iterations_per_epoch, validation_iterations_per_epoch: batches, as nnU-Net's.
         foreground_oversampling: share of a batch's patches that must show a task. nnU-Net's third is half of a batch of
             two as well, but less of larger ones, where small tasks are then seen too rarely.
         cross_entropy_weight, adaptive_dice, absent_weight: see HermesLoss.
@@ -59,11 +60,19 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
     """
 
     epochs = 1000
+    iterations_per_epoch = 250
+    validation_iterations_per_epoch = 50
     foreground_oversampling = 0.5
     cross_entropy_weight = 3.0
     adaptive_dice = False
     dice_exponents: tuple[float, float] = (0.0, 1.0)
     absent_weight = 0.2
+
+    # nnU-Net's own attributes that are set anew here
+    is_ddp: bool
+    network: nn.Module
+    dataset_class: type
+    save_every: int
 
     def __init__(
         self,
@@ -88,12 +97,18 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
             if device.type != "cuda":
                 self.grad_scaler = None
         self.num_epochs = self.epochs
+        self.num_iterations_per_epoch = self.iterations_per_epoch
+        self.num_val_iterations_per_epoch = self.validation_iterations_per_epoch
         self.initial_lr = 2e-3
         self.weight_decay = 1e-2
         self.oversample_foreground_percent = self.foreground_oversampling
         self.context_of_batch = ContextIndexer.of_plans(self.hermes_plans)
         self.learning_curves = LearningCurves()
         self.interrupted: Continuation | None = None
+        self.set_recipe()
+
+    def set_recipe(self) -> None:
+        """What a trainer sets by the network, the collection or the device; the last step of the constructor."""
 
     def initialize(self) -> None:
         """nnU-Net's, with our own wrapping for several processes: on the GPU of this process, or the CPU."""
@@ -172,7 +187,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
                 raise HermesError(f"{file} has {folds} folds, so fold {self.fold} does not exist: use 0 to {folds - 1}")
         return super().do_split()
 
-    def get_tr_and_val_datasets(self) -> tuple:
+    def get_tr_and_val_datasets(self) -> tuple[Any, ...]:
         """The data sets of the fold, cases drawn by `case_probabilities`."""
         datasets = super().get_tr_and_val_datasets()
         for dataset in datasets:
@@ -248,17 +263,35 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
             self.print_to_log_file(f"{name}: {mean_of_defined(dice[task] for task in member.tasks):.3f} ({tasks})")
         sums = summed_over_processes([output["member_sums"] for output in val_outputs])
         if self.local_rank == 0:
-            logged = {key: self.logger.get_value(key, -1) for key in ("lrs", "train_losses", "val_losses")}
-            self.learning_curves.add(self.current_epoch, *logged.values(), dice, sums, list(self.collection.members))
+            rate, train_loss, val_loss = (
+                self.logger.get_value(key, -1) for key in ("lrs", "train_losses", "val_losses")
+            )
+            members = list(self.collection.members)
+            self.learning_curves.add(self.current_epoch, rate, train_loss, val_loss, dice, sums, members)
             self.learning_curves.write(Path(self.output_folder) / LEARNING_CURVES)
 
     def save_checkpoint(self, filename: str) -> None:
         """Save beside and rename, so that a kill leaves the old checkpoint or the new one, never half of one."""
         state = self.state_to_resume()
+        if self.local_rank != 0 or self.disable_checkpointing:
+            super().save_checkpoint(filename)  # writes nothing, and says so
+            return
         with written_beside(filename) as temporary:
-            super().save_checkpoint(str(temporary))
-            if temporary.exists():
-                state.add_to(temporary)
+            torch.save({**self.checkpoint(), **state.to_entry()}, temporary)
+
+    def checkpoint(self) -> dict[str, Any]:
+        """The entries of nnU-Net's checkpoint; its own method writes them at once, and lets nobody add to them."""
+        return {
+            "network_weights": self.bare_network.state_dict(),
+            "optimizer_state": self.optimizer.state_dict(),
+            "grad_scaler_state": None if self.grad_scaler is None else self.grad_scaler.state_dict(),
+            "logging": self.logger.get_checkpoint(),
+            "_best_ema": self._best_ema,
+            "current_epoch": self.current_epoch + 1,
+            "init_args": self.my_init_kwargs,
+            "trainer_name": type(self).__name__,
+            "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
+        }
 
     def state_to_resume(self) -> Continuation:
         """What `resume` needs; called by every process."""
@@ -267,7 +300,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
     def load_checkpoint(self, filename: str) -> None:
         """nnU-Net's loading. The rest waits for on_train_start, since --val has no use for it."""
         super().load_checkpoint(filename)
-        self.interrupted = Continuation.read(filename)
+        self.interrupted = Continuation.read(Path(filename))
 
     def on_train_end(self) -> None:
         super().on_train_end()

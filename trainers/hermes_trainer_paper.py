@@ -37,6 +37,7 @@ class HermesTrainerPaper(HermesTrainer):
     """
 
     epochs = 200
+    iterations_per_epoch = 400
     foreground_oversampling = 0.33
     cross_entropy_weight = 1.0
     adaptive_dice = True
@@ -47,18 +48,8 @@ class HermesTrainerPaper(HermesTrainer):
     }
     settings_of_other_networks: ClassVar[tuple[float, int]] = (1e-5, 5)
 
-    # nnU-Net looks up its own arguments by the names in this signature.
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net's signature)
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_iterations_per_epoch = 400
-        self.initial_lr = 2e-3
+    def set_recipe(self) -> None:
+        """Weight decay and warm-up of the network, sampling weights of the members, precision of the device."""
         self.weight_decay, self.warm_up_epochs = self.settings_of_network.get(
             self.configuration_manager.network_arch_class_name, self.settings_of_other_networks
         )
@@ -88,7 +79,7 @@ class HermesTrainerPaper(HermesTrainer):
     def get_training_transforms(
         patch_size: Sequence[int],
         rotation_for_DA: tuple[float, float],
-        deep_supervision_scales: list | None,
+        deep_supervision_scales: list[list[float]] | None,
         mirror_axes: tuple[int, ...] | None,
         do_dummy_2d_data_aug: bool,
         use_mask_for_norm: list[bool] | None = None,
@@ -98,7 +89,7 @@ class HermesTrainerPaper(HermesTrainer):
         shared = HermesTrainer.get_validation_transforms(deep_supervision_scales, **kwargs)
         return ComposeTransforms([*paper_augmentation(patch_size, rotation_for_DA, do_dummy_2d_data_aug), shared])
 
-    def get_tr_and_val_datasets(self) -> tuple:
+    def get_tr_and_val_datasets(self) -> tuple[Any, ...]:
         whose = "the collection's, as not all members are the paper's" if self.paper_weights is None else "the paper's"
         self.print_to_log_file(f"sampling weights: {whose}")
         return super().get_tr_and_val_datasets()

@@ -28,7 +28,7 @@ def best_checkpoint(model: Path) -> str:
     return next((name for name in NAMES if any(model.glob(f"fold_*/{name}"))), NAMES[0])
 
 
-def load_without_code(path: str | os.PathLike) -> Any:
+def load_without_code(path: str | os.PathLike[str]) -> Any:
     """Content of a file of torch.save that holds tensors, numbers and arrays only; tensors are read when used.
 
     Raises:

@@ -24,7 +24,7 @@ _SAME_PLACE_MM = 1e-2
 
 
 def dice_of_case(
-    prediction: str | os.PathLike, reference: str | os.PathLike, labels: Mapping[str, int | list[int]]
+    prediction: str | os.PathLike[str], reference: str | os.PathLike[str], labels: Mapping[str, int | list[int]]
 ) -> LabelDice:
     """Dice of every label or region, by name; nan where neither file holds it.
 
@@ -49,7 +49,7 @@ def dice_of_case(
 
 
 def dice_of_folder(
-    predictions: str | os.PathLike, references: str | os.PathLike, dataset_json: Mapping[str, Any]
+    predictions: str | os.PathLike[str], references: str | os.PathLike[str], dataset_json: Mapping[str, Any]
 ) -> CaseDice:
     """Dice of every reference file, by case and label.
 

@@ -14,7 +14,7 @@ TEMPORARY_PREFIX = ".writing-"
 
 
 @contextmanager
-def written_beside(path: str | os.PathLike) -> Iterator[Path]:
+def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` when the block ends without an error.
 
     The temporary name keeps the ending of `path`, because readers and writers choose the format by it. A block that
@@ -35,13 +35,13 @@ def written_beside(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(content: Any, path: str | os.PathLike) -> None:
+def write_json(content: Any, path: str | os.PathLike[str]) -> None:
     """Write `content` as indented JSON, atomically."""
     with written_beside(path) as temporary:
         temporary.write_text(json.dumps(content, indent=4) + "\n")
 
 
-def read_json(path: str | os.PathLike, remedy: str) -> Any:
+def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
     """Read a JSON file.
 
     Raises:
@@ -55,7 +55,7 @@ def read_json(path: str | os.PathLike, remedy: str) -> Any:
         raise HermesError(f"{path} is not valid JSON ({error}): {remedy}") from None
 
 
-def check_output_file(path: str | os.PathLike) -> None:
+def check_output_file(path: str | os.PathLike[str]) -> None:
     """Check that a file can be written, before the work for it is done.
 
     Raises:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -57,7 +57,7 @@ def map_cases(
 
 
 def _in_processes(
-    function: Callable[[Item], Result], cases: Sequence[Item], processes: int, progress: tqdm, when_one_died: str
+    function: Callable[[Item], Result], cases: Sequence[Item], processes: int, progress: "tqdm[Any]", when_one_died: str
 ) -> list[Result]:
     # A forked process would inherit the threads of whatever this one has loaded.
     executor = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_end_with_parent)

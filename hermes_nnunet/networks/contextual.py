@@ -1,16 +1,42 @@
 """What every network of Hermes has in common: it is told contexts, and its heads read the posterior tokens."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import torch
 from torch import nn
 
 from hermes_nnunet.networks.context_batch import ContextBatch
+from hermes_nnunet.networks.heads import ModalityHead, TaskConditionedHead
 from hermes_nnunet.networks.output import HermesOutput
 
 # Logit of a channel that shows no task. nnU-Net's sliding window multiplies it by up to 10 and sums some dozen of them
 # in half precision, so this must stay far from -65504.
 ABSENT_LOGIT = -100.0
+
+
+class ContextualDecoder(nn.Module):
+    """A decoder with the heads: one a supervised output, full resolution first, and that of the modality.
+
+    Attributes:
+        deep_supervision: nnU-Net's switch; without it only the head of the full resolution runs.
+    """
+
+    heads: nn.ModuleList
+
+    def __init__(self, *, deep_supervision: bool = False) -> None:
+        super().__init__()
+        self.deep_supervision = deep_supervision
+
+    def add_heads(self, heads: Iterable[TaskConditionedHead], modality_head: ModalityHead) -> None:
+        """Last step of a decoder's constructor: optimizer states in checkpoints go by the order of the parameters."""
+        self.heads = nn.ModuleList(heads)
+        # See FusionPlace: its classes belong to one collection.
+        self.seg_layers = nn.ModuleDict({"modality_head": modality_head})
+
+    @property
+    def modality_head(self) -> nn.Module:
+        return self.seg_layers["modality_head"]
 
 
 class ContextualNetwork(nn.Module, ABC):
@@ -20,16 +46,14 @@ class ContextualNetwork(nn.Module, ABC):
         attends_to_null_rows: whether padded rows of a context take part in the attention, so that the number of rows
             matters.
         tokens_per_modality: prior tokens of one modality.
-        decoder: has `heads` (one for each supervised output, full resolution first), `modality_head`, and nnU-Net's
-            switch `deep_supervision`.
     """
 
     attends_to_null_rows = False
-    tokens_per_modality: int
-    decoder: nn.Module
+    decoder: ContextualDecoder
 
-    def __init__(self) -> None:
+    def __init__(self, tokens_per_modality: int) -> None:
         super().__init__()
+        self.tokens_per_modality = tokens_per_modality
         self.context: ContextBatch | None = None
 
     @property

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -12,13 +13,28 @@ from hermes_nnunet.networks.attention import FusionBlock
 from hermes_nnunet.networks.context_batch import ContextBatch
 
 
+@dataclass(frozen=True)
+class PoolSizes:
+    """What all prior pools of a network have in common; their width is that of the features at their place.
+
+    Attributes:
+        num_tasks: tasks in the pool, without the null row.
+        num_modalities: modalities in the pool, "unknown" (the last row) included.
+        tokens_per_modality: prior tokens of one modality.
+    """
+
+    num_tasks: int
+    num_modalities: int
+    tokens_per_modality: int
+
+
 class PriorPools(nn.Module):
     """Learned prior tokens: one a task and a null row; several a modality."""
 
-    def __init__(self, *, num_tasks: int, num_modalities: int, tokens_per_modality: int, width: int) -> None:
+    def __init__(self, sizes: PoolSizes, *, width: int) -> None:
         super().__init__()
-        self.tasks = nn.Parameter(torch.empty(num_tasks + 1, width))
-        self.modalities = nn.Parameter(torch.empty(num_modalities, tokens_per_modality, width))
+        self.tasks = nn.Parameter(torch.empty(sizes.num_tasks + 1, width))
+        self.modalities = nn.Parameter(torch.empty(sizes.num_modalities, sizes.tokens_per_modality, width))
         nn.init.xavier_uniform_(self.tasks)
         nn.init.xavier_uniform_(self.modalities)
 
@@ -36,24 +52,12 @@ class FusionPlace(nn.Module):
     `attend_to_null_rows` lets the voxels read the tokens that pad a context, as the paper's networks do.
     """
 
-    def __init__(
-        self,
-        *,
-        width: int,
-        depth: int,
-        num_tasks: int,
-        num_modalities: int,
-        tokens_per_modality: int,
-        attend_to_null_rows: bool = False,
-    ) -> None:
+    def __init__(self, pools: PoolSizes, *, width: int, depth: int, attend_to_null_rows: bool = False) -> None:
         super().__init__()
-        pools = PriorPools(
-            num_tasks=num_tasks, num_modalities=num_modalities, tokens_per_modality=tokens_per_modality, width=width
-        )
         # nnU-Net's -pretrained_weights leaves out what has '.seg_layers.' in its name: what belongs to one data set.
-        self.seg_layers = nn.ModuleDict({"priors": pools})
+        self.seg_layers = nn.ModuleDict({"priors": PriorPools(pools, width=width)})
         self.blocks = nn.ModuleList(FusionBlock(width) for _ in range(depth))
-        self.tokens_per_modality = tokens_per_modality
+        self.tokens_per_modality = pools.tokens_per_modality
         self.attend_to_null_rows = attend_to_null_rows
 
     @property

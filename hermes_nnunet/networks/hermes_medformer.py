@@ -1,81 +1,59 @@
 """HermesMedFormer: the paper's MedFormer with prior tokens among its semantic codes, Hermes-M."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from hermes_nnunet.networks.bidirectional_attention import BidirectionalAttentionBlock
 from hermes_nnunet.networks.context_batch import ContextBatch
-from hermes_nnunet.networks.contextual import ContextualNetwork
-from hermes_nnunet.networks.fusion import PriorPools
+from hermes_nnunet.networks.contextual import ContextualDecoder
+from hermes_nnunet.networks.fusion import PoolSizes, PriorPools
 from hermes_nnunet.networks.heads import ModalityHead, TaskConditionedHead
-from hermes_nnunet.networks.preactivation import Stem, TwoResidualBlocks, upsample
+from hermes_nnunet.networks.paper_network import PaperNetwork
+from hermes_nnunet.networks.preactivation import TwoResidualBlocks, upsample
 from hermes_nnunet.networks.semantic_maps import MapFusion, MapGeneration, PatchMerging
 
 CODES_BEGIN = 2  # first encoder stage with attention
 
 
-class HermesMedFormer(ContextualNetwork):
+class HermesMedFormer(PaperNetwork):
     """Hermes-M of the paper: convolutions at high resolution, bidirectional attention below, two outputs.
 
-    Rows that pad a context take part in the attention, as in the release, so a case must have the rows of the training.
-    The sides of an image must be multiples of 16.
-
-    Args:
-        num_classes: number of tasks in the task pool.
-        base_width: channels of the full resolution.
-        widths: channels of the four stages down and the four up.
-        attention_blocks: of stages 2, 3, 4 down and 1, 2 up; the others have two residual blocks.
-        num_codes: semantic codes of a stage.
-        head_width: channels of an attention head.
-        fusion_width: width of the transformer that fuses the codes.
-        fusion_depth: its layers.
-        num_modalities: number of modalities in the modality pool, "unknown" (the last row) included.
-        tokens_per_modality: prior tokens of one modality.
+    The sides of an image must be multiples of 16. Its arguments are those of PaperNetwork, and those of `build`.
     """
 
-    attends_to_null_rows = True
-
-    def __init__(
+    def build(
         self,
-        input_channels: int,
-        num_classes: int,
-        deep_supervision: bool = False,
+        pools: PoolSizes,
+        base_width: int,
         *,
-        base_width: int = 32,
         widths: Sequence[int] = (64, 128, 256, 320, 256, 128, 64, 32),
         attention_blocks: Sequence[int] = (2, 4, 8, 4, 2),
         num_codes: int = 64,
         head_width: int = 32,
         fusion_width: int = 320,
         fusion_depth: int = 2,
-        num_modalities: int = 2,
-        tokens_per_modality: int = 10,
     ) -> None:
-        super().__init__()
-        self.tokens_per_modality = tokens_per_modality
+        """Make the stages.
+
+        Args:
+            widths: channels of the four stages down and the four up.
+            attention_blocks: of stages 2, 3, 4 down and 1, 2 up; the others have two residual blocks.
+            num_codes: semantic codes of a stage.
+            head_width: channels of an attention head.
+            fusion_width: width of the transformer that fuses the codes.
+            fusion_depth: its layers.
+        """
         down, up = list(widths[:4]), list(widths[4:])
-        pool_sizes = {
-            "num_tasks": num_classes,
-            "num_modalities": num_modalities,
-            "tokens_per_modality": tokens_per_modality,
-        }
-        self.stem = Stem(input_channels, base_width)
         self.first_stage = nn.Sequential(PatchMerging(base_width, down[0]), TwoResidualBlocks(down[0], down[0]))
         self.stages = nn.ModuleList(
-            _DownStage(narrow, wide, blocks, num_codes=num_codes, head_width=head_width, pool_sizes=pool_sizes)
+            _DownStage(narrow, wide, blocks, num_codes=num_codes, head_width=head_width, pools=pools)
             for narrow, wide, blocks in zip(down, down[1:], attention_blocks[:3], strict=False)
         )
         self.map_fusion = MapFusion(down[1:], fusion_width=fusion_width, depth=fusion_depth, head_width=head_width)
-        self.decoder = _Decoder(
-            [base_width, *down],
-            up,
-            attention_blocks[3:],
-            head_width=head_width,
-            pool_sizes=pool_sizes,
-            deep_supervision=deep_supervision,
-        )
+        self.decoder = _Decoder([base_width, *down], up, attention_blocks[3:], head_width=head_width, pools=pools)
 
     @property
     def supervision_scales(self) -> list[list[float]]:
@@ -113,12 +91,12 @@ class _AttentionStage(nn.Module):
         blocks: int,
         *,
         head_width: int,
-        pool_sizes: dict[str, int],
+        pools: PoolSizes,
         project_last_tokens: bool = True,
     ) -> None:
         super().__init__()
         # See FusionPlace: its rows belong to one collection.
-        self.seg_layers = nn.ModuleDict({"priors": PriorPools(**pool_sizes, width=width)})
+        self.seg_layers = nn.ModuleDict({"priors": PriorPools(pools, width=width)})
         self.blocks = nn.ModuleList(
             BidirectionalAttentionBlock(
                 in_width if block == 0 else width,
@@ -141,7 +119,7 @@ class _AttentionStage(nn.Module):
 
 
 class _DownStage(_AttentionStage):
-    def __init__(self, in_width: int, width: int, blocks: int, *, num_codes: int, **kwargs) -> None:
+    def __init__(self, in_width: int, width: int, blocks: int, *, num_codes: int, **kwargs: Any) -> None:
         super().__init__(width, width, blocks, **kwargs)
         self.patch_merging = PatchMerging(in_width, width)
         self.map_generation = MapGeneration(width, num_codes)
@@ -153,7 +131,7 @@ class _DownStage(_AttentionStage):
 
 
 class _UpStage(_AttentionStage):
-    def __init__(self, below_width: int, skip_width: int, width: int, blocks: int, **kwargs) -> None:
+    def __init__(self, below_width: int, skip_width: int, width: int, blocks: int, **kwargs: Any) -> None:
         super().__init__(below_width + skip_width, width, blocks, **kwargs)
         self.reduce_codes = nn.Linear(below_width + skip_width, width, bias=False)
 
@@ -184,8 +162,8 @@ class _UpsampledHead(TaskConditionedHead):
         return upsample(logits, torch.Size(self.stride * length for length in logits.shape[2:]))
 
 
-class _Decoder(nn.Module):
-    """Two up-stages with attention, two with convolutions; the heads. `deep_supervision` is nnU-Net's switch."""
+class _Decoder(ContextualDecoder):
+    """Two up-stages with attention, two with convolutions; the heads."""
 
     def __init__(
         self,
@@ -194,21 +172,22 @@ class _Decoder(nn.Module):
         attention_blocks: Sequence[int],
         *,
         head_width: int,
-        pool_sizes: dict[str, int],
-        deep_supervision: bool,
+        pools: PoolSizes,
     ) -> None:
         super().__init__()
-        self.deep_supervision = deep_supervision
-        arguments = {"head_width": head_width, "pool_sizes": pool_sizes}
-        self.attention_stages = nn.ModuleList(
-            [
-                _UpStage(skip_widths[4], skip_widths[3], widths[0], attention_blocks[0], **arguments),
-                # Nothing reads its codes, so its last block does not project tokens.
-                _UpStage(
-                    widths[0], skip_widths[2], widths[1], attention_blocks[1], project_last_tokens=False, **arguments
-                ),
-            ]
+        first = _UpStage(
+            skip_widths[4], skip_widths[3], widths[0], attention_blocks[0], head_width=head_width, pools=pools
         )
+        second = _UpStage(
+            widths[0],
+            skip_widths[2],
+            widths[1],
+            attention_blocks[1],
+            head_width=head_width,
+            pools=pools,
+            project_last_tokens=False,  # nothing reads its codes
+        )
+        self.attention_stages = nn.ModuleList([first, second])
         self.conv_stages = nn.ModuleList(
             [
                 TwoResidualBlocks(widths[1] + skip_widths[1], widths[2]),
@@ -216,15 +195,10 @@ class _Decoder(nn.Module):
             ]
         )
         token_width = sum(skip_widths[CODES_BEGIN:]) + sum(widths[:2])
-        self.heads = nn.ModuleList(
-            [TaskConditionedHead(token_width, widths[3]), _UpsampledHead(token_width, widths[1], stride=4)]
+        self.add_heads(
+            [TaskConditionedHead(token_width, widths[3]), _UpsampledHead(token_width, widths[1], stride=4)],
+            ModalityHead(token_width, pools.num_modalities),
         )
-        # See FusionPlace: its classes belong to one collection.
-        self.seg_layers = nn.ModuleDict({"modality_head": ModalityHead(token_width, pool_sizes["num_modalities"])})
-
-    @property
-    def modality_head(self) -> nn.Module:
-        return self.seg_layers["modality_head"]
 
     def forward(
         self, skips: list[torch.Tensor], fused_codes: list[torch.Tensor], context: ContextBatch

@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from hermes_nnunet.networks.context_batch import ContextBatch
-from hermes_nnunet.networks.contextual import ContextualNetwork
-from hermes_nnunet.networks.fusion import FusionPlace
+from hermes_nnunet.networks.contextual import ContextualDecoder
+from hermes_nnunet.networks.fusion import FusionPlace, PoolSizes
 from hermes_nnunet.networks.heads import ModalityHead, TaskConditionedHead
-from hermes_nnunet.networks.preactivation import Stem, TwoResidualBlocks, upsample
+from hermes_nnunet.networks.paper_network import PaperNetwork
+from hermes_nnunet.networks.preactivation import TwoResidualBlocks, upsample
 
 WIDTHS = (1, 2, 4, 8, 10)  # of stem and stages, in units of the base width
 FUSION_DEPTH = {2: 2, 3: 2, 4: 4}  # encoder stage -> blocks
@@ -17,50 +18,25 @@ DECODER_FUSION_DEPTH = 2
 STAGES = len(WIDTHS) - 1
 
 
-class HermesResUNet(ContextualNetwork):
+class HermesResUNet(PaperNetwork):
     """Hermes-R of the paper: pre-activation residual U-Net of four stages, one output.
 
-    Rows that pad a context take part in the attention, as in the release, so a case must have the rows of the training.
-
-    Args:
-        num_classes: number of tasks in the task pool.
-        base_width: channels of the full resolution; the stages have 2, 4, 8 and 10 times as many.
-        num_modalities: number of modalities in the modality pool, "unknown" (the last row) included.
-        tokens_per_modality: prior tokens of one modality.
+    Its arguments are those of PaperNetwork.
     """
 
-    attends_to_null_rows = True
-
-    def __init__(
-        self,
-        input_channels: int,
-        num_classes: int,
-        deep_supervision: bool = False,
-        *,
-        base_width: int = 32,
-        num_modalities: int = 2,
-        tokens_per_modality: int = 10,
-    ) -> None:
-        super().__init__()
-        self.tokens_per_modality = tokens_per_modality
-        pool_sizes = {
-            "num_tasks": num_classes,
-            "num_modalities": num_modalities,
-            "tokens_per_modality": tokens_per_modality,
-            "attend_to_null_rows": True,
-        }
+    def build(self, pools: PoolSizes, base_width: int) -> None:
+        """Make the stages, which have 2, 4, 8 and 10 times the base width."""
         widths = [base_width * width for width in WIDTHS]
-        self.stem = Stem(input_channels, widths[0])
         self.stages = nn.ModuleList(
             nn.Sequential(nn.MaxPool3d(2), TwoResidualBlocks(narrow, wide)) for narrow, wide in pairwise(widths)
         )
         self.fusion = nn.ModuleDict(
             {
-                str(stage): FusionPlace(width=widths[stage], depth=depth, **pool_sizes)
+                str(stage): FusionPlace(pools, width=widths[stage], depth=depth, attend_to_null_rows=True)
                 for stage, depth in FUSION_DEPTH.items()
             }
         )
-        self.decoder = _Decoder(widths, pool_sizes, deep_supervision)
+        self.decoder = _Decoder(widths, pools)
 
     @property
     def supervision_scales(self) -> list[list[float]]:
@@ -88,29 +64,24 @@ class HermesResUNet(ContextualNetwork):
         return [features], [*posteriors, *more_posteriors]
 
 
-class _Decoder(nn.Module):
-    """Four up-stages, the first two with a fusion place; the heads. `deep_supervision` is nnU-Net's switch."""
+class _Decoder(ContextualDecoder):
+    """Four up-stages, the first two with a fusion place; the heads."""
 
-    def __init__(self, widths: list[int], pool_sizes: dict[str, int], deep_supervision: bool) -> None:
+    def __init__(self, widths: list[int], pools: PoolSizes) -> None:
         super().__init__()
-        self.deep_supervision = deep_supervision
         self.stages = nn.ModuleList(
             TwoResidualBlocks(widths[stage] + widths[stage + 1], widths[stage]) for stage in reversed(range(STAGES))
         )
         self.fusion = nn.ModuleDict(
             {
-                str(step): FusionPlace(width=widths[STAGES - 1 - step], depth=DECODER_FUSION_DEPTH, **pool_sizes)
+                str(step): FusionPlace(
+                    pools, width=widths[STAGES - 1 - step], depth=DECODER_FUSION_DEPTH, attend_to_null_rows=True
+                )
                 for step in (0, 1)
             }
         )
         token_width = sum(widths[stage] for stage in (2, 3, 4, 3, 2))
-        self.heads = nn.ModuleList([TaskConditionedHead(token_width, widths[0])])
-        # See FusionPlace: its classes belong to one collection.
-        self.seg_layers = nn.ModuleDict({"modality_head": ModalityHead(token_width, pool_sizes["num_modalities"])})
-
-    @property
-    def modality_head(self) -> nn.Module:
-        return self.seg_layers["modality_head"]
+        self.add_heads([TaskConditionedHead(token_width, widths[0])], ModalityHead(token_width, pools.num_modalities))
 
     def forward(self, skips: list[torch.Tensor], context: ContextBatch) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Skips (highest resolution first) -> features of the full resolution, and posterior tokens."""

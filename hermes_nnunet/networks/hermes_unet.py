@@ -14,8 +14,8 @@ from torch import nn
 
 from hermes_nnunet.networks.attention import FusionBlock
 from hermes_nnunet.networks.context_batch import ContextBatch
-from hermes_nnunet.networks.contextual import ContextualNetwork
-from hermes_nnunet.networks.fusion import FusionPlace
+from hermes_nnunet.networks.contextual import ContextualDecoder, ContextualNetwork
+from hermes_nnunet.networks.fusion import FusionPlace, PoolSizes
 from hermes_nnunet.networks.heads import AdaptedClassifierHead, ModalityHead
 from hermes_nnunet.networks.modality_norm import ModalityNorm
 
@@ -73,7 +73,7 @@ class HermesUNet(ContextualNetwork):
         encoder_type: Literal["residual", "plain"] = "residual",
         modality_norms: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(tokens_per_modality)
         if n_stages < MIN_STAGES:
             msg = f"HermesUNet needs at least {MIN_STAGES} stages, so that a stage has total stride 4; got {n_stages}"
             raise ValueError(msg)
@@ -100,20 +100,16 @@ class HermesUNet(ContextualNetwork):
             nonlin_kwargs,
             return_skips=True,
         )
-        pool_sizes = {
-            "num_tasks": num_classes,
-            "num_modalities": num_modalities,
-            "tokens_per_modality": tokens_per_modality,
-        }
+        pools = PoolSizes(num_classes, num_modalities, tokens_per_modality)
         self.encoder_fusion = nn.ModuleDict()
         decoder_fusion = nn.ModuleDict()
         for stage in _fusion_stages(strides, self.fusion_stride):
             width = features_per_stage[stage]
             is_bottleneck = stage == n_stages - 1
             depth = BOTTLENECK_FUSION_DEPTH if is_bottleneck else FUSION_DEPTH
-            self.encoder_fusion[str(stage)] = FusionPlace(width=width, depth=depth, **pool_sizes)
+            self.encoder_fusion[str(stage)] = FusionPlace(pools, width=width, depth=depth)
             if not is_bottleneck:
-                decoder_fusion[str(stage)] = FusionPlace(width=width, depth=FUSION_DEPTH, **pool_sizes)
+                decoder_fusion[str(stage)] = FusionPlace(pools, width=width, depth=FUSION_DEPTH)
         places = (*self.encoder_fusion, *decoder_fusion)
         token_width = sum(features_per_stage[int(stage)] for stage in places)
         self.decoder = HermesDecoder(
@@ -121,12 +117,10 @@ class HermesUNet(ContextualNetwork):
             n_conv_per_stage_decoder,
             decoder_fusion,
             token_width=token_width,
-            num_tasks=num_classes,
-            num_modalities=num_modalities,
+            pools=pools,
             deep_supervision=deep_supervision,
         )
         self.rows_per_case = num_classes if rows_per_case is None else rows_per_case
-        self.tokens_per_modality = tokens_per_modality
 
     def set_context(self, context: ContextBatch) -> None:
         """See ContextualNetwork."""
@@ -192,11 +186,11 @@ class HermesUNet(ContextualNetwork):
             module.start_as_identity()
 
 
-class HermesDecoder(nn.Module):
+class HermesDecoder(ContextualDecoder):
     """U-Net decoder with fusion places, one task-conditioned head for each supervised resolution, a modality head.
 
     nnU-Net gives the lowest of its resolutions no weight in the loss, so there is no head for it (unless it is the only
-    one). `deep_supervision` is nnU-Net's switch.
+    one).
     """
 
     def __init__(
@@ -206,26 +200,20 @@ class HermesDecoder(nn.Module):
         fusion: nn.ModuleDict,
         *,
         token_width: int,
-        num_tasks: int,
-        num_modalities: int,
+        pools: PoolSizes,
         deep_supervision: bool,
     ) -> None:
-        super().__init__()
-        self.deep_supervision = deep_supervision
+        super().__init__(deep_supervision=deep_supervision)
         blocks = UNetDecoder(encoder, 1, n_conv_per_stage, deep_supervision=False)
         self.stages = blocks.stages
         self.transpconvs = blocks.transpconvs
         self.fusion = fusion
         supervised = max(1, len(self.stages) - 1)
-        self.heads = nn.ModuleList(
-            AdaptedClassifierHead(token_width, encoder.output_channels[stage], num_tasks) for stage in range(supervised)
+        widths = encoder.output_channels[:supervised]
+        self.add_heads(
+            [AdaptedClassifierHead(token_width, width, pools.num_tasks) for width in widths],
+            ModalityHead(token_width, pools.num_modalities),
         )
-        # See FusionPlace: its classes belong to one collection.
-        self.seg_layers = nn.ModuleDict({"modality_head": ModalityHead(token_width, num_modalities)})
-
-    @property
-    def modality_head(self) -> nn.Module:
-        return self.seg_layers["modality_head"]
 
     def forward(
         self, skips: list[torch.Tensor], context: ContextBatch

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from nnunetv2.configuration import default_num_processes
@@ -85,7 +85,7 @@ def intensities_of_tasks(case: LabelledCase) -> dict[str, Intensities]:
 
 
 def cases_to_read(
-    collection: Collection, files: Mapping[str, Mapping], modality: str, reader: type[BaseReaderWriter]
+    collection: Collection, files: Mapping[str, Mapping[str, Any]], modality: str, reader: type[BaseReaderWriter]
 ) -> list[LabelledCase]:
     """Cases of a modality, at most CASES_PER_MEMBER of each member, evenly over their names.
 

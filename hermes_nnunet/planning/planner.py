@@ -107,11 +107,11 @@ class CollectionPlanner(ResEncUNetPlanner):
         channels = len(self.dataset_json["channel_names"])
         return ["ZScoreNormalization"] * channels, [False] * channels
 
-    def determine_resampling(self, *args: Any, **kwargs: Any) -> tuple:
+    def determine_resampling(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """See hermes_nnunet.planning.resampling.options."""
         return resample_linear, IMAGE_OPTIONS, resample_linear, SEGMENTATION_OPTIONS
 
-    def determine_segmentation_softmax_export_fn(self, *args: Any, **kwargs: Any) -> tuple:
+    def determine_segmentation_softmax_export_fn(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """See hermes_nnunet.planning.resampling.options."""
         return resample_logits_by_task, LOGITS_OPTIONS
 
@@ -218,7 +218,7 @@ class CollectionPlanner(ResEncUNetPlanner):
         A range of all of a CT's intensities leaves little of it to what is to be told apart; and the z-score of an
         image depends on how much air is in it, so that one density would have other values in every image.
         """
-        rules = default_intensity_clipping()
+        rules: dict[str, dict[str, Any]] = {**default_intensity_clipping()}
         example = next(iter(self.dataset.values()))["images"][0]
         reader = determine_reader_writer_from_dataset_json(self.dataset_json, example, verbose=False)
         labelled = labelled_intensities(cases_to_read(self.collection, self.dataset, CT, reader))

@@ -11,12 +11,10 @@ from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.label_table import write_colour_tables
 from hermes_nnunet.prediction.passes import Choice
 from hermes_nnunet.prediction.statistics import read_statistics
-from hermes_nnunet.prediction.wishes import DICOM_RTSTRUCT, DICOM_SEG, NIFTI, Wishes
+from hermes_nnunet.prediction.wishes import DICOM_OBJECTS, NIFTI, Wishes
 
 LABELS_FILE = "labels.json"
 FORMAT_VERSION = 1
-
-_OUTPUT_ENDINGS = {DICOM_SEG: "_seg.dcm", DICOM_RTSTRUCT: "_rtstruct.dcm"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,8 @@ class Destination:
         """The segmentation: a file, or with `per_task` a folder."""
         if self.wishes.per_task:
             return self.folder / case
-        return self.folder / f"{case}{_OUTPUT_ENDINGS.get(self.wishes.output_type, self.file_ending)}"
+        written_as = DICOM_OBJECTS.get(self.wishes.output_type)
+        return self.folder / f"{case}{self.file_ending if written_as is None else written_as.ending}"
 
     def mask_name(self, task: str) -> str:
         """File name of a task's mask within the folder of a case."""

@@ -62,7 +62,7 @@ def _case_name(folder: Path, source: Path) -> str:
     return "_".join(parts) if parts else source.resolve().name
 
 
-def _nifti_cases(matches: Sequence[tuple[re.Match, Path]], source: Path) -> list[ImageSource]:
+def _nifti_cases(matches: Sequence[tuple[re.Match[str], Path]], source: Path) -> list[ImageSource]:
     numbered = [path for match, path in matches if match["channel"] is not None]
     if len(numbered) not in (0, len(matches)):
         plain = next(path for match, path in matches if match["channel"] is None)

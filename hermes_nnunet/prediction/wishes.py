@@ -2,10 +2,28 @@
 
 from dataclasses import dataclass
 
+
+@dataclass(frozen=True)
+class DicomObject:
+    """What a segmentation of a DICOM series can be written as.
+
+    Attributes:
+        ending: of its files, after the name of the case.
+        package: what pip installs to write it.
+        writer: module with `write`, which is imported when it is used.
+    """
+
+    ending: str
+    package: str
+    writer: str
+
+
+DICOM_OBJECTS = {
+    "dicom_seg": DicomObject("_seg.dcm", "highdicom", "hermes_nnunet.prediction.dicom_seg"),
+    "dicom_rtstruct": DicomObject("_rtstruct.dcm", "rt-utils", "hermes_nnunet.prediction.dicom_rtstruct"),
+}
 NIFTI = "nifti"
-DICOM_SEG = "dicom_seg"
-DICOM_RTSTRUCT = "dicom_rtstruct"
-OUTPUT_TYPES = (NIFTI, DICOM_SEG, DICOM_RTSTRUCT)
+OUTPUT_TYPES = (NIFTI, *DICOM_OBJECTS)
 
 
 @dataclass(frozen=True)
@@ -13,7 +31,7 @@ class Wishes:
     """What is written for each case.
 
     Attributes:
-        output_type: label maps as NIfTI, or a DICOM object.
+        output_type: label maps as NIfTI, or one of DICOM_OBJECTS.
         per_task: a NIfTI mask for each task instead of one label map; they may overlap.
         probabilities: an npz file, as of nnU-Net's --save_probabilities.
         preview: a picture.

@@ -15,7 +15,7 @@ AVERAGED_WEIGHTS_KEY = "ema_model_state_dict"
 WRAPPER_PREFIX = "module."
 
 
-def read_released_weights(path: str | os.PathLike, *, averaged: bool) -> dict[str, torch.Tensor]:
+def read_released_weights(path: str | os.PathLike[str], *, averaged: bool) -> dict[str, torch.Tensor]:
     """Tensors of a released checkpoint, float32, by their released names.
 
     Args:

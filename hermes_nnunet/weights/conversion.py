@@ -6,14 +6,14 @@ import torch
 
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.networks.contextual import ContextualNetwork
+from hermes_nnunet.networks.paper_network import PaperNetwork
 from hermes_nnunet.weights.released_names import our_name
 
 TASK_POOL_SUFFIX = ".priors.tasks"
 
 
 def convert(
-    weights: Mapping[str, torch.Tensor], network: ContextualNetwork, rows: Sequence[int], where: str
+    weights: Mapping[str, torch.Tensor], network: PaperNetwork, rows: Sequence[int], where: str
 ) -> dict[str, torch.Tensor]:
     """State of `network` from released tensors, each checked against the network's own.
 

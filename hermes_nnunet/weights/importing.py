@@ -36,14 +36,14 @@ class ImportResult:
 
 
 def import_weights(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     into: int,
     name: str,
     results: Path,
     data_folders: tuple[Path, ...] = (),
     averaged: bool = False,
-    members_file: str | os.PathLike | None = None,
+    members_file: str | os.PathLike[str] | None = None,
     voxel_order: str | None = None,
     head_width: int | None = None,
 ) -> ImportResult:
@@ -104,7 +104,7 @@ def import_weights(
     )
 
 
-def _table(members_file: str | os.PathLike | None, task_rows: int, modality_rows: int) -> MemberTable | None:
+def _table(members_file: str | os.PathLike[str] | None, task_rows: int, modality_rows: int) -> MemberTable | None:
     """The members of the weights: those of the file, the paper's where the rows fit, or none."""
     if members_file is not None:
         return read_member_table(members_file)

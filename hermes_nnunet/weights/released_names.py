@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 
 from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
 from hermes_nnunet.networks.hermes_resunet import HermesResUNet
+from hermes_nnunet.networks.paper_network import PaperNetwork
 
-Rule = tuple[str, str | Callable[[re.Match], str]]
+Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 
 _FUSION_BLOCK_PARTS = {
     "prior_aggregate_block": "tokens_from_voxels",
@@ -30,14 +31,14 @@ def _resunet_place(name: str, number: int) -> str:
     return f"fusion.{number}" if name == "prior_init_fuse" else f"decoder.fusion.{number - 5}"
 
 
-def _fusion_mlp(match: re.Match) -> str:
+def _fusion_mlp(match: re.Match[str]) -> str:
     """A released pre-norm MLP, whose norm and layers are siblings here."""
     side = _FUSION_BLOCK_PARTS[match["side"]]
     part = f"{side}_norm" if match["part"] == "norm" else f"{side}_mlp.{_mlp(match['part'])}"
     return f"{_resunet_place(match['place'], int(match['number']))}.blocks.{match['block']}.{part}.{match['leaf']}"
 
 
-def _fusion_attention(match: re.Match) -> str:
+def _fusion_attention(match: re.Match[str]) -> str:
     direction, part = _FUSION_BLOCK_PARTS[match["direction"]], _FUSION_BLOCK_PARTS[match["part"]]
     place = _resunet_place(match["place"], int(match["number"]))
     return f"{place}.blocks.{match['block']}.{direction}.{part}.{match['leaf']}"
@@ -97,7 +98,7 @@ _RESUNET_RULES: list[Rule] = [
 _STAGE = r"(?P<stage>down[234]|up[12])"
 
 
-def _medformer_stage(match: re.Match) -> str:
+def _medformer_stage(match: re.Match[str]) -> str:
     direction, number = re.fullmatch(r"(\D+)(\d)", match["stage"]).groups()  # type: ignore[union-attr]
     return f"stages.{int(number) - 2}" if direction == "down" else f"decoder.attention_stages.{int(number) - 1}"
 
@@ -173,10 +174,10 @@ _MEDFORMER_RULES: list[Rule] = [
     ),
 ]
 
-RULES: dict[type, list[Rule]] = {HermesResUNet: _RESUNET_RULES, HermesMedFormer: _MEDFORMER_RULES}
+RULES: dict[type[PaperNetwork], list[Rule]] = {HermesResUNet: _RESUNET_RULES, HermesMedFormer: _MEDFORMER_RULES}
 
 
-def our_name(released: str, network_class: type) -> str | None:
+def our_name(released: str, network_class: type[PaperNetwork]) -> str | None:
     """What a tensor of a released checkpoint is called here; None where the name belongs to another network."""
     for pattern, replacement in RULES[network_class]:
         match = re.fullmatch(pattern, released)

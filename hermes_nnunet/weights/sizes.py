@@ -9,20 +9,24 @@ from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
 from hermes_nnunet.networks.hermes_resunet import HermesResUNet
+from hermes_nnunet.networks.paper_network import PaperNetwork
 from hermes_nnunet.weights.released_names import our_name
 
 # A part that only one of the networks has.
-NETWORK_OF_PART = {"prior_init_fuse_2.": HermesResUNet, "map_fusion.": HermesMedFormer}
+NETWORK_OF_PART: dict[str, type[PaperNetwork]] = {"prior_init_fuse_2.": HermesResUNet, "map_fusion.": HermesMedFormer}
 STEM = "inc.conv1.weight"
-TASK_POOL = {HermesResUNet: "prior_init_fuse_2.task_prior", HermesMedFormer: "down2.prior_selection.task_prior"}
-MODALITY_POOL = {
+TASK_POOL: dict[type[PaperNetwork], str] = {
+    HermesResUNet: "prior_init_fuse_2.task_prior",
+    HermesMedFormer: "down2.prior_selection.task_prior",
+}
+MODALITY_POOL: dict[type[PaperNetwork], str] = {
     HermesResUNet: "prior_init_fuse_2.modality_prior",
     HermesMedFormer: "down2.prior_selection.modality_prior",
 }
 LARGEST_HEAD_WIDTH = 32
 
 
-def network_class_of(weights: Mapping[str, torch.Tensor], where: str) -> type:
+def network_class_of(weights: Mapping[str, torch.Tensor], where: str) -> type[PaperNetwork]:
     """HermesResUNet or HermesMedFormer, whichever the tensors' names belong to.
 
     Raises:
@@ -43,14 +47,14 @@ def network_class_of(weights: Mapping[str, torch.Tensor], where: str) -> type:
     )
 
 
-def count_rows(weights: Mapping[str, torch.Tensor], network_class: type, where: str) -> tuple[int, int]:
+def count_rows(weights: Mapping[str, torch.Tensor], network_class: type[PaperNetwork], where: str) -> tuple[int, int]:
     """Rows of the task pool without the null row, and rows of the modality pool."""
     tasks, modalities = (_shape(weights, pool[network_class], where)[0] for pool in (TASK_POOL, MODALITY_POOL))
     return tasks - 1, modalities
 
 
 def network_arguments(
-    weights: Mapping[str, torch.Tensor], network_class: type, where: str, head_width: int | None = None
+    weights: Mapping[str, torch.Tensor], network_class: type[PaperNetwork], where: str, head_width: int | None = None
 ) -> dict[str, Any]:
     """Arguments of the network that the tensors belong to; pool sizes of the modalities included, of tasks not.
 

@@ -15,7 +15,7 @@ from hermes_nnunet.collection import Collection
 from hermes_nnunet.data.phantoms.phantoms import write_phantoms
 from hermes_nnunet.learning.training.learning_curves import FILE_NAME, LearningCurves
 from hermes_nnunet.learning.training.member_dice import summary_key
-from hermes_nnunet.networks.fusion import PriorPools
+from hermes_nnunet.networks.fusion import PoolSizes, PriorPools
 from hermes_nnunet.planning.preprocessing.intensity import default_intensity_clipping
 from hermes_nnunet.plans import HermesPlans
 
@@ -47,9 +47,8 @@ def pretend_training(collection_folder: Path, model: Path, plans: dict) -> None:
     (fold / "validation").mkdir(parents=True)
     (model / "plans.json").write_text(json.dumps({**plans, "dataset_name": COLLECTION, "hermes": block}))
     (model / "dataset.json").write_text(json.dumps(dataset_json))
-    pools = PriorPools(
-        num_tasks=len(collection.tasks), num_modalities=len(collection.modalities), tokens_per_modality=4, width=16
-    )
+    sizes = PoolSizes(len(collection.tasks), len(collection.modalities), tokens_per_modality=4)
+    pools = PriorPools(sizes, width=16)
     weights = {f"encoder_fusion.2.seg_layers.priors.{name}": tensor for name, tensor in pools.state_dict().items()}
     torch.save({"network_weights": weights}, fold / "checkpoint_final.pth")
     curves = LearningCurves()

@@ -24,7 +24,7 @@ from markdown_it import MarkdownIt
 from hermes_nnunet.cli import main as cli
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 LANGUAGES = {"bash", "python", "yaml"}
 MARKS = {
     "gpu",  # needs a GPU, or hours without one

@@ -9,9 +9,12 @@ import pytest
 from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
 from hermes_nnunet.networks.hermes_resunet import HermesResUNet
 from hermes_nnunet.networks.hermes_unet import HermesUNet
+from hermes_nnunet.networks.paper_network import PaperNetwork
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+# What is named by its path in the checkout.
+FOLDERS = ("hermes_nnunet", "trainers", "planners", "dataset_converters", "benchmarks", "tests")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +32,14 @@ class TestLinks:
 
     def test_of_readme_reach_every_page(self):
         readme = (CHECKOUT / "README.md").read_text()
-        assert [page.name for page in PAGES[1:] if f"docs/{page.name}" not in readme] == []
+        assert [page.name for page in PAGES[1:] if f"({page.relative_to(CHECKOUT)})" not in readme] == []
+
+
+class TestNamedFiles:
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+    def test_of_the_code_are_there(self, page):
+        named = re.findall(rf"`((?:{'|'.join(FOLDERS)})(?:/[\w./]*)?)`", page.read_text())
+        assert [file for file in named if not (CHECKOUT / file).exists()] == []
 
 
 class TestPlans:
@@ -40,7 +50,9 @@ class TestPlans:
 
     @pytest.mark.parametrize("network", [HermesUNet, HermesResUNet, HermesMedFormer])
     def test_every_argument_of_a_network_is_explained(self, network, words_of_plans):
-        arguments = set(inspect.signature(network.__init__).parameters) - {"self"}
+        methods = [network.__init__, *([network.build] if issubclass(network, PaperNetwork) else [])]
+        arguments = {name for method in methods for name in inspect.signature(method).parameters}
+        arguments -= {"self", "sizes", "pools"}  # what `__init__` gives `build`
         assert arguments - words_of_plans == set()
 
     def test_every_planner_and_its_plans_are_named(self):

@@ -30,11 +30,8 @@ from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
 
 class HermesTrainerShort(HermesTrainer):
     epochs = 2
-
-    def __init__(self, plans, configuration, fold, dataset_json, device):
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_iterations_per_epoch = 4
-        self.num_val_iterations_per_epoch = 2
+    iterations_per_epoch = 4
+    validation_iterations_per_epoch = 2
 
 
 class HermesTrainerOnce(HermesTrainerShort):

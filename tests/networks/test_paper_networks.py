@@ -5,33 +5,16 @@ import torch
 
 from hermes_nnunet.networks.context_batch import ContextBatch
 from hermes_nnunet.networks.contextual import ABSENT_LOGIT
-from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
 from hermes_nnunet.networks.hermes_resunet import HermesResUNet
 from hermes_nnunet.networks.saved_numbers import count_saved_numbers
 
 SIZE = (16, 16, 32)
-SMALL = {
-    HermesResUNet: {"base_width": 4},
-    HermesMedFormer: {
-        "base_width": 4,
-        "widths": (4, 8, 8, 12, 12, 8, 4, 4),
-        "attention_blocks": (1, 1, 1, 1, 1),
-        "num_codes": 2,
-        "head_width": 4,
-        "fusion_width": 8,
-    },
-}
-
-
-@pytest.fixture(params=SMALL, ids=lambda network_class: network_class.__name__)
-def network_class(request):
-    return request.param
 
 
 @pytest.fixture
-def network(network_class):
+def network(network_class, network_sizes):
     torch.manual_seed(0)
-    return network_class(1, 5, True, num_modalities=3, **SMALL[network_class])
+    return network_class(1, 5, True, num_modalities=3, **network_sizes)
 
 
 @torch.no_grad()
@@ -89,14 +72,14 @@ class TestContext:
 
 
 class TestMemory:
-    def test_numbers_kept_grow_with_voxels_and_tasks(self, network_class):
+    def test_numbers_kept_grow_with_voxels_and_tasks(self, network_class, network_sizes):
         with torch.device("meta"):
-            network = network_class(1, 5, True, num_modalities=3, **SMALL[network_class])
+            network = network_class(1, 5, True, num_modalities=3, **network_sizes)
         small = count_saved_numbers(network, 1, SIZE, rows=2)
         assert 3.8 < count_saved_numbers(network, 1, [2 * side for side in SIZE[:2]] + [32], rows=2) / small < 4.1
         assert count_saved_numbers(network, 1, SIZE, rows=5) > small
 
-    def test_the_count_is_what_autograd_keeps(self, network, network_class):
+    def test_the_count_is_what_autograd_keeps(self, network, network_class, network_sizes):
         kept = {}
 
         def remember(tensor):
@@ -109,5 +92,5 @@ class TestMemory:
         own = {parameter.data_ptr() for parameter in network.parameters()}
         numbers = sum(t.untyped_storage().nbytes() // t.element_size() for p, t in kept.items() if p not in own)
         with torch.device("meta"):
-            twin = network_class(1, 5, True, num_modalities=3, **SMALL[network_class])
+            twin = network_class(1, 5, True, num_modalities=3, **network_sizes)
         assert count_saved_numbers(twin, 1, SIZE, rows=2) == pytest.approx(numbers, rel=0.1)

@@ -75,7 +75,8 @@ class TestLabelledIntensities:
         cases = [write_case(str(high), {1: [-50] * 100 + [high] * 100}) for high in (300, 310, 3071)]
         assert labelled_intensities(cases) == (-50, 310, 130, 180)
 
-    def test_many_cases_are_read_by_processes(self, write_case):
+    def test_many_cases_are_read_by_processes(self, write_case, monkeypatch):
+        monkeypatch.setattr("hermes_nnunet.planning.labelled_intensities.default_num_processes", 2)
         cases = [write_case(str(number), {1: [number] * 10}) for number in range(10)]
         # the median, 4.5, to the even; nothing is divided by a deviation of 0
         assert labelled_intensities(cases) == (4, 4, 4, 1)

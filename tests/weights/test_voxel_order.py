@@ -5,21 +5,7 @@ from hypothesis import strategies as st
 
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.context_batch import ContextBatch
-from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
-from hermes_nnunet.networks.hermes_resunet import HermesResUNet
 from hermes_nnunet.weights.voxel_order import flip_kernels, flipped_axes
-
-NETWORKS = {
-    HermesResUNet: {"base_width": 4},
-    HermesMedFormer: {
-        "base_width": 4,
-        "widths": (4, 8, 8, 8, 8, 8, 4, 4),
-        "attention_blocks": (1, 1, 1, 1, 1),
-        "num_codes": 2,
-        "head_width": 4,
-        "fusion_width": 8,
-    },
-}
 
 
 class TestAxes:
@@ -36,13 +22,14 @@ class TestAxes:
 
 
 class TestFlipping:
-    @pytest.mark.parametrize("network_class", NETWORKS)
     @settings(max_examples=2, deadline=None)
     @given(axes=st.sets(st.integers(0, 2), min_size=1))
-    def test_flipped_weights_do_to_a_flipped_image_what_the_weights_do_to_the_image(self, network_class, axes):
+    def test_flipped_weights_do_to_a_flipped_image_what_the_weights_do_to_the_image(
+        self, network_class, network_sizes, axes
+    ):
         torch.manual_seed(0)
         axes = sorted(axes)
-        network = network_class(1, 3, **NETWORKS[network_class]).eval()
+        network = network_class(1, 3, **network_sizes).eval()
         network.set_context(ContextBatch(torch.tensor([[0, 2, -1]]), torch.tensor([0]), torch.tensor([0, 1])))
         image = torch.randn(1, 1, 32, 16, 16)
         dimensions = [axis + 2 for axis in axes]

@@ -75,7 +75,7 @@ def paper_members() -> MemberTable:
     return read_member_table(PAPER_MEMBERS_FILE)
 
 
-def read_member_table(path: str | os.PathLike) -> MemberTable:
+def read_member_table(path: str | os.PathLike[str]) -> MemberTable:
     """Read a table of members; hermes_nnunet/core/paper/members.yaml explains the keys.
 
     Raises:

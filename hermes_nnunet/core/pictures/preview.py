@@ -33,7 +33,8 @@ def draw_preview(
     """Image and contours in the axial, coronal and sagittal slice that show most labels.
 
     Args:
-        image, label_map: (X, Y, Z), axes to the patient's right, front and head (RAS).
+        image: (X, Y, Z), axes to the patient's right, front and head (RAS).
+        label_map: of the same shape.
         spacing: mm along these axes.
         labels: all that the label map may hold; the legend names those that it does hold.
         modality: decides the grey-value window.

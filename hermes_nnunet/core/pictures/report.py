@@ -17,7 +17,7 @@ _ROW_INCHES = 2.4
 _LEGEND_INCHES = 2.0
 
 
-def draw_report(rows: Sequence[PictureCase], path: str | os.PathLike) -> None:
+def draw_report(rows: Sequence[PictureCase], path: str | os.PathLike[str]) -> None:
     """Write `report_figure` as a PNG.
 
     Raises:

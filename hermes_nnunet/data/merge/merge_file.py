@@ -25,7 +25,11 @@ MEMBER_KEYS = (
 
 
 def read_merge_file(
-    path: str | os.PathLike, *, name: str | None = None, into: int | None = None, new_modalities: Sequence[str] = ()
+    path: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    into: int | None = None,
+    new_modalities: Sequence[str] = (),
 ) -> MergeSpecification:
     """Read a merge from a YAML file; `name` and `into` win over the file's, `new_modalities` add to it.
 

@@ -4,11 +4,12 @@ World axes are RAS in mm: x grows towards the patient's right, y towards the fro
 """
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 Masks = dict[str, np.ndarray]
-Vector = Sequence[float] | np.ndarray
+Vector: TypeAlias = Sequence[float] | np.ndarray
 
 # Later structures are cut out of earlier ones.
 STRUCTURES = (

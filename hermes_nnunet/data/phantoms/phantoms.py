@@ -21,7 +21,6 @@ class PhantomKind:
     """What one phantom data set looks like.
 
     Attributes:
-        name: of the data set, without its number.
         modality: as a merge is told.
         look: renders the image.
         orientation: axis codes of the stored voxels.
@@ -30,52 +29,38 @@ class PhantomKind:
         sampling_weight: share of the training patches in the demonstration; more for what is harder to learn.
     """
 
-    name: str
     modality: str
     look: Look
     orientation: str
     spacing: tuple[float, float, float]
     labels: dict[str, tuple[str, ...]]
-    sampling_weight: float
+    sampling_weight: float = 1
+
+    @property
+    def name(self) -> str:
+        """Of the data set, without its number."""
+        return f"Phantom{self.modality}"
 
 
 KINDS = {
-    "CT": PhantomKind(
-        name="PhantomCT",
-        modality="CT",
-        look=look_ct,
-        orientation="LPI",
-        spacing=(2.5, 2.5, 4.0),
-        labels={"liver": ("liver",), "left_kidney": ("left_kidney",), "right_kidney": ("right_kidney",)},
-        sampling_weight=2.5,
-    ),
-    "T1": PhantomKind(
-        name="PhantomT1",
-        modality="T1",
-        look=look_t1,
-        orientation="RAS",
-        spacing=(3.0, 3.0, 5.0),
-        labels={"spine": ("spine", "disc"), "liver": ("liver",)},
-        sampling_weight=1,
-    ),
-    "T2": PhantomKind(
-        name="PhantomT2",
-        modality="T2",
-        look=look_t2,
-        orientation="PSR",
-        spacing=(4.0, 3.0, 3.0),
-        labels={"heart": ("heart",), "kidney": ("left_kidney", "right_kidney")},
-        sampling_weight=1,
-    ),
-    "PET": PhantomKind(
-        name="PhantomPET",
-        modality="PET",
-        look=look_pet,
-        orientation="LAS",
-        spacing=(4.0, 4.0, 4.0),
-        labels={"liver": ("liver",), "lesion": ("lesion",)},
-        sampling_weight=1.5,
-    ),
+    kind.modality: kind
+    for kind in (
+        PhantomKind(
+            "CT",
+            look_ct,
+            "LPI",
+            (2.5, 2.5, 4.0),
+            {"liver": ("liver",), "left_kidney": ("left_kidney",), "right_kidney": ("right_kidney",)},
+            sampling_weight=2.5,
+        ),
+        PhantomKind("T1", look_t1, "RAS", (3.0, 3.0, 5.0), {"spine": ("spine", "disc"), "liver": ("liver",)}),
+        PhantomKind(
+            "T2", look_t2, "PSR", (4.0, 3.0, 3.0), {"heart": ("heart",), "kidney": ("left_kidney", "right_kidney")}
+        ),
+        PhantomKind(
+            "PET", look_pet, "LAS", (4.0, 4.0, 4.0), {"liver": ("liver",), "lesion": ("lesion",)}, sampling_weight=1.5
+        ),
+    )
 }
 DEFAULT_IDS = (991, 992, 993, 994)
 
@@ -114,7 +99,7 @@ def phantom_case(kind: str, seed: int | Sequence[int]) -> tuple[nibabel.Nifti1Im
 
 
 def write_phantoms(
-    raw_folder: str | os.PathLike,
+    raw_folder: str | os.PathLike[str],
     ids: Sequence[int] = DEFAULT_IDS,
     cases: int = 10,
     test_cases: int = 2,

@@ -13,7 +13,7 @@ from hermes_nnunet.errors import HermesError
 OF_ONE_DATASET = ".seg_layers."
 
 
-def load_pretrained(network: nn.Module, checkpoint: str | os.PathLike) -> None:
+def load_pretrained(network: nn.Module, checkpoint: str | os.PathLike[str]) -> None:
     """Set all weights but those of the tasks and modalities.
 
     Raises:

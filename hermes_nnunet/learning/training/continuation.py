@@ -1,11 +1,12 @@
 """What a checkpoint holds beside nnU-Net's own entries, so that an interrupted training continues exactly."""
 
-import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from hermes_nnunet.core.checkpoints import read_checkpoint
 from hermes_nnunet.errors import HermesError
 
 CHECKPOINT_KEY = "hermes_continuation"
@@ -26,20 +27,18 @@ class Continuation:
     training_weights: dict[str, torch.Tensor] | None = field(default=None, repr=False)
     averaged_updates: int = 0
 
-    def add_to(self, checkpoint: str | os.PathLike) -> None:
-        """Add this to a checkpoint file, in place."""
-        content = torch.load(checkpoint, map_location="cpu", weights_only=False)
-        content[CHECKPOINT_KEY] = {"format_version": FORMAT_VERSION, **vars(self)}
-        torch.save(content, checkpoint)
+    def to_entry(self) -> dict[str, Any]:
+        """The entry of a checkpoint, under its key."""
+        return {CHECKPOINT_KEY: {"format_version": FORMAT_VERSION, **vars(self)}}
 
     @classmethod
-    def read(cls, checkpoint: str | os.PathLike) -> "Continuation | None":
+    def read(cls, checkpoint: Path) -> "Continuation | None":
         """Read it from a checkpoint file; None where there is none, as in imported weights.
 
         Raises:
-            HermesError: it is of another format version.
+            HermesError: it is of another format version, or the file cannot be read.
         """
-        content = torch.load(checkpoint, map_location="cpu", weights_only=False).get(CHECKPOINT_KEY)
+        content = read_checkpoint(checkpoint).get(CHECKPOINT_KEY)
         if content is None:
             return None
         version = content.pop("format_version", None)

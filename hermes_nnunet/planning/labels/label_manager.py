@@ -1,5 +1,7 @@
 """nnU-Net's label manager for networks with one sigmoid channel a task."""
 
+from typing import Any, TypeAlias
+
 import numpy as np
 import torch
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
@@ -7,7 +9,7 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from hermes_nnunet.planning.labels.decision import decide, overlapping_groups
 from hermes_nnunet.planning.labels.scores import TaskScores
 
-Scores = np.ndarray | torch.Tensor
+Scores: TypeAlias = np.ndarray | torch.Tensor
 
 
 class HermesLabelManager(LabelManager):
@@ -16,7 +18,7 @@ class HermesLabelManager(LabelManager):
     Where stock nnU-Net lets later regions overwrite earlier ones, tasks that share no label value compete by score.
     """
 
-    def __init__(self, label_dict: dict, regions_class_order: list[int] | None, **kwargs) -> None:
+    def __init__(self, label_dict: dict[str, Any], regions_class_order: list[int] | None, **kwargs: Any) -> None:
         super().__init__(label_dict, regions_class_order, **{"inference_nonlin": torch.sigmoid, **kwargs})
         values = [region if isinstance(region, tuple) else (region,) for region in self.foreground_regions]
         self.written_values = regions_class_order if regions_class_order is not None else [v[0] for v in values]

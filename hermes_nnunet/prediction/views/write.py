@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hermes_nnunet.collection import Collection, Member
 from hermes_nnunet.core.files import read_json, write_json, written_beside
@@ -56,7 +57,7 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str]) -> list[
 
 
 def _write_view(
-    view: Path, model: Path, member: Member, plans: dict, collection: Collection, folds: Sequence[int | str]
+    view: Path, model: Path, member: Member, plans: dict[str, Any], collection: Collection, folds: Sequence[int | str]
 ) -> None:
     view.mkdir(parents=True, exist_ok=True)
     known_folds = read_json(view / MARKER, "delete the view")["folds"] if (view / MARKER).is_file() else []

@@ -4,14 +4,15 @@ import torch
 
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.insight.priors.pools import choose_places, read_pools
-from hermes_nnunet.networks.fusion import FusionPlace
+from hermes_nnunet.networks.fusion import FusionPlace, PoolSizes
 
 
 @pytest.fixture
 def network():
     """Two places of 3 tasks and 2 modalities."""
-    sizes = {"depth": 1, "num_tasks": 3, "num_modalities": 2, "tokens_per_modality": 4}
-    return torch.nn.ModuleDict({"deep": FusionPlace(width=32, **sizes), "fine": FusionPlace(width=64, **sizes)})
+    sizes = PoolSizes(num_tasks=3, num_modalities=2, tokens_per_modality=4)
+    widths = {"deep": 32, "fine": 64}
+    return torch.nn.ModuleDict({name: FusionPlace(sizes, width=width, depth=1) for name, width in widths.items()})
 
 
 class TestReading:

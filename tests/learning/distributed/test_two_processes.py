@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.distributed
+
 WEIGHTS_AGREE = 1e-5
 
 

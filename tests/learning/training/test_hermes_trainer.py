@@ -6,6 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.loss.hermes_loss import plain_dice_loss
@@ -118,6 +119,19 @@ class TestTraining:
         for name, value in weights_of(first).items():
             assert torch.equal(value, weights_of(second)[name]), name
 
+    def test_a_checkpoint_has_every_entry_of_nnunets_and_is_written_once(self, make_trainer, monkeypatch, tmp_path):
+        trainer = make_trainer()
+        trainer.initialize()
+        written = []
+        monkeypatch.setattr(torch, "save", lambda content, path: written.append(content))
+        trainer.save_checkpoint(f"{trainer.output_folder}/checkpoint_latest.pth")
+        nnUNetTrainer.save_checkpoint(trainer, str(tmp_path / "stock.pth"))
+        ours, stock = written
+        assert list(ours) == [*stock, "hermes_continuation"]
+        for name, tensor in stock.pop("network_weights").items():
+            assert ours["network_weights"][name].data_ptr() == tensor.data_ptr()
+        assert {name: ours[name] for name in stock} == stock
+
     def test_a_failing_save_leaves_the_old_checkpoint(self, make_trainer, monkeypatch):
         trainer = make_trainer()
         trainer.initialize()
@@ -142,8 +156,7 @@ class TestTraining:
 
 
 class TestWholeRun:
-    def test_training_leaves_checkpoints_dice_and_views(self, make_trainer, monkeypatch, tmp_path, capsys):
-        monkeypatch.setattr("nnunetv2.training.nnUNetTrainer.nnUNetTrainer.default_num_processes", 1)
+    def test_training_leaves_checkpoints_dice_and_views(self, make_trainer, tmp_path, capsys):
         trainer = make_trainer()
         trainer.run_training()
         trainer.perform_actual_validation(save_probabilities=True)

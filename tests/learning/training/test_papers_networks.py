@@ -11,29 +11,12 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.networks.build import build_network
 from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
-from hermes_nnunet.networks.hermes_resunet import HermesResUNet
 
-SIZES = {
-    HermesResUNet: {"base_width": 4},
-    HermesMedFormer: {
-        "base_width": 4,
-        "widths": [4, 8, 8, 12, 12, 8, 4, 4],
-        "attention_blocks": [1, 1, 1, 1, 1],
-        "num_codes": 2,
-        "head_width": 4,
-        "fusion_width": 8,
-    },
-}
 ROWS = 5
 
 
-@pytest.fixture(params=SIZES, ids=lambda network_class: network_class.__name__)
-def network_class(request):
-    return request.param
-
-
 @pytest.fixture
-def trainer(network_class, plans, make_trainer):
+def trainer(network_class, network_sizes, plans, make_trainer):
     """HermesTrainerPaper with a small network, and more rows than a member has tasks."""
     from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer_paper import HermesTrainerPaper
 
@@ -41,7 +24,7 @@ def trainer(network_class, plans, make_trainer):
     configuration["patch_size"] = [16, 16, 32]  # instance norm needs more than one voxel in the last stage
     configuration["architecture"] = {
         "network_class_name": f"{network_class.__module__}.{network_class.__name__}",
-        "arch_kwargs": {"num_modalities": 3, "tokens_per_modality": 4, **SIZES[network_class]},
+        "arch_kwargs": {"num_modalities": 3, "tokens_per_modality": 4, **network_sizes},
         "_kw_requires_import": [],
     }
     plans["hermes"]["rows_per_case"] = ROWS
@@ -74,9 +57,11 @@ class TestTraining:
         with torch.no_grad():
             torch.testing.assert_close(network(image), trainer.network(image)[:, 2:], rtol=1e-4, atol=1e-5)
 
-    def test_weights_of_another_collection_are_a_start_but_for_its_own_pools(self, trainer, network_class, tmp_path):
+    def test_weights_of_another_collection_are_a_start_but_for_its_own_pools(
+        self, trainer, network_class, network_sizes, tmp_path
+    ):
         torch.manual_seed(1)
-        other = network_class(1, 9, num_modalities=5, tokens_per_modality=4, **SIZES[network_class])
+        other = network_class(1, 9, num_modalities=5, tokens_per_modality=4, **network_sizes)
         torch.save({"network_weights": other.state_dict()}, tmp_path / "other.pth")
         trainer.initialize()
         before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
@@ -87,7 +72,7 @@ class TestTraining:
 
 
 class TestCompilation:
-    def test_changing_contexts_neither_break_the_graph_nor_compile_again(self, network_class):
+    def test_changing_contexts_neither_break_the_graph_nor_compile_again(self, network_class, network_sizes):
         from torch._dynamo.testing import CompileCounter
         from torch._dynamo.utils import counters
 
@@ -96,7 +81,7 @@ class TestCompilation:
         torch._dynamo.reset()
         counters.clear()
         counter = CompileCounter()
-        network = network_class(1, 6, True, num_modalities=3, **SIZES[network_class])
+        network = network_class(1, 6, True, num_modalities=3, **network_sizes)
         compiled = torch.compile(network, backend=counter)
         for tasks, modalities in (([[0, 1], [2, -1]], [0, 2]), ([[5, -1], [3, 4]], [1, 1]), ([[2, 3], [4, 5]], [0, 1])):
             network.set_context(ContextBatch(torch.tensor(tasks), torch.tensor(modalities)))

@@ -2,11 +2,11 @@ import torch
 from torch import nn
 
 from hermes_nnunet.learning.training.parameter_groups import parameter_groups
-from hermes_nnunet.networks.fusion import FusionPlace
+from hermes_nnunet.networks.fusion import FusionPlace, PoolSizes
 
 
 def network():
-    place = FusionPlace(width=32, depth=1, num_tasks=2, num_modalities=2, tokens_per_modality=2)
+    place = FusionPlace(PoolSizes(2, 2, 2), width=32, depth=1)
     return nn.ModuleDict(
         {"convolution": nn.Conv3d(1, 32, 3), "norm": nn.InstanceNorm3d(32, affine=True), "place": place}
     )

@@ -1,0 +1,70 @@
+"""What runs the checks for us: the workflow of the repository's host, the hooks of a commit, and make."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MAKEFILE = (CHECKOUT / "Makefile").read_text()
+WORKFLOW = yaml.safe_load((CHECKOUT / ".github" / "workflows" / "ci.yml").read_text())
+HOOKS = yaml.safe_load((CHECKOUT / ".pre-commit-config.yaml").read_text())["repos"]
+# The commands of a package whose name is another.
+PACKAGE_OF = {
+    "lint-imports": "import-linter",
+    **dict.fromkeys(
+        (
+            "check-added-large-files", "check-executables-have-shebangs", "check-json", "check-merge-conflict",
+            "check-toml", "check-yaml", "end-of-file-fixer", "mixed-line-ending", "trailing-whitespace-fixer",
+        ),
+        "pre-commit-hooks",
+    ),
+}  # fmt: skip
+
+
+def recipe(target: str) -> str:
+    """A target's line and its commands."""
+    return re.search(rf"^{target}:.*\n(?:\t.*\n)*", MAKEFILE, re.MULTILINE).group()
+
+
+class TestWorkflow:
+    def test_runs_lint_tests_and_site(self):
+        runs = [step["run"] for job in WORKFLOW["jobs"].values() for step in job["steps"] if "run" in step]
+        assert {"make lint", "make test", "make docs"} <= set(runs)
+
+    def test_tests_the_oldest_python_that_is_promised(self):
+        promised = re.search(r'requires-python = ">=([\d.]+)"', (CHECKOUT / "pyproject.toml").read_text()).group(1)
+        assert WORKFLOW["jobs"]["test"]["strategy"]["matrix"]["python"] == [promised, "3.13"]
+
+
+class TestHooks:
+    def test_download_nothing(self):
+        assert [repository["repo"] for repository in HOOKS] == ["local"]
+        assert {hook["language"] for hook in HOOKS[0]["hooks"]} == {"system"}
+
+    @pytest.mark.parametrize("hook", HOOKS[0]["hooks"], ids=lambda hook: hook["id"])
+    def test_use_the_tools_of_the_group(self, hook):
+        tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
+        group = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["dependency-groups"]["lint"]
+        command = next(word for word in shlex.split(hook["entry"]) if word != "env" and "=" not in word)
+        assert PACKAGE_OF.get(command, command) in {re.split(r"[~=<> ]", requirement)[0] for requirement in group}
+
+
+class TestMake:
+    def test_lint_looks_at_format_style_types_and_imports(self):
+        text = recipe("lint") + recipe("types")
+        assert [
+            tool for tool in ("ruff format --check", "ruff check", "lint-imports", "mypy") if tool not in text
+        ] == []
+
+    def test_integration_lints_before_it_tests(self):
+        assert re.findall(r"^make (\w+)", (CHECKOUT / ".ci" / "run").read_text(), re.MULTILINE) == ["lint", "test"]
+
+
+def test_a_bug_report_asks_for_what_doctor_says():
+    form = yaml.safe_load((CHECKOUT / ".github" / "ISSUE_TEMPLATE" / "bug_report.yml").read_text())
+    doctor = next(part for part in form["body"] if part.get("id") == "doctor")
+    assert "hermes_nnunet doctor" in doctor["attributes"]["label"]
+    assert doctor["validations"]["required"]
