@@ -104,6 +104,7 @@ class HermesModel:
         tasks: Sequence[str] = (),
         members: Sequence[str] = (),
         everything: bool = False,
+        all_modalities: bool = False,
         modality: str | None = None,
     ) -> Segmentation:
         """Segment an image.
@@ -113,6 +114,7 @@ class HermesModel:
                 (X, Y, Z) with its spacing; a list of such for the channels of a case.
             tasks, members, everything: what to segment, at most one of the three; see `hermes_nnunet predict`. A model
                 of one member needs none of them.
+            all_modalities: with `everything`, also tasks that never saw the modality in training.
             modality: of the image; None takes that of each member.
 
         Raises:
@@ -124,6 +126,7 @@ class HermesModel:
             members=members,
             tasks=tasks,
             everything=everything,
+            all_modalities=all_modalities,
             modality=wanted_modality(modality),
         )
         for warning in choice.warnings:
