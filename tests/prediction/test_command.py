@@ -82,10 +82,10 @@ class TestResults:
     def test_tasks_that_never_saw_the_modality_are_in_no_file(self, predict, out, images, capsys):
         options = ("--all", "--modality", "CT", "--statistics", "--probabilities")
         assert predict(*options, source=images / "a_0000.nii.gz") == 0
-        assert capsys.readouterr().err.splitlines()[0] == (
+        assert (
             "hermes_nnunet: warning: left out, since no CT was among their training images: brain/whole, brain/core; "
             "--all-modalities (all_modalities=True in Python) brings them back"
-        )
+        ) in capsys.readouterr().err
         names = ["abdomen/liver", "abdomen/spleen"]
         assert [label["name"] for label in json.loads((out / "labels.json").read_text())["labels"]] == names
         assert list(json.loads((out / "statistics.json").read_text())["cases"]["a"]) == names
@@ -175,6 +175,21 @@ class TestProblems:
             "--modality",
             "PET",
             says="'PET' was never trained: the model knows CT, T1; choose one of them, or 'unknown'",
+        )
+
+    def test_all_modalities_of_tasks_that_are_named(self, refused):
+        refused("--tasks", "liver", "--all-modalities", says="all modalities go with everything", code=2)
+
+    def test_a_switch_that_is_neither_on_nor_off(self, refused, monkeypatch):
+        monkeypatch.setenv("HERMES_ALL_MODALITIES", "CT")
+        refused("--all", "--modality", "CT", says="HERMES_ALL_MODALITIES=CT is neither 1 nor 0")
+
+    def test_channels_of_which_members_that_share_a_pass_know_nothing(self, refused, images):
+        for case in ("a", "b"):
+            os.link(images / f"{case}_0000.nii.gz", images / f"{case}_0001.nii.gz")
+        refused(
+            *("--all", "--all-modalities", "--modality", "CT"),
+            says="the case has 2 channels, but abdomen, brain need 1",
         )
 
     def test_an_image_of_four_dimensions(self, refused, images):
