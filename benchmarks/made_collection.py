@@ -1,4 +1,4 @@
-"""A generated collection of four members, and its plans for HermesUNet and for nnU-Net's plain network."""
+"""A generated collection, by default of four members; its plans for HermesUNet and for nnU-Net's plain network."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,8 @@ from hermes_nnunet.plans import HermesPlans
 NAME = "Dataset900_Made"
 MODALITIES = ("CT", "PET", "T1", "T2")
 TASKS_OF_MEMBER = 2
+# name, modality, number of tasks
+FOUR_MEMBERS = tuple((f"Member{modality}", modality, TASKS_OF_MEMBER) for modality in MODALITIES)
 SPACING_MM = 1.5
 CONFIGURATION = "3d_fullres"
 RESAMPLING = "resample_torch_fornnunet"
@@ -37,20 +39,19 @@ def nnunet_folders() -> Iterator[Path]:
             os.environ.update(before)
 
 
-def make_collection(cases_of_member: int) -> Collection:
-    """Four members of different modality with two tasks each; task t has the label value t + 1."""
-    members, tasks, cases = {}, [], {}
-    for index, modality in enumerate(MODALITIES):
-        name = f"Member{modality}"
-        own = [
-            Task(f"{name}/organ{number}", (value,), value)
-            for number, value in enumerate(range(TASKS_OF_MEMBER * index + 1, TASKS_OF_MEMBER * (index + 1) + 1))
-        ]
+def make_collection(cases_of_member: int, of: Sequence[tuple[str, str, int]] = FOUR_MEMBERS) -> Collection:
+    """Members with a name, a modality and a number of tasks of their own; task t has the label value t + 1."""
+    members: dict[str, Member] = {}
+    tasks: list[Task] = []
+    cases: dict[str, Case] = {}
+    for index, (name, modality, count) in enumerate(of):
+        values = range(len(tasks) + 1, len(tasks) + count + 1)
+        own = [Task(f"{name}/organ{number}", (value,), value) for number, value in enumerate(values)]
         members[name] = Member(
             name=name,
             dataset_name=f"Dataset{901 + index}_{name}",
             tasks=tuple(task.name for task in own),
-            labels={"background": 0} | {f"organ{number}": number + 1 for number in range(TASKS_OF_MEMBER)},
+            labels={"background": 0} | {f"organ{number}": number + 1 for number in range(count)},
             regions_class_order=None,
             channels={modality: None},
             channel_names={"0": modality},
@@ -59,11 +60,12 @@ def make_collection(cases_of_member: int) -> Collection:
         )
         tasks += own
         cases |= {f"{name}__{number:03}": Case(name, modality, f"{number:03}") for number in range(cases_of_member)}
-    return Collection(tuple(tasks), (*MODALITIES, "unknown"), members, cases)
+    modalities = dict.fromkeys(modality for _, modality, _ in of)
+    return Collection(tuple(tasks), (*modalities, "unknown"), members, cases)
 
 
 def dataset_json(collection: Collection) -> dict[str, Any]:
-    """dataset.json of the collection; plain nnU-Net takes it for a data set of eight labels."""
+    """dataset.json of the collection; plain nnU-Net takes it for a data set with a label a task."""
     return {
         "channel_names": {"0": "image"},
         "labels": {"background": 0} | {task.name: task.values[0] for task in collection.tasks},
@@ -80,9 +82,16 @@ def hermes_plans(collection: Collection, patch: int, widths: Sequence[int], bloc
     configuration["preprocessor_name"] = "HermesPreprocessor"
     architecture = configuration["architecture"]
     architecture["network_class_name"] = "hermes_nnunet.networks.hermes_unet.HermesUNet"
-    architecture["arch_kwargs"] |= {"num_modalities": len(collection.modalities), "rows_per_case": TASKS_OF_MEMBER}
-    block = HermesPlans.of_collection(collection, default_intensity_clipping()).to_block()
-    return plans | {"plans_name": "HermesPlans", "label_manager": "HermesLabelManager", HERMES_BLOCK: block}
+    plans_of_hermes = HermesPlans.of_collection(collection, default_intensity_clipping())
+    architecture["arch_kwargs"] |= {
+        "num_modalities": len(collection.modalities),
+        "rows_per_case": plans_of_hermes.rows_per_case,
+    }
+    return plans | {
+        "plans_name": "HermesPlans",
+        "label_manager": "HermesLabelManager",
+        HERMES_BLOCK: plans_of_hermes.to_block(),
+    }
 
 
 def plain_plans(dataset: str, patch: int, widths: Sequence[int], blocks: Sequence[int]) -> dict[str, Any]:

@@ -104,6 +104,7 @@ class HermesModel:
         tasks: Sequence[str] = (),
         members: Sequence[str] = (),
         everything: bool = False,
+        all_modalities: bool = False,
         modality: str | None = None,
     ) -> Segmentation:
         """Segment an image.
@@ -114,7 +115,8 @@ class HermesModel:
             tasks: what to segment, by name. A model of one member needs none of tasks, members and everything, which
                 exclude each other, as in `hermes_nnunet predict`.
             members: names of members, to segment all of their tasks.
-            everything: segment all tasks of the model.
+            everything: segment all tasks that the model knows in the modality.
+            all_modalities: with `everything`, also tasks that never saw the modality in training.
             modality: of the image; None takes that of each member.
 
         Raises:
@@ -126,6 +128,7 @@ class HermesModel:
             members=members,
             tasks=tasks,
             everything=everything,
+            all_modalities=all_modalities,
             modality=wanted_modality(modality),
         )
         for warning in choice.warnings:

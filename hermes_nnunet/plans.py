@@ -1,7 +1,8 @@
 """The `hermes` block of a plans file: all that the network, training and prediction need beside nnU-Net's own keys."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -19,6 +20,8 @@ from hermes_nnunet.collection import (
 from hermes_nnunet.errors import HermesError
 
 MODALITY_VARIABLE = "HERMES_MODALITY"
+ALL_MODALITIES_VARIABLE = "HERMES_ALL_MODALITIES"
+_SWITCH = {"": False, "0": False, "false": False, "1": True, "true": True}
 PLANS_REMEDY = "plan the collection with 'nnUNetv2_plan_and_preprocess -d ID -pl HermesPlanner -c 3d_fullres'"
 
 
@@ -76,6 +79,39 @@ class HermesPlans:
         member = self.members[name]
         context = Context(member.tasks, member.modalities[0])
         return replace(self, context=context, context_channels=dict(member.channels))
+
+    def of_members(self, names: Sequence[str], modality: str | None = None) -> "HermesPlans":
+        """Plans of one pass with all tasks of some members; None takes the modality of the first.
+
+        An image may have the channels of the members that know the modality, where these agree on its place in them.
+        """
+        plans = self.of_member(names[0])
+        modality = modality or plans.context.modality
+        if len(names) == 1:
+            return replace(plans, context=replace(plans.context, modality=modality))
+        members = [self.members[name] for name in names]
+        places = {(own.channels[modality], len(own.channel_names)) for own in members if modality in own.channels}
+        return replace(
+            self,
+            context=self.context_of({task for member in members for task in member.tasks}, modality),
+            context_channels={modality: places.pop()[0]} if len(places) == 1 else {},
+        )
+
+    def context_of(self, tasks: AbstractSet[str], modality: str) -> Context:
+        """A context of these tasks, in the order of the task pool, or of the member that has exactly these."""
+        own = (member.tasks for member in self.members.values() if set(member.tasks) == tasks)
+        return Context(next(own, tuple(task for task in self.tasks if task in tasks)), modality)
+
+    def unseen(self, modality: str) -> tuple[str, ...]:
+        """Tasks of which no member was trained on the modality, so that nothing is known of what they answer there.
+
+        None for "unknown", and for a modality that no member was trained on: all tasks are alike there.
+        """
+        if modality == UNKNOWN_MODALITY:
+            return ()
+        seen = {task for member in self.members.values() if modality in member.channels for task in member.tasks}
+        others = {task for member in self.members.values() for task in member.tasks} - seen
+        return tuple(task for task in self.tasks if task in others) if seen else ()
 
     def with_modality_override(self) -> "HermesPlans":
         """The same plans with the modality that the environment variable HERMES_MODALITY names, if it is set.
@@ -140,6 +176,18 @@ class HermesPlans:
             )
         except (KeyError, TypeError) as error:
             raise HermesError(f"the '{HERMES_BLOCK}' block of {where} is damaged ({error}): {PLANS_REMEDY}") from None
+
+
+def all_modalities_override() -> bool:
+    """Whether the environment variable HERMES_ALL_MODALITIES wants tasks that never saw the images' modality, too.
+
+    Raises:
+        HermesError: it is neither a yes nor a no.
+    """
+    word = os.environ.get(ALL_MODALITIES_VARIABLE, "")
+    if word.lower() not in _SWITCH:
+        raise HermesError(f"{ALL_MODALITIES_VARIABLE}={word} is neither 1 nor 0: set it to one of them, or unset it")
+    return _SWITCH[word.lower()]
 
 
 def _most_tasks(members: Mapping[str, Member]) -> int:

@@ -5,7 +5,7 @@ import pytest
 
 from hermes_nnunet.collection import Context
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.plans import HermesPlans
+from hermes_nnunet.plans import HermesPlans, all_modalities_override
 
 
 class TestBlock:
@@ -24,6 +24,36 @@ class TestBlock:
         del plans["hermes"]["context"]
         with pytest.raises(HermesError, match=r"damaged .*context"):
             HermesPlans.from_plans(plans)
+
+
+class TestUnseenTasks:
+    def test_are_those_of_members_without_the_modality(self, plans):
+        assert HermesPlans.from_plans(plans).unseen("CT") == ("brain/whole", "brain/core")
+        assert HermesPlans.from_plans(plans).unseen("T1") == ("abdomen/liver", "abdomen/spleen")
+
+    def test_that_another_member_saw_are_not_among_them(self, collection):
+        mr = replace(collection.members["abdomen"], tasks=("abdomen/liver",), channels={"T1": None})
+        plans = HermesPlans.of_collection(replace(collection, members={**collection.members, "mr": mr}), {})
+        assert plans.unseen("T1") == ("abdomen/spleen",)
+
+    def test_of_a_task_without_a_member_nothing_is_said(self, plans):
+        plans["hermes"]["tasks"].append("spare")
+        assert "spare" not in HermesPlans.from_plans(plans).unseen("CT")
+        plans["hermes"]["members"] = {}
+        assert HermesPlans.from_plans(plans).unseen("CT") == ()
+
+    @pytest.mark.parametrize("modality", ["unknown", "PET"])
+    def test_there_are_none_where_all_know_as_little(self, plans, modality):
+        assert HermesPlans.from_plans(plans).unseen(modality) == ()
+
+    def test_there_are_none_where_a_member_has_images_of_unknown_modality(self, plans):
+        plans["hermes"]["members"]["brain"]["channels"] = {"unknown": None}
+        assert HermesPlans.from_plans(plans).unseen("unknown") == ()
+
+    @pytest.mark.parametrize(("word", "wanted"), [("", False), ("0", False), ("1", True), ("True", True)])
+    def test_are_asked_for_by_the_environment(self, monkeypatch, word, wanted):
+        monkeypatch.setenv("HERMES_ALL_MODALITIES", word)
+        assert all_modalities_override() is wanted
 
 
 class TestContext:
@@ -48,6 +78,20 @@ class TestContext:
         monkeypatch.setenv("HERMES_MODALITY", "MRT")
         with pytest.raises(HermesError, match=r"HERMES_MODALITY=MRT .* CT, T1, unknown"):
             HermesPlans.from_plans(plans).with_modality_override()
+
+    def test_several_members_share_a_context_in_the_order_of_the_pool(self, plans, collection):
+        both = HermesPlans.from_plans(plans).of_members(["brain", "abdomen"], "CT")
+        assert both.context == Context(collection.task_names, "CT")
+        assert both.context_channels == {"CT": None}
+        assert HermesPlans.from_plans(plans).of_members(["brain"], "CT").context == Context(
+            ("brain/whole", "brain/core"), "CT"
+        )
+
+    def test_tasks_of_one_member_keep_its_order(self, collection):
+        turned = replace(collection.members["brain"], tasks=("brain/core", "brain/whole"))
+        plans = HermesPlans.of_collection(replace(collection, members={**collection.members, "brain": turned}), {})
+        assert plans.context_of({"brain/whole", "brain/core"}, "T1").tasks == turned.tasks
+        assert plans.context_of({"brain/whole", "abdomen/liver"}, "T1").tasks == ("abdomen/liver", "brain/whole")
 
     def test_rows_are_those_of_the_member_with_most_tasks(self, plans):
         assert HermesPlans.from_plans(plans).rows_per_case == 2

@@ -29,8 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument(
         "--tasks", nargs="+", default=[], metavar="TASK", help="tasks of any members, separated by commas or spaces"
     )
-    chosen.add_argument("--all", action="store_true", help="every task that the model knows")
+    chosen.add_argument("--all", action="store_true", help="every task that the model knows in the modality")
     parser.add_argument("--modality", help="of the images; default: that of each member")
+    parser.add_argument(
+        "--all-modalities", action="store_true", help="with --all: also tasks that never saw the modality in training"
+    )
     _add_output_arguments(parser.add_argument_group("results"))
     _add_model_arguments(parser.add_argument_group("model"))
 
@@ -83,12 +86,13 @@ def run(arguments: argparse.Namespace) -> int:
         members=arguments.member,
         tasks=[task for word in arguments.tasks for task in word.split(",") if task.strip()],
         everything=arguments.all,
+        all_modalities=arguments.all_modalities,
         modality=wanted_modality(arguments.modality),
     )
     cases = find_cases(arguments.input)
     destination = Destination(arguments.output, wishes, choice, model.file_ending)
     to_do = destination.to_do(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
-    for warning in [*choice.warnings, *check_cases(to_do, choice, model, wishes)]:
+    for warning in [*choice.warnings, *check_cases(to_do, choice, wishes)]:
         print(f"hermes_nnunet: warning: {warning}", file=sys.stderr)
     if to_do:
         _predict(arguments, model, to_do, destination)

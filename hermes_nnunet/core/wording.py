@@ -1,4 +1,4 @@
-"""Parts of error messages."""
+"""Parts of messages."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -18,6 +18,11 @@ def listed(items: Iterable[object], limit: int = LISTED) -> str:
     words = [str(item) for item in items]
     more = f" and {len(words) - limit} more" if len(words) > limit else ""
     return ", ".join(words[:limit]) + more
+
+
+def left_out_line(tasks: Iterable[str], modality: str, remedy: str) -> str:
+    """What a prediction of everything leaves out, and what brings it back."""
+    return f"left out, since no {modality} was among their training images: {listed(tasks)}; {remedy} brings them back"
 
 
 def problem_lines(problems: list[str], remedy: str) -> str:

@@ -6,10 +6,11 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from hermes_nnunet.collection import Context
+from hermes_nnunet.core.wording import left_out_line
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
 from hermes_nnunet.networks.contextual import ContextualNetwork
-from hermes_nnunet.plans import HermesPlans
+from hermes_nnunet.plans import ALL_MODALITIES_VARIABLE, HermesPlans, all_modalities_override
 
 
 def build_network(
@@ -21,7 +22,9 @@ def build_network(
 ) -> ContextualNetwork:
     """Build the network that the plans describe and set the plans' context, for prediction.
 
-    Without deep supervision, as nnUNetPredictor wants it, tell who has not named the modality.
+    A universal model is not asked for tasks that never saw the modality, unless HERMES_ALL_MODALITIES is set; their
+    channels stay empty. Without deep supervision, as nnUNetPredictor wants it, tell so, and who has not named the
+    modality.
 
     Raises:
         HermesError: `num_output_channels` (the labels of dataset.json) is not the number of tasks of the context.
@@ -41,10 +44,25 @@ def build_network(
         allow_init=True,
         deep_supervision=enable_deep_supervision,
     )
-    network.set_context(prediction_context(network, plans, plans.context))
-    if not enable_deep_supervision and plans.notice_of_unnamed_modality:
-        print(plans.notice_of_unnamed_modality)
+    left_out = _left_out(plans, plans_manager.dataset_name)
+    context = plans.context
+    if left_out:
+        context = plans.context_of(set(context.tasks).difference(left_out), context.modality)
+    network.set_context(prediction_context(network, plans, context, plans.context.tasks))
+    if not enable_deep_supervision:
+        if plans.notice_of_unnamed_modality:
+            print(plans.notice_of_unnamed_modality)
+        if left_out:
+            print(f"Tasks {left_out_line(left_out, context.modality, f'{ALL_MODALITIES_VARIABLE}=1')}")
     return network
+
+
+def _left_out(plans: HermesPlans, dataset_name: str) -> tuple[str, ...]:
+    """What a universal model is not asked for; a view, or whoever named tasks in the plans, wants what is there."""
+    of_view = dataset_name in {member.dataset_name for member in plans.members.values()}
+    if of_view or plans.context.tasks != plans.tasks or all_modalities_override():
+        return ()
+    return plans.unseen(plans.context.modality)
 
 
 def prediction_context(

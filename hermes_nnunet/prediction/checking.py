@@ -7,7 +7,6 @@ from tqdm import tqdm
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.prediction.dicom_objects import check_dicom_writers
 from hermes_nnunet.prediction.image_sources import DicomSource, ImageSource, NiftiSource
-from hermes_nnunet.prediction.model_folder import ModelFolder
 from hermes_nnunet.prediction.passes import Choice
 from hermes_nnunet.prediction.preparing import check_channels
 from hermes_nnunet.prediction.wishes import NIFTI, Wishes
@@ -32,7 +31,7 @@ def check_wishes(wishes: Wishes) -> None:
     check_dicom_writers(wishes.output_type)
 
 
-def check_cases(cases: Sequence[ImageSource], choice: Choice, model: ModelFolder, wishes: Wishes) -> list[str]:
+def check_cases(cases: Sequence[ImageSource], choice: Choice, wishes: Wishes) -> list[str]:
     """Read the headers of all cases; lines that people should read.
 
     Raises:
@@ -41,7 +40,7 @@ def check_cases(cases: Sequence[ImageSource], choice: Choice, model: ModelFolder
     for case in tqdm(cases, desc="Checking images", unit="case", leave=False):
         case.check()
         files = len(case.files) if isinstance(case, NiftiSource) else 1
-        check_channels(case, files, choice.passes, model)
+        check_channels(case, files, choice.passes)
         if wishes.output_type != NIFTI and not isinstance(case, DicomSource):
             raise HermesError(f"{case.place} is not DICOM, so {wishes.output_type} cannot refer to it: leave that out")
     taken_for = dict.fromkeys(one.context.modality for one in choice.passes)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection, Member, Task
@@ -62,6 +63,16 @@ class ModelFolder:
     def image_channels(self) -> int:
         """Channels of an image as the network takes it."""
         return len(self.dataset_json["channel_names"])
+
+    @property
+    def merges_members(self) -> bool:
+        """Whether a pass may have the tasks of several members: not where padded rows, made for one, take part."""
+        names = {
+            configuration["architecture"]["network_class_name"]
+            for configuration in self.plans["configurations"].values()
+            if "architecture" in configuration
+        }
+        return not any(getattr(locate(name), "attends_to_null_rows", False) for name in names)
 
     @property
     def checkpoints(self) -> list[Path]:

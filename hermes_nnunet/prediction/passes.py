@@ -1,32 +1,36 @@
 """Which contexts the network is told for the tasks or members that a person wants."""
 
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK, UNKNOWN_MODALITY, Context, Task
 from hermes_nnunet.core.pictures.labels import Label, colour_of
-from hermes_nnunet.core.wording import did_you_mean, listed
+from hermes_nnunet.core.wording import did_you_mean, left_out_line, listed
 from hermes_nnunet.errors import HermesError, UsageError
-from hermes_nnunet.plans import MODALITY_VARIABLE, HermesPlans
+from hermes_nnunet.plans import MODALITY_VARIABLE, HermesPlans, all_modalities_override
+from hermes_nnunet.prediction.covering import fewest_members, knows
 from hermes_nnunet.prediction.model_folder import ModelFolder
 from hermes_nnunet.prediction.names import match_member, match_task
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One run of the network over an image, with the context of one member.
+    """One run of the network over an image, with all tasks of some members as its context.
 
     Attributes:
+        members: their names.
         labels: the tasks of the context that are wanted, an output channel each.
-        hermes_plans: those of the member's view, with the modality of this pass.
+        hermes_plans: those of the universal model, with the context of this pass.
+        image_channels: files of a case that has the members' channels.
     """
 
+    members: tuple[str, ...]
     labels: tuple[Label, ...]
     hermes_plans: HermesPlans
+    image_channels: int
 
     @property
     def context(self) -> Context:
@@ -73,25 +77,32 @@ def choose(
     members: Sequence[str] = (),
     tasks: Sequence[str] = (),
     everything: bool = False,
+    all_modalities: bool = False,
     modality: str | None = None,
 ) -> Choice:
     """Passes for members, for tasks, or for everything that the model knows; at most one of the three is given.
 
-    A member is a pass with all its tasks. For tasks, the fewest members that have them all are run, each with all its
-    tasks in the context, because that is what the network was trained with; the other tasks are not shown. Without a
-    wish, a model of one member gives that member.
+    A member is a pass with all its tasks. Tasks and everything take one pass for each modality: its context is all
+    tasks of the fewest members that have the wanted ones, because in training the network was told no less than all
+    tasks of a member; those that are not wanted are not shown. Without a wish, a model of one member gives that member.
+
+    A network whose padded rows take part, as the paper's, was trained with as many rows as one member has: there every
+    member is a pass of its own.
 
     A single member has its own label values, all else those of the collection.
 
     Args:
+        all_modalities: with `everything`, also tasks that never saw the modality.
         modality: of the image; None takes each member's own.
 
     Raises:
-        UsageError: several of the three are given.
+        UsageError: several of the three are given, or `all_modalities` without `everything`.
         HermesError: a name is not known, nothing was chosen of a model with several members, or it has none.
     """
     if (bool(members), bool(tasks), everything).count(True) > 1:
         raise UsageError("ask for members, for tasks, or for everything, not for several of these")
+    if all_modalities and not everything:
+        raise UsageError("all modalities go with everything: members and tasks that are named are never left out")
     names = list(model.members)
     if not names:
         raise HermesError(
@@ -100,24 +111,26 @@ def choose(
         )
     if modality is not None:
         _check_modality(modality, model.hermes_plans.modalities)
-    if tasks:
-        wanted = {match_task(task, model.tasks) for task in tasks}
-        chosen = _fewest_members(model, wanted, modality)
-    elif everything:
-        wanted = set(model.tasks)
-        chosen = _fewest_members(model, wanted, modality)
+    left_out = _left_out(model, modality, all_modalities=all_modalities) if everything else ()
+    if tasks or everything:
+        wanted = {match_task(task, model.tasks) for task in tasks} or set(model.tasks).difference(left_out)
+        groups = _groups(model, wanted, modality)
     else:
         if not members and len(names) > 1:
             raise HermesError(
                 f"the model has the members {listed(names)}: name some (--member), or tasks (--tasks), or take all "
                 "(--all)"
             )
-        chosen = list(dict.fromkeys(match_member(member, names) for member in members)) or names
-        wanted = {task for name in chosen for task in model.members[name].tasks}
+        groups = [[name] for name in dict.fromkeys(match_member(member, names) for member in members)] or [names]
+        wanted = {task for (name,) in groups for task in model.members[name].tasks}
+    chosen = [name for group in groups for name in group]
     values_of = _values(model, None if tasks or everything else chosen)
-    tasks_of = _share_out(model, chosen, wanted, modality)
-    passes = tuple(_pass(model, name, tasks_of[name], values_of, modality) for name in chosen if tasks_of[name])
-    return Choice(passes, tuple(_warnings(model, chosen, modality, named=bool(members))))
+    owner = _owners(model, chosen, modality)
+    passes = (_pass(model, group, wanted, owner, values_of, modality) for group in groups)
+    warnings = list(_warnings(model, chosen, modality, named=bool(members)))
+    if left_out:
+        warnings.append(left_out_line(left_out, str(modality), "--all-modalities (all_modalities=True in Python)"))
+    return Choice(tuple(one for one in passes if one.labels), tuple(warnings))
 
 
 def wanted_modality(modality: str | None) -> str | None:
@@ -134,34 +147,31 @@ def wanted_modality(modality: str | None) -> str | None:
     return modality or of_environment
 
 
-def _fewest_members(model: ModelFolder, wanted: set[str], modality: str | None) -> list[str]:
-    """The fewest members that have all wanted tasks; among equal choices, those that know the modality."""
-    useful = {name: wanted & set(member.tasks) for name, member in model.members.items()}
-    owners = Counter(task for own in useful.values() for task in own)
-    needed = [name for name, own in useful.items() if any(owners[task] == 1 for task in own)]
-    left = wanted.difference(*(useful[name] for name in needed))
-    others = [name for name, own in useful.items() if own & left]
-    others.sort(key=lambda name: not _knows(model, name, modality))
-    choices = (chosen for number in range(len(others) + 1) for chosen in combinations(others, number))
-    more = next(chosen for chosen in choices if left <= set().union(*(useful[name] for name in chosen)))
-    return [name for name in model.members if name in needed or name in more]
+def _left_out(model: ModelFolder, modality: str | None, *, all_modalities: bool) -> tuple[str, ...]:
+    """What a prediction of everything does not ask for."""
+    if modality is None or all_modalities or all_modalities_override():
+        return ()
+    return model.hermes_plans.unseen(modality)
 
 
-def _share_out(
-    model: ModelFolder, chosen: Sequence[str], wanted: set[str], modality: str | None
-) -> dict[str, list[str]]:
-    """Wanted tasks of each chosen member; one that several have is the first's that knows the modality."""
+def _groups(model: ModelFolder, wanted: AbstractSet[str], modality: str | None) -> list[list[str]]:
+    """Members that have the wanted tasks, in groups that share a pass."""
+    chosen = fewest_members(model.members, wanted, modality, merged=model.merges_members)
+    if not model.merges_members:
+        return [[name] for name in chosen]
+    groups: dict[str, list[str]] = {}
+    for name in chosen:
+        groups.setdefault(modality or model.members[name].modalities[0], []).append(name)
+    return list(groups.values())
+
+
+def _owners(model: ModelFolder, chosen: Sequence[str], modality: str | None) -> dict[str, str]:
+    """The member of each task; of a task that several have, the first that knows the modality."""
     owner: dict[str, str] = {}
-    for name in sorted(chosen, key=lambda name: not _knows(model, name, modality)):
+    for name in sorted(chosen, key=lambda name: not knows(model.members[name], modality)):
         for task in model.members[name].tasks:
             owner.setdefault(task, name)
-    return {
-        name: [task for task in model.members[name].tasks if task in wanted and owner[task] == name] for name in chosen
-    }
-
-
-def _knows(model: ModelFolder, member: str, modality: str | None) -> bool:
-    return modality is None or modality in model.members[member].modalities
+    return owner
 
 
 def _values(model: ModelFolder, members: Sequence[str] | None) -> dict[str, Task]:
@@ -172,22 +182,34 @@ def _values(model: ModelFolder, members: Sequence[str] | None) -> dict[str, Task
 
 
 def _pass(
-    model: ModelFolder, member: str, tasks: Sequence[str], values_of: dict[str, Task], modality: str | None
+    model: ModelFolder,
+    members: Sequence[str],
+    wanted: AbstractSet[str],
+    owner: Mapping[str, str],
+    values_of: Mapping[str, Task],
+    modality: str | None,
 ) -> Pass:
-    hermes_plans = model.hermes_plans.of_member(member)
-    if modality is not None:
-        hermes_plans = replace(hermes_plans, context=replace(hermes_plans.context, modality=modality))
+    hermes_plans = model.hermes_plans.of_members(members, modality)
     labels = tuple(
         Label(
             name=task,
             value=values_of[task].written_value,
             values=tuple(values_of[task].values),
-            member=member,
+            member=owner[task],
             colour=colour_of(hermes_plans.tasks.index(task)),
         )
-        for task in tasks
+        for task in hermes_plans.context.tasks
+        if task in wanted and owner[task] in members
     )
-    return Pass(labels, hermes_plans)
+    return Pass(tuple(members), labels, hermes_plans, _image_channels(model, members, hermes_plans))
+
+
+def _image_channels(model: ModelFolder, members: Sequence[str], hermes_plans: HermesPlans) -> int:
+    modality = hermes_plans.context.modality
+    if hermes_plans.context_channels.get(modality) is None:
+        return model.image_channels
+    knowing = next(model.members[name] for name in members if modality in model.members[name].channels)
+    return len(knowing.channel_names)
 
 
 def _check_modality(modality: str, known: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ import torch
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from hermes_nnunet.core.reading import reading
+from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.preprocessing.preprocessor import context_channel
 from hermes_nnunet.prediction.image_sources import ImageSource
@@ -46,18 +47,18 @@ class Prepared:
         return Path(context_channel([str(file) for file in self.files], one.hermes_plans)[0])
 
 
-def check_channels(source: ImageSource, files: int, passes: Sequence[Pass], model: ModelFolder) -> None:
+def check_channels(source: ImageSource, files: int, passes: Sequence[Pass]) -> None:
     """See that a case has the channels that every pass needs.
 
     Raises:
         HermesError: it has not.
     """
     for one in passes:
-        member = model.members[one.labels[0].member]
-        wanted = model.image_channels if one.channel is None else len(member.channel_names)
+        wanted = one.image_channels
         if files != wanted and not (one.channel is not None and files == 1):
             raise HermesError(
-                f"{source.place}: the case has {files} channel{'s' * (files != 1)}, but {member.name} needs {wanted}: "
+                f"{source.place}: the case has {files} channel{'s' * (files != 1)}, but {listed(one.members)} "
+                f"need{'s' * (len(one.members) == 1)} {wanted}: "
                 f"name its files {source.name}_0000.nii.gz and so on, one for each channel"
             )
 
@@ -78,7 +79,7 @@ def prepare(
         HermesError: an image cannot be read, or has voxels that are no numbers.
     """
     files = source.nifti_files(folder)
-    check_channels(source, len(files), passes, model)
+    check_channels(source, len(files), passes)
     prepared = Prepared(source, folder, files, {})
     for one in passes:
         key = one.context.modality, one.channel

@@ -35,6 +35,19 @@ def test_one_model_loads_and_predicts(run_benchmark):
     assert load["memory ratio"] > 0
 
 
+def test_passes_compares_everything_with_a_member(run_benchmark):
+    sides = ("one member", "everything", "each member")
+    small = ("--patch", 16, "--size", 16, *SMALL_NETWORK)
+    rows = run_benchmark("passes", *small, "--tasks", 12, "--sides", *sides)
+    assert [(row["members"], row["tasks of the first"], row["side"]) for row in rows] == [
+        (members, tasks, side) for members, tasks in ((2, 6), (11, 2)) for side in sides
+    ]
+    for first, everything, each in (rows[:3], rows[3:]):
+        assert first["ratio"] == first["MB ratio"] == 1
+        assert everything["ratio"] == pytest.approx(everything["s"] / first["s"])
+        assert each["MB"] > 0
+
+
 def test_start_up_waits_for_output(run_benchmark):
     python, help_, doctor = run_benchmark("start_up")
     assert python["seconds"] < help_["seconds"]

@@ -160,9 +160,13 @@ class TestUniversalModel:
         modality = {"HERMES_MODALITY": trained.members[number]}
         (told,) = trained.predict(trained.collection, images, tmp_path / "told", *arguments, **modality).values()
         checkpoint.unlink()
-        labels = json.loads((trained.model(trained.collection) / "dataset.json").read_text())["labels"]
-        assert values_of(unknown) | values_of(told) <= set(labels.values())
+        dataset = json.loads((trained.model(trained.collection) / "dataset.json").read_text())
+        labels, members = dataset["labels"], dataset["hermes"]["members"].values()
+        seen = {task for member in members if trained.members[number] in member["channels"] for task in member["tasks"]}
+        assert values_of(unknown) <= set(labels.values())
+        assert values_of(told) <= {0} | {labels[task] for task in seen}
         assert len(values_of(told)) > 2
+        assert (tmp_path / "told.log").read_text().count("Tasks left out, since no") == 1
         assert not np.array_equal(np.asarray(unknown.dataobj), np.asarray(told.dataobj))
         notice = "The modality of the images is not named"
         assert (tmp_path / "unknown.log").read_text().count(notice) == 1

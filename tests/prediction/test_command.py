@@ -41,7 +41,7 @@ class TestResults:
             ("abdomen/liver", 1, "abdomen"),
             ("brain/core", 4, "brain"),
         ]
-        assert [one["modality"] for one in table["passes"]] == ["CT", "T1"]
+        assert [(one["member"], one["modality"]) for one in table["passes"]] == [("abdomen", "CT"), ("brain", "T1")]
         for case in ("a", "b"):
             image, label = (
                 nibabel.load(folder / name)
@@ -55,11 +55,19 @@ class TestResults:
         assert captured.out == f"2 cases segmented to {out}\n"
 
     def test_masks_of_all_tasks_may_overlap(self, predict, out):
-        assert predict("--all", "--per-task", "--modality", "CT", "--statistics", "--probabilities") == 0
+        options = ("--all", "--all-modalities", "--modality", "CT", "--per-task")
+        assert predict(*options, "--statistics", "--probabilities", "--preview") == 0
         names = ["abdomen__liver", "abdomen__spleen", "brain__whole", "brain__core"]
         expected = {f"{case}/{name}.nii.gz" for case in ("a", "b") for name in names}
         tables = {"labels.json", "statistics.json", "statistics.csv"}
-        assert files(out) == expected | tables | {"a.npz", "b.npz"}
+        assert files(out) == expected | tables | {"a.npz", "b.npz", "a.png", "b.png"}
+        assert json.loads((out / "labels.json").read_text())["passes"] == [
+            {
+                "members": ["abdomen", "brain"],
+                "modality": "CT",
+                "tasks": ["abdomen/liver", "abdomen/spleen", "brain/whole", "brain/core"],
+            }
+        ]
         probabilities = np.load(out / "b.npz")["probabilities"]
         masks = [voxels(out / "b" / f"{name}.nii.gz") for name in names]
         assert probabilities.shape == (4, *reversed(masks[0].shape))
@@ -70,6 +78,19 @@ class TestResults:
         assert [measured[name.replace("__", "/")]["volume_ml"] for name in names] == pytest.approx(
             [mask.sum() * voxel_ml for mask in masks], rel=1e-3
         )
+
+    def test_tasks_that_never_saw_the_modality_are_in_no_file(self, predict, out, images, capsys):
+        options = ("--all", "--modality", "CT", "--statistics", "--probabilities")
+        assert predict(*options, source=images / "a_0000.nii.gz") == 0
+        assert (
+            "hermes_nnunet: warning: left out, since no CT was among their training images: brain/whole, brain/core; "
+            "--all-modalities (all_modalities=True in Python) brings them back"
+        ) in capsys.readouterr().err
+        names = ["abdomen/liver", "abdomen/spleen"]
+        assert [label["name"] for label in json.loads((out / "labels.json").read_text())["labels"]] == names
+        assert list(json.loads((out / "statistics.json").read_text())["cases"]["a"]) == names
+        assert len(np.load(out / "a.npz")["probabilities"]) == 2
+        assert set(np.unique(voxels(out / "a.nii.gz"))) == {0, 1, 2}
 
     def test_statistics_are_those_of_the_files(self, predict, out, images):
         assert predict("--member", "brain", "--modality", "CT", "--statistics", source=images / "a_0000.nii.gz") == 0
@@ -154,6 +175,21 @@ class TestProblems:
             "--modality",
             "PET",
             says="'PET' was never trained: the model knows CT, T1; choose one of them, or 'unknown'",
+        )
+
+    def test_all_modalities_of_tasks_that_are_named(self, refused):
+        refused("--tasks", "liver", "--all-modalities", says="all modalities go with everything", code=2)
+
+    def test_a_switch_that_is_neither_on_nor_off(self, refused, monkeypatch):
+        monkeypatch.setenv("HERMES_ALL_MODALITIES", "CT")
+        refused("--all", "--modality", "CT", says="HERMES_ALL_MODALITIES=CT is neither 1 nor 0")
+
+    def test_channels_of_which_members_that_share_a_pass_know_nothing(self, refused, images):
+        for case in ("a", "b"):
+            os.link(images / f"{case}_0000.nii.gz", images / f"{case}_0001.nii.gz")
+        refused(
+            *("--all", "--all-modalities", "--modality", "CT"),
+            says="the case has 2 channels, but abdomen, brain need 1",
         )
 
     def test_an_image_of_four_dimensions(self, refused, images):

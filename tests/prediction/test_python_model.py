@@ -48,6 +48,14 @@ class TestModel:
         loaded.predict(oblique, members=["brain"])
         np.testing.assert_array_equal(loaded.predict(oblique, members=["abdomen"]).array, first.array)
 
+    def test_everything_is_what_was_learned_in_the_modality_unless_all_is_wanted(self, loaded, oblique):
+        with pytest.warns(UserWarning, match="left out, since no CT was among their training images: brain/whole"):
+            segmentation = loaded.predict(oblique, everything=True, modality="CT")
+        assert segmentation.names == {1: "abdomen/liver", 2: "abdomen/spleen"}
+        with pytest.warns(UserWarning, match=r"no CT was among the training images of brain \(T1\): check"):
+            segmentation = loaded.predict(oblique, everything=True, all_modalities=True, modality="CT")
+        assert list(segmentation.statistics()) == ["abdomen/liver", "abdomen/spleen", "brain/whole", "brain/core"]
+
     def test_a_guessed_modality_is_a_warning(self, loaded, oblique):
         with pytest.warns(UserWarning, match="the images are taken for CT"):
             loaded.predict(oblique, tasks=["liver"])

@@ -18,7 +18,7 @@ class Label:
         name: of the task.
         value: what its voxels have in a label map, unless a task within it, or one with a higher score, has them.
         values: all values of its voxels; more than one for a region that has other tasks within it.
-        member: whose context it was segmented with.
+        member: whose task it is; where several share it, one that knows the modality.
         colour: #rrggbb.
     """
 
