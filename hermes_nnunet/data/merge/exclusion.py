@@ -4,14 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from hermes_nnunet.collection import Task
+from hermes_nnunet.collection import Collection, Task
+from hermes_nnunet.core.label_values import foreground_values
 from hermes_nnunet.core.wording import did_you_mean, listed
 from hermes_nnunet.data.merge.specification import OTHERS, MemberSpecification
-from hermes_nnunet.data.merge.structures import Overlap, overlap_of_names
+from hermes_nnunet.data.merge.structures import Overlap, is_known, overlap_of_names
 from hermes_nnunet.data.merge.task_plan import TaskPlan
 from hermes_nnunet.errors import HermesError
 
-# Tasks that are known to be there, for whoever looks for a word.
+# Of the tasks there are, for whoever looks for a name.
 _NAMES_SHOWN = 40
 
 
@@ -35,8 +36,7 @@ class TaskNames:
         words: dict[str, set[str]] = {task.name: {task.name.rpartition("/")[2]} for task in plan.tasks}
         members: dict[str, set[str]] = {task.name: set() for task in plan.tasks}
         for name, member in plan.members.items():
-            labels = [label for label in member.labels if label not in ("background", "ignore")]
-            for task, label in zip(member.tasks, labels, strict=True):
+            for task, label in zip(member.tasks, foreground_values(member.labels), strict=True):
                 words[task].add(label)
                 members[task].add(name)
         return cls(
@@ -104,6 +104,15 @@ def absences(
         if absent:
             found[name] = tuple(absent)
     return found
+
+
+def tasks_of_unknown_names(collection: Collection) -> list[str]:
+    """Tasks that exclude others although nothing is known of any of their names."""
+    words: dict[str, set[str]] = {task: {task.rpartition("/")[2]} for task in collection.excludes}
+    for member in collection.members.values():
+        for task, label in zip(member.tasks, foreground_values(member.labels), strict=True):
+            words.get(task, set()).add(label)
+    return [task for task, own in words.items() if not any(map(is_known, own))]
 
 
 def _pairs_of_group(group: Sequence[str], names: TaskNames) -> Iterator[tuple[str, str]]:

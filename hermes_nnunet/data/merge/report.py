@@ -5,8 +5,11 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
+from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.nnunet_folders import dataset_id
+from hermes_nnunet.core.overlaps import may_overlap, members_of_tasks, overlap_lines
 from hermes_nnunet.core.wording import listed
+from hermes_nnunet.data.merge.exclusion import tasks_of_unknown_names
 from hermes_nnunet.data.merge.merging import MemberChanges, MergeResult
 
 _LISTED_TASKS = 8
@@ -52,9 +55,12 @@ def summary_table(result: MergeResult) -> Table:
 
 def result_lines(result: MergeResult) -> list[str]:
     """What was done, or would be, and the command that comes next; a line each."""
-    lines = [f"{member}: {_counted(changes)}" for member, changes in result.changes.items()]
     if result.is_up_to_date:
         return [f"{result.folder} is up to date: nothing to do"]
+    collection = result.collection
+    lines = overlap_lines(may_overlap(collection), members_of_tasks(collection), collection.absent)
+    lines += _unknown_names(collection)
+    lines += [f"{member}: {_counted(changes)}" for member, changes in result.changes.items()]
     if result.dry_run:
         return [*lines, "dry run: images were not checked, nothing was written"]
     if result.outdated_files and not result.is_new:
@@ -63,6 +69,13 @@ def result_lines(result: MergeResult) -> list[str]:
     clean = "" if result.is_new else " --clean"
     command = f"nnUNetv2_plan_and_preprocess -d {dataset_id(result.folder.name)} -pl HermesPlanner -c 3d_fullres{clean}"
     return [*lines, f"written to {result.folder}; next: {command}"]
+
+
+def _unknown_names(collection: Collection) -> list[str]:
+    unknown = tasks_of_unknown_names(collection)
+    if not unknown:
+        return []
+    return [f"names not known, so taken to overlap with no other (else say so in may_overlap): {listed(unknown)}"]
 
 
 def _counted(changes: MemberChanges) -> str:
