@@ -16,9 +16,10 @@ _LISTED_TASKS = 8
 
 
 def print_result(result: MergeResult, console: Console) -> None:
-    """Print the summary table, what was done, and the command that comes next."""
+    """Print the summary table, what is known of where tasks are not, what was done, and the command that comes next."""
     console.print(summary_table(result))
-    for line in result_lines(result):
+    known = [] if result.is_up_to_date else knowledge_lines(result.collection)
+    for line in (*known, *result_lines(result)):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -53,14 +54,22 @@ def summary_table(result: MergeResult) -> Table:
     return table
 
 
+def knowledge_lines(collection: Collection) -> list[str]:
+    """What may overlap and what is absent, and which names told nothing; a line each."""
+    lines = overlap_lines(may_overlap(collection), members_of_tasks(collection), collection.absent)
+    unknown = tasks_of_unknown_names(collection)
+    if unknown:
+        lines.append(
+            f"names not known, so taken to overlap with no other (else say so in may_overlap): {listed(unknown)}"
+        )
+    return lines
+
+
 def result_lines(result: MergeResult) -> list[str]:
     """What was done, or would be, and the command that comes next; a line each."""
+    lines = [f"{member}: {_counted(changes)}" for member, changes in result.changes.items()]
     if result.is_up_to_date:
         return [f"{result.folder} is up to date: nothing to do"]
-    collection = result.collection
-    lines = overlap_lines(may_overlap(collection), members_of_tasks(collection), collection.absent)
-    lines += _unknown_names(collection)
-    lines += [f"{member}: {_counted(changes)}" for member, changes in result.changes.items()]
     if result.dry_run:
         return [*lines, "dry run: images were not checked, nothing was written"]
     if result.outdated_files and not result.is_new:
@@ -69,13 +78,6 @@ def result_lines(result: MergeResult) -> list[str]:
     clean = "" if result.is_new else " --clean"
     command = f"nnUNetv2_plan_and_preprocess -d {dataset_id(result.folder.name)} -pl HermesPlanner -c 3d_fullres{clean}"
     return [*lines, f"written to {result.folder}; next: {command}"]
-
-
-def _unknown_names(collection: Collection) -> list[str]:
-    unknown = tasks_of_unknown_names(collection)
-    if not unknown:
-        return []
-    return [f"names not known, so taken to overlap with no other (else say so in may_overlap): {listed(unknown)}"]
 
 
 def _counted(changes: MemberChanges) -> str:
