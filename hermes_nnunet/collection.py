@@ -4,7 +4,7 @@ It is stored as the `hermes` block of the collection's dataset.json, beside what
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hermes_nnunet.errors import HermesError
@@ -85,12 +85,23 @@ class Context:
 
 @dataclass(frozen=True)
 class Collection:
-    """Tasks (in the order of the task pool), modalities (in the order of the modality pool), members and cases."""
+    """Tasks, modalities, members and cases, and what is known of where tasks are not.
+
+    Attributes:
+        tasks: in the order of the task pool.
+        modalities: in the order of the modality pool.
+        members: by name.
+        cases: by name.
+        excludes: task -> tasks that never have a voxel in common with it, of those that other members label.
+        absent: member -> tasks that none of its images show.
+    """
 
     tasks: tuple[Task, ...]
     modalities: tuple[str, ...]
     members: dict[str, Member]
     cases: dict[str, Case]
+    excludes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    absent: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -118,6 +129,8 @@ class Collection:
             "modalities": list(self.modalities),
             "members": members_to_json(self.members),
             "cases": {name: asdict(case) for name, case in self.cases.items()},
+            "excludes": {task: list(others) for task, others in self.excludes.items()},
+            "absent": {member: list(tasks) for member, tasks in self.absent.items()},
         }
 
     @classmethod
@@ -134,8 +147,11 @@ class Collection:
                 modalities=tuple(block["modalities"]),
                 members=members_from_json(block["members"]),
                 cases={name: Case(**case) for name, case in block["cases"].items()},
+                # Collections of earlier releases know neither.
+                excludes={task: tuple(others) for task, others in block.get("excludes", {}).items()},
+                absent={member: tuple(tasks) for member, tasks in block.get("absent", {}).items()},
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise HermesError(
                 f"the hermes block in dataset.json of {where} is damaged ({error}): run 'hermes_nnunet merge' again"
             ) from None

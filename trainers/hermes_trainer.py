@@ -27,6 +27,7 @@ from hermes_nnunet.learning.distributed.data_parallel import check_batch_size, d
 from hermes_nnunet.learning.loss.hermes_loss import HermesLoss
 from hermes_nnunet.learning.training.case_context import announcing_dataset_class
 from hermes_nnunet.learning.training.continuation import Continuation
+from hermes_nnunet.learning.training.extra_tasks import ExtraTasks
 from hermes_nnunet.learning.training.hard_counts import hard_counts
 from hermes_nnunet.learning.training.learning_curves import FILE_NAME as LEARNING_CURVES
 from hermes_nnunet.learning.training.learning_curves import LearningCurves, member_sums, summed_over_processes
@@ -36,7 +37,7 @@ from hermes_nnunet.learning.training.random_state import random_states, set_rand
 from hermes_nnunet.learning.training.sampling import case_probabilities, weighted_identifiers
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
 from hermes_nnunet.networks.build import build_network, prediction_context
-from hermes_nnunet.networks.context_batch import ContextIndexer
+from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
 from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
 from hermes_nnunet.prediction.views.write import write_views
 
@@ -54,9 +55,11 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         iterations_per_epoch, validation_iterations_per_epoch: batches, as nnU-Net's.
         foreground_oversampling: share of a batch's patches that must show a task. nnU-Net's third is half of a batch of
             two as well, but less of larger ones, where small tasks are then seen too rarely.
-        cross_entropy_weight, adaptive_dice, absent_weight: see HermesLoss.
+        cross_entropy_weight, adaptive_dice, absent_weight, exclusion_weight: see HermesLoss.
         dice_exponents: HermesLoss' exponent in the first and, after a linear change, in the last epoch. The logarithm
             finds small tasks, the plain Dice then delineates them better. Validation uses the last.
+        extra_tasks: most tasks of other members that join those of a case in training, drawn anew in every step, so
+            that they learn where they are not: see ExtraTasks. None in networks that attend to a context's padding.
     """
 
     epochs = 1000
@@ -67,6 +70,8 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
     adaptive_dice = False
     dice_exponents: tuple[float, float] = (0.0, 1.0)
     absent_weight = 0.2
+    exclusion_weight = 1.0
+    extra_tasks = 2
 
     # nnU-Net's own attributes that are set anew here
     is_ddp: bool
@@ -105,6 +110,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         self.context_of_batch = ContextIndexer.of_plans(self.hermes_plans)
         self.learning_curves = LearningCurves()
         self.interrupted: Continuation | None = None
+        self.step_of_epoch = 0
         self.set_recipe()
 
     def set_recipe(self) -> None:
@@ -115,6 +121,8 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         is_ddp, self.is_ddp = self.is_ddp, False
         super().initialize()
         self.is_ddp = is_ddp
+        number = 0 if self.bare_network.attends_to_null_rows else self.extra_tasks
+        self.extra = ExtraTasks(self.collection, number, self.label_manager.ignore_label)
         if is_ddp:
             self._set_batch_size_and_oversample()
             self.network = data_parallel(self.network, self.device)
@@ -160,6 +168,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
             adaptive_dice=self.adaptive_dice,
             dice_exponent=self.dice_exponents[0],
             absent_weight=self.absent_weight,
+            exclusion_weight=self.exclusion_weight,
         ).to(self.device)
 
     # The loss reads the label map itself, so no volume a task is made: regions=None.
@@ -221,6 +230,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
+        self.step_of_epoch = 0
         first, last = self.dice_exponents
         self.loss.dice_exponent = first + (last - first) * self.current_epoch / max(1, self.num_epochs - 1)
 
@@ -229,13 +239,18 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         self.loss.dice_exponent = self.dice_exponents[1]
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """nnU-Net's step, after telling the network the contexts of the batch."""
-        self._tell_contexts(batch["keys"])
+        """nnU-Net's step, after telling the network the contexts of the batch, with extra tasks."""
+        contexts = self._contexts(batch["keys"])
+        if self.extra.rows:
+            step = (self.current_epoch, self.step_of_epoch)
+            contexts = contexts.with_extra_tasks(*self.extra.of_batch(list(map(str, batch["keys"])), step))
+        self.bare_network.set_context(contexts.on(self.device))
+        self.step_of_epoch += 1
         return super().train_step(batch)
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Loss, hard counts of every task of the pool, and sums for the members' learning curves."""
-        self._tell_contexts(batch["keys"])
+        self.bare_network.set_context(self._contexts(batch["keys"], padding=self.extra.rows).on(self.device))
         data = batch["data"].to(self.device, non_blocking=True)
         target = [labels.to(self.device, non_blocking=True) for labels in batch["target"]]
         with torch.autocast(self.device.type) if self.device.type == "cuda" else dummy_context():
@@ -247,11 +262,11 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         sums = member_sums(self.loss, output, target, batch["keys"], self.collection)
         return {"loss": loss.detach().cpu().numpy(), "member_sums": sums, **counts}
 
-    def _tell_contexts(self, cases: np.ndarray) -> None:
+    def _contexts(self, cases: np.ndarray, padding: int = 0) -> ContextBatch:
+        """Contexts of the cases, with `padding` rows more than training has without extra tasks."""
         contexts = [self.collection.context_of(str(case)) for case in cases]
         # The number of rows is the same in every batch, so that torch.compile sees one shape.
-        batch = self.context_of_batch(contexts, rows=self.hermes_plans.rows_per_case)
-        self.bare_network.set_context(batch.on(self.device))
+        return self.context_of_batch(contexts, rows=self.hermes_plans.rows_per_case + padding)
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
         """nnU-Net's logging, a line with the pseudo Dice of every member, and the learning curves."""

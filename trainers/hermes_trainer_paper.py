@@ -31,6 +31,7 @@ class HermesTrainerPaper(HermesTrainer):
     - Where all members have names of the paper's, a case is drawn in proportion to its member's weight in the paper.
     - Augmentation as in the paper: see `paper_augmentation`. Patches lie anywhere in an image, but nnU-Net's third that
       must show a task stays: the paper cuts its images around the labels instead.
+    - A case is run with its member's tasks only.
 
     Attributes:
         settings_of_network: weight decay and epochs of warm-up, where they are not those of the other networks.
@@ -43,6 +44,7 @@ class HermesTrainerPaper(HermesTrainer):
     adaptive_dice = True
     dice_exponents = (1.0, 1.0)
     absent_weight = 0.0
+    extra_tasks = 0
     settings_of_network: ClassVar[dict[str, tuple[float, int]]] = {
         "hermes_nnunet.networks.hermes_medformer.HermesMedFormer": (0.05, 0),
     }

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from hermes_nnunet.collection import HERMES_BLOCK
 from hermes_nnunet.core.commands import KEEP_FREED_MEMORY, find_commands, run_logged
 from hermes_nnunet.core.files import read_json, write_json
@@ -12,6 +14,8 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.preprocessing.intensity import CT, CT_RANGE_HU
 
 MEMBERS = {301: "CT", 302: "CT", 303: "cineMRI", 304: "LGE-MRI"}
+# Members whose images show the same region of the body: none of what members of other regions label.
+REGIONS = ((301, 302), (303, 304))
 COLLECTION_ID = 900
 CONFIGURATION = "3d_fullres"
 COMMANDS = (
@@ -122,15 +126,27 @@ class Workplace:
             write_json(_with_common_size(plans), folder / f"{SINGLE_PLANS}.json")
         done.touch()
 
-    def prepare_collection(self, members: tuple[int, ...] = tuple(MEMBERS), number: int = COLLECTION_ID) -> None:
+    def prepare_collection(
+        self, members: tuple[int, ...] = tuple(MEMBERS), number: int = COLLECTION_ID, *, absent: bool = False
+    ) -> None:
         """Merge, plan and preprocess; plans of the naive and the masked merge read the same preprocessed images.
 
+        Args:
+            members: their ids.
+            number: id of the collection.
+            absent: whether each member says that its images show nothing of the other regions of the body.
+
         Raises:
-            HermesError: the folder was prepared with another rule of CT.
+            HermesError: the folder was prepared with another rule of CT, or the collection of other members.
         """
+        merge_file = self.folder / f"merge_{number}.yaml"
+        merged = yaml.safe_dump({"members": [self._merged(member, members, absent) for member in members]})
+        if merge_file.is_file() and merge_file.read_text() != merged:
+            raise HermesError(f"collection {number} is that of {merge_file}: give other members another number")
+        merge_file.write_text(merged)
         done = self.folder / f"collection_{number}_is_prepared"
         if not done.exists():
-            self._merge_and_preprocess(members, number)
+            self._merge_and_preprocess(merge_file, number)
             done.write_text(self.ct_rule)
         if (rule_there := done.read_text()) != self.ct_rule:
             raise HermesError(
@@ -141,9 +157,9 @@ class Workplace:
         for name, change in ((HERMES_PLANS, _unchanged), (NAIVE_PLANS, _naive), (MASKED_PLANS, _masked)):
             write_json({**change(plans), "plans_name": name}, folder / f"{name}.json")
 
-    def _merge_and_preprocess(self, members: tuple[int, ...], number: int) -> None:
-        pairs = [f"{member}:{MEMBERS[member]}" for member in members]
-        self.run(f"merge_{number}", "hermes_nnunet", "merge", *pairs, "--into", number, "--name", f"Real{number}")
+    def _merge_and_preprocess(self, merge_file: Path, number: int) -> None:
+        named = ("--into", number, "--name", f"Real{number}")
+        self.run(f"merge_{number}", "hermes_nnunet", "merge", "--members", merge_file, *named)
         plan = ("-d", number, "-pl", "HermesPlannerS", "-npfp", 2, "--no_pp", "-overwrite_target_spacing", *SPACING_MM)
         self.run(f"plan_{number}", "nnUNetv2_plan_and_preprocess", *plan)
         if self.ct_rule != PLANNED_CT_RULE:
@@ -155,6 +171,12 @@ class Workplace:
             write_json(plans, file)
         preprocess = ("-d", number, "-plans_name", HERMES_PLANS, "-c", CONFIGURATION, "-np", 2)
         self.run(f"prepare_{number}", "nnUNetv2_preprocess", *preprocess)
+
+    def _merged(self, member: int, members: tuple[int, ...], absent: bool) -> dict[str, Any]:
+        """A member as the merge file has it."""
+        (own_region,) = (region for region in REGIONS if member in region)
+        elsewhere = [self.member_name(other) for other in members if other not in own_region]
+        return {"dataset": member, "modality": MEMBERS[member], **({"absent": elsewhere} if absent else {})}
 
 
 def with_architecture(plans: Mapping[str, Any], network: str | None = None, **arguments: Any) -> dict[str, Any]:

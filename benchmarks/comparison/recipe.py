@@ -15,6 +15,8 @@ OF_HERMES = (
     "first_dice_exponent",
     "last_dice_exponent",
     "absent_weight",
+    "extra_tasks",
+    "exclusion_weight",
     "modality_norms",
     "network",
     "first_logits",
@@ -46,6 +48,7 @@ class Recipe:
         sampling: how often a member's cases are drawn: 'collection' (the merge's weights, square root of the number of
             cases), 'members' (all members alike), 'cases' (all cases alike).
         cross_entropy_weight, adaptive_dice, absent_weight: see HermesLoss; plain nnU-Net does not read them.
+        extra_tasks, exclusion_weight: HermesTrainer's; plain nnU-Net does not read them.
         first_dice_exponent, last_dice_exponent: HermesTrainer's; plain nnU-Net does not read them.
         modality_norms: whether the norms of HermesUNet know the modality; the other arms' networks do not read it.
         network: class of the network where it is not that of the plans; plain nnU-Net does not read it.
@@ -74,6 +77,8 @@ class Recipe:
     first_dice_exponent: float = 0.0
     last_dice_exponent: float = 1.0
     absent_weight: float = 0.2
+    extra_tasks: int = 2
+    exclusion_weight: float = 1.0
     modality_norms: bool = True
     network: str | None = None
     first_logits: str = "alike"
@@ -86,7 +91,8 @@ class Recipe:
 
     @classmethod
     def read(cls, path: Path) -> "Recipe":
-        return cls(**read_json(path, "start accuracy.py again")["recipe"])
+        # A recipe that does not name them is of a training before there were any.
+        return cls(**{"extra_tasks": 0, **read_json(path, "start accuracy.py again")["recipe"]})
 
     def without_hermes(self) -> "Recipe":
         """What plain nnU-Net reads, the rest as by default."""

@@ -21,16 +21,29 @@ class ContextBatch(NamedTuple):
         channel_rows: (T,) which of the R rows each output channel of a prediction shows, -1 where it shows none; None
             where every row has a channel. The network runs no more rows than the context has tasks, however many
             channels are asked for.
+        negatives: (B, E, V) in training, where the last E of the R rows are extra tasks, which the case's member does
+            not annotate: whether a voxel of each of the label values 0 to V - 1 is known not to belong to the task.
+            None without extra tasks.
     """
 
     task_index: torch.Tensor
     modality_index: torch.Tensor
     channel_rows: torch.Tensor | None = None
+    negatives: torch.Tensor | None = None
 
     @property
     def real_rows(self) -> torch.Tensor:
         """(B, R) whether a row stands for a task; False where it only pads."""
         return self.task_index != NULL_ROW
+
+    @property
+    def own_rows(self) -> int:
+        """Number of rows before those of the extra tasks."""
+        return self.task_index.shape[1] - (0 if self.negatives is None else self.negatives.shape[1])
+
+    def with_extra_tasks(self, task_index: torch.Tensor, negatives: torch.Tensor) -> "ContextBatch":
+        """The same contexts with extra tasks (B, E) behind their own; `negatives` (B, E, V) as above."""
+        return self._replace(task_index=torch.cat((self.task_index, task_index), dim=1), negatives=negatives)
 
     def on(self, device: torch.device) -> "ContextBatch":
         """The same contexts on another device."""
@@ -48,8 +61,10 @@ class ContextBatch(NamedTuple):
         if present != 1:
             msg = f"the batch has {batch_size} cases, but {present} contexts were set"
             raise ValueError(msg)
-        return ContextBatch(
-            self.task_index.expand(batch_size, -1), self.modality_index.expand(batch_size), self.channel_rows
+        return self._replace(
+            task_index=self.task_index.expand(batch_size, -1),
+            modality_index=self.modality_index.expand(batch_size),
+            negatives=None if self.negatives is None else self.negatives.expand(batch_size, -1, -1),
         )
 
     def in_channels(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -180,11 +180,14 @@ class TestRuleOfCT:
         }
         (folder / "HermesSPlans.json").write_text(json.dumps(plans))
 
-        def make(ct_rule):
+        for number in data.MEMBERS:
+            (tmp_path / "nnUNet_raw" / f"Dataset{number}_M{number}").mkdir(parents=True)
+
+        def make(ct_rule, absent=False):
             workplace = data.Workplace(tmp_path, tmp_path, ct_rule)
             commands = []
             workplace.run = lambda _, command, *arguments, **__: commands.append(command)
-            workplace.prepare_collection()
+            workplace.prepare_collection(absent=absent)
             read = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("MaskedPlans", "HermesSPlans")}
             return commands, {name: plans["hermes"]["intensity_clipping"]["CT"] for name, plans in read.items()}
 
@@ -203,6 +206,18 @@ class TestRuleOfCT:
         assert commands == ["hermes_nnunet", "nnUNetv2_plan_and_preprocess", "nnUNetv2_preprocess"]
         assert list(rules.values()) == [expected] * 2
         assert make(ct_rule) == ([], rules)
+
+    def test_members_say_what_their_region_of_the_body_does_not_show(self, make, tmp_path):
+        from hermes_nnunet.data.merge import read_merge_file
+        from hermes_nnunet.errors import HermesError
+
+        make("labelled", absent=True)
+        members = read_merge_file(tmp_path / "merge_900.yaml", name="All", into=900).members
+        absent = {member.dataset: (member.modality, member.absent) for member in members}
+        heart, head = ("M303", "M304"), ("M301", "M302")
+        assert absent == {301: ("CT", heart), 302: ("CT", heart), 303: ("cineMRI", head), 304: ("LGE-MRI", head)}
+        with pytest.raises(HermesError, match="give other members another number"):
+            make("labelled")
 
     def test_a_folder_keeps_its_rule(self, make):
         from hermes_nnunet.errors import HermesError
@@ -229,11 +244,21 @@ class TestRecipe:
         monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path / "recipe.json"))
         assert Recipe.of_environment() == recipe
 
+    def test_a_training_of_before_there_were_extra_tasks_had_none(self, tmp_path):
+        from comparison.recipe import Recipe
+
+        path = tmp_path / "recipe.json"
+        Recipe(100).write(path)
+        content = json.loads(path.read_text())
+        del content["recipe"]["extra_tasks"]
+        path.write_text(json.dumps(content))
+        assert Recipe.read(path) == Recipe(100, extra_tasks=0) != Recipe(100)
+
     def test_plain_trainings_are_the_same_whatever_the_loss_of_hermes(self):
         from comparison.recipe import Recipe
         from comparison.running import Training
 
-        old, new = Recipe(100), Recipe(100, cross_entropy_weight=7.0, absent_weight=0.5)
+        old, new = Recipe(100), Recipe(100, cross_entropy_weight=7.0, absent_weight=0.5, extra_tasks=0)
         assert Training("a", "single", new).is_run_with(old)
         assert Training("a", "naive", new).is_run_with(old)
         assert not Training("a", "masked", new).is_run_with(old)
@@ -357,6 +382,9 @@ class TestTrainerOfTheComparison:
         trainer.optimizer.step()
         assert torch.linalg.vector_norm(network.weight - before).item() == pytest.approx(step, rel=1e-4)
 
+    def test_extra_tasks_are_those_of_the_recipe(self, monkeypatch):
+        assert self.initialised(monkeypatch, nn.Linear(1, 1), extra_tasks=5).extra_tasks == 5
+
     @pytest.mark.parametrize(("average_decay", "expected"), [(0.99, 1.0), (0.25, 1.6875)])
     def test_the_average_of_the_weights_has_the_decay_of_the_recipe(self, monkeypatch, average_decay, expected):
         network = nn.Linear(1, 1, bias=False)
@@ -395,12 +423,15 @@ class TestTrainerOfTheComparison:
         from comparison.trainers.comparison_trainers import HermesTrainer
 
         def build(trainer):
-            settings = ("cross_entropy_weight", "dice_exponents", "absent_weight", "adaptive_dice")
+            settings = (
+                *("cross_entropy_weight", "dice_exponents", "absent_weight", "adaptive_dice"),
+                "exclusion_weight",
+            )
             return SimpleNamespace(scale_weights=(0.6, 0.4), **{name: getattr(trainer, name) for name in settings})
 
         monkeypatch.setattr(HermesTrainer, "_build_loss", build)
         assert self.trainer()._build_loss().scale_weights == (0.6, 0.4)
-        changes = {"cross_entropy_weight": 7.0, "absent_weight": 0.3, "adaptive_dice": True}
+        changes = {"cross_entropy_weight": 7.0, "absent_weight": 0.3, "adaptive_dice": True, "exclusion_weight": 0.5}
         exponents = {"first_dice_exponent": 0.25, "last_dice_exponent": 0.75}
         loss = self.trainer(supervision="full resolution", **changes, **exponents)._build_loss()
         assert loss.scale_weights == (1.0, 0.0)

@@ -91,6 +91,7 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
         return with_architecture(plans, self.recipe.network, modality_norms=self.recipe.modality_norms)
 
     def initialize(self) -> None:
+        self.extra_tasks = self.recipe.extra_tasks
         super().initialize()
         if self.recipe.first_logits == "frequency":
             cases, _ = self.do_split()
@@ -125,6 +126,7 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
         self.dice_exponents = self.recipe.first_dice_exponent, self.recipe.last_dice_exponent
         self.absent_weight = self.recipe.absent_weight
         self.adaptive_dice = self.recipe.adaptive_dice
+        self.exclusion_weight = self.recipe.exclusion_weight
         loss = super()._build_loss()
         if self.recipe.supervision == "full resolution":
             loss.scale_weights = (1.0, *[0.0] * (len(loss.scale_weights) - 1))

@@ -8,10 +8,10 @@ from typing import Any
 import yaml
 
 from hermes_nnunet.core.wording import did_you_mean
-from hermes_nnunet.data.merge.specification import MemberSpecification, MergeSpecification
+from hermes_nnunet.data.merge.specification import OTHERS, MemberSpecification, MergeSpecification
 from hermes_nnunet.errors import HermesError
 
-MERGE_KEYS = ("name", "into", "new_modalities", "members", "shared_tasks")
+MERGE_KEYS = ("name", "into", "new_modalities", "members", "shared_tasks", "may_overlap")
 MEMBER_KEYS = (
     "dataset",
     "modality",
@@ -21,6 +21,7 @@ MEMBER_KEYS = (
     "labels",
     "sampling_weight",
     "patient_pattern",
+    "absent",
 )
 
 
@@ -50,6 +51,7 @@ def read_merge_file(
         members=tuple(_member(member, f"{where}: member {index}") for index, member in enumerate(members, start=1)),
         new_modalities=(*_texts(content, "new_modalities", where), *new_modalities),
         shared_tasks=_shared_tasks(content, where),
+        may_overlap=_may_overlap(content, where),
     )
 
 
@@ -117,6 +119,7 @@ def _member(content: Any, where: str) -> MemberSpecification:
         labels=_labels(content, where),
         sampling_weight=weight,
         patient_pattern=_optional_text(content, "patient_pattern", where),
+        absent=_absent(content, where),
     )
 
 
@@ -175,11 +178,35 @@ def _shared_tasks(content: Mapping[str, Any], where: str) -> dict[str, tuple[str
     return {name: _texts(shared, name, f"{where}: shared_tasks") for name in shared}
 
 
+def _may_overlap(content: Mapping[str, Any], where: str) -> tuple[tuple[str, ...], ...]:
+    groups = content.get("may_overlap")
+    if groups is None:
+        return ()
+    if not isinstance(groups, list) or not all(_is_list_of_texts(group) for group in groups):
+        raise HermesError(
+            f"{where}: may_overlap must be a list of lists of names, for example [[cord/stem, medulla]], not {groups!r}"
+        )
+    return tuple(map(tuple, groups))
+
+
+def _absent(content: Mapping[str, Any], where: str) -> str | tuple[str, ...]:
+    absent = content.get("absent")
+    if absent is None or absent == OTHERS:
+        return absent or ()
+    if not _is_list_of_texts(absent):
+        raise HermesError(f"{where}: absent must be a list of names, or the word {OTHERS}, not {absent!r}")
+    return tuple(absent)
+
+
+def _is_list_of_texts(content: Any) -> bool:
+    return isinstance(content, list) and all(isinstance(text, str) for text in content)
+
+
 def _texts(content: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
     texts = content.get(key)
     if texts is None:
         return ()
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+    if not _is_list_of_texts(texts):
         raise HermesError(f"{where}: {key} must be a list of words, not {texts!r}")
     return tuple(texts)
 

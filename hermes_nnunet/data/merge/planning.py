@@ -18,6 +18,7 @@ from hermes_nnunet.collection import (
     case_identifier,
 )
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, optional_folder
+from hermes_nnunet.data.merge.exclusion import TaskNames, absences, exclusions
 from hermes_nnunet.data.merge.folds import SPLITS_FILE, Fold, join_folds, make_folds, number_of_folds, read_own_folds
 from hermes_nnunet.data.merge.record import MergeRecord, normalised_specification, stamp
 from hermes_nnunet.data.merge.sources import SourceCase, SourceMember, read_member
@@ -81,7 +82,7 @@ def plan_merge(specification: MergeSpecification, raw: Path) -> MergePlan:
     )
     folder = raw / specification.dataset_name
     cases = _planned_cases(members)
-    collection = _collection(members, tasks, cases)
+    collection = _collection(members, tasks, cases, specification.may_overlap)
     folds, fold_origins = _folds(members, cases)
     references = {
         path: _reference(path, raw, folder) for case in cases.values() for path in (*case.images, case.source.label)
@@ -142,14 +143,22 @@ def _splits_channels(member: SourceMember) -> bool:
     return member.specification.channels is not None
 
 
-def _collection(members: Sequence[SourceMember], tasks: TaskPlan, cases: dict[str, PlannedCase]) -> Collection:
+def _collection(
+    members: Sequence[SourceMember],
+    tasks: TaskPlan,
+    cases: dict[str, PlannedCase],
+    may_overlap: Sequence[Sequence[str]],
+) -> Collection:
     modalities = {modality: None for member in members for modality in member.channels if modality != UNKNOWN_MODALITY}
     numbers = Counter(case.member.name for case in cases.values())
+    names = TaskNames.of_plan(tasks)
     return Collection(
         tasks=tasks.tasks,
         modalities=(*modalities, UNKNOWN_MODALITY),
         members={member.name: _member(member, tasks, numbers[member.name]) for member in members},
         cases={name: Case(case.member.name, case.modality, case.source.patient) for name, case in cases.items()},
+        excludes=exclusions(names, may_overlap),
+        absent=absences(names, {member.name: member.specification for member in members}, may_overlap),
     )
 
 

@@ -73,21 +73,26 @@ def normalised_specification(specification: MergeSpecification, members: Sequenc
                 "dataset": member.dataset_name,
                 "name": member.name,
                 "channels": [list(channel) for channel in member.channels.items()],
-                **_modality_patterns(member),
+                **_where_given("modality_patterns", dict(member.specification.modality_patterns)),
                 "labels": {own: new for own, new in member.specification.labels.items() if own != new},
                 "sampling_weight": member.specification.sampling_weight,
                 "patient_pattern": member.specification.patient_pattern,
+                **_where_given("absent", _listed(member.specification.absent)),
             }
             for member in members
         ],
         "shared_tasks": {task: list(labels) for task, labels in specification.shared_tasks.items()},
+        **_where_given("may_overlap", [list(group) for group in specification.may_overlap]),
     }
 
 
-def _modality_patterns(member: SourceMember) -> dict[str, Any]:
-    # No key without patterns: a collection of a release that had none stays the same merge.
-    patterns = member.specification.modality_patterns
-    return {"modality_patterns": dict(patterns)} if patterns else {}
+def _where_given(key: str, value: Any) -> dict[str, Any]:
+    # No key without a value: a collection of a release that had none stays the same merge.
+    return {key: value} if value else {}
+
+
+def _listed(absent: Sequence[str]) -> str | list[str]:
+    return absent if isinstance(absent, str) else list(absent)
 
 
 def specification_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -5,17 +5,21 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
+from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.nnunet_folders import dataset_id
+from hermes_nnunet.core.overlaps import may_overlap, members_of_tasks, overlap_lines
 from hermes_nnunet.core.wording import listed
+from hermes_nnunet.data.merge.exclusion import tasks_of_unknown_names
 from hermes_nnunet.data.merge.merging import MemberChanges, MergeResult
 
 _LISTED_TASKS = 8
 
 
 def print_result(result: MergeResult, console: Console) -> None:
-    """Print the summary table, what was done, and the command that comes next."""
+    """Print the summary table, what is known of where tasks are not, what was done, and the command that comes next."""
     console.print(summary_table(result))
-    for line in result_lines(result):
+    known = [] if result.is_up_to_date else knowledge_lines(result.collection)
+    for line in (*known, *result_lines(result)):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -48,6 +52,17 @@ def summary_table(result: MergeResult) -> Table:
             listed((task.removeprefix(f"{name}/") for task in member.tasks), limit=_LISTED_TASKS),
         )
     return table
+
+
+def knowledge_lines(collection: Collection) -> list[str]:
+    """What may overlap and what is absent, and which names told nothing; a line each."""
+    lines = overlap_lines(may_overlap(collection), members_of_tasks(collection), collection.absent)
+    unknown = tasks_of_unknown_names(collection)
+    if unknown:
+        lines.append(
+            f"names not known, so taken to overlap with no other (else say so in may_overlap): {listed(unknown)}"
+        )
+    return lines
 
 
 def result_lines(result: MergeResult) -> list[str]:

@@ -12,6 +12,8 @@ from hermes_nnunet.modalities import KNOWN_MODALITIES
 # nnU-Net takes the id from three digits of the folder's name.
 LARGEST_ID = 999
 RESERVED_LABELS = ("background", "ignore")
+# What `absent` says for all tasks of other members.
+OTHERS = "others"
 
 _COLLECTION_NAME = re.compile(r"[A-Za-z0-9_-]+")
 # "__" separates the parts of a case's name in the collection, so no part may hold it or touch it with "_".
@@ -33,6 +35,8 @@ class MemberSpecification:
         sampling_weight: by default the square root of the number of cases.
         patient_pattern: regular expression whose group 'patient', or first group, or whole match in a case's name is
             the patient; by default every case is a patient of its own.
+        absent: names of tasks, labels or members that none of its images show; "others" for all tasks that it does not
+            label.
     """
 
     dataset: int | str
@@ -43,6 +47,7 @@ class MemberSpecification:
     labels: Mapping[str, str | None] = field(default_factory=dict)
     sampling_weight: float | None = None
     patient_pattern: str | None = None
+    absent: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         where = f"member {self.dataset}"
@@ -92,6 +97,8 @@ class MergeSpecification:
         members: in the order that label values and tasks get.
         new_modalities: modality words outside the known list.
         shared_tasks: task name -> the "<member>/<label>" that it stands for, in names after renaming.
+        may_overlap: groups of names (of tasks, labels or members) that may have voxels in common, whatever their names
+            say.
 
     Raises:
         HermesError: a name, modality, id or sharing is not possible.
@@ -102,6 +109,7 @@ class MergeSpecification:
     members: Sequence[MemberSpecification]
     new_modalities: Sequence[str] = ()
     shared_tasks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    may_overlap: Sequence[Sequence[str]] = ()
 
     def __post_init__(self) -> None:
         if not _COLLECTION_NAME.fullmatch(self.name):
@@ -116,6 +124,9 @@ class MergeSpecification:
             for modality in member.modalities:
                 _check_modality(modality, self.new_modalities, f"member {member.dataset}")
         _check_shared_tasks(self.shared_tasks)
+        for group in self.may_overlap:
+            if len(set(group)) < 2:
+                raise HermesError(f"may_overlap names {list(group)} alone: give two names or more that may overlap")
 
     @property
     def dataset_name(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from hermes_nnunet.collection import Member
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.core.label_values import foreground_values
+from hermes_nnunet.core.overlaps import may_overlap
 from hermes_nnunet.insight.inspection.finding import Found
 from hermes_nnunet.insight.inspection.geometry import read_geometries
 
@@ -34,6 +35,7 @@ def facts_of(found: Found) -> dict[str, Any]:
                 "dataset_name": member.dataset_name,
                 "modalities": dict(member.channels),
                 "tasks": list(member.tasks),
+                **({"absent": list(found.collection.absent.get(name, ()))} if found.collection else {}),
                 "sampling_share": member.sampling_weight / weights,
                 **_counts(found, name),
                 "spacing_mm": asdict(geometries.spacing[name]) if geometries and name in geometries.spacing else None,
@@ -53,20 +55,22 @@ def _plans(found: Found) -> Any:
 
 
 def _tasks(found: Found, members: dict[str, Member]) -> list[dict[str, Any]]:
-    """Row of the task pool, name, label values here, and the members that annotate it."""
+    """Row of the task pool, name, label values here, members that annotate it, tasks of others that may overlap."""
     if found.collection is not None:
         values = {task.name: task.values for task in found.collection.tasks}
         pool = found.collection.task_names
+        overlapping = {task: {"may_overlap": others} for task, others in may_overlap(found.collection).items()}
     else:
         (member,) = members.values()
         values = dict(zip(member.tasks, foreground_values(member.labels).values(), strict=True))
-        pool = _plans(found).tasks
+        pool, overlapping = _plans(found).tasks, {}
     return [
         {
             "id": row,
             "name": task,
             "values": list(values[task]),
             "members": [name for name, member in members.items() if task in member.tasks],
+            **overlapping.get(task, {}),
         }
         for row, task in enumerate(pool)
         if task in values

@@ -8,10 +8,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from hermes_nnunet.core.nnunet_folders import dataset_id
+from hermes_nnunet.core.overlaps import overlap_lines
 
 
 def print_facts(facts: dict[str, Any], console: Console) -> None:
-    """A heading, and tables of the members, their images, the tasks and the folds."""
+    """A heading, tables of the members, their images, the tasks and the folds, and what may overlap."""
     console.print(_heading(facts), soft_wrap=True, highlight=False, markup=False)
     tables = [_members(facts), _tasks(facts)]
     if facts["image_sizes_from"] is not None:
@@ -20,6 +21,19 @@ def print_facts(facts: dict[str, Any], console: Console) -> None:
         tables.append(_folds(facts))
     for table in tables:
         console.print("", table)
+    lines = _overlaps(facts)
+    for line in ["", *lines] if lines else []:
+        console.print(line, highlight=False, markup=False)
+
+
+def _overlaps(facts: dict[str, Any]) -> list[str]:
+    """What is known of where tasks are not; a view does not say."""
+    tasks = [task for task in facts["tasks"] if "may_overlap" in task]
+    return overlap_lines(
+        {task["name"]: task["may_overlap"] for task in tasks},
+        {task["name"]: task["members"] for task in tasks},
+        {name: member.get("absent", []) for name, member in facts["members"].items()},
+    )
 
 
 def _heading(facts: dict[str, Any]) -> str:

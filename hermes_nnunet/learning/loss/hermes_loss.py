@@ -37,6 +37,10 @@ class HermesLoss(nn.Module):
             that are. It may change during the training.
         absent_weight: weight of a Dice loss where a patch does not show the task, so that false positives cost
             something there: -log of FEW / (FEW + FP).
+        exclusion_weight: of the mean loss of a batch's extra tasks (see ContextBatch) beside that of the annotated.
+            The loss of each is its mean binary cross-entropy over the voxels that are known not to belong to it
+            (exclusion loss: Shi et al., Medical Image Analysis 2021); where these are all of an image, the loss of
+            absent_weight is added.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class HermesLoss(nn.Module):
         adaptive_dice: bool = True,
         dice_exponent: float = 1.0,
         absent_weight: float = 0.0,
+        exclusion_weight: float = 1.0,
     ) -> None:
         super().__init__()
         table = torch.full((len(task_values) + 1, max(map(len, task_values))), NO_VALUE)
@@ -64,38 +69,77 @@ class HermesLoss(nn.Module):
         self.dice_loss = adaptive_dice_loss if adaptive_dice else plain_dice_loss
         self.dice_exponent = dice_exponent
         self.absent_weight = absent_weight
+        self.exclusion_weight = exclusion_weight
 
     def forward(self, output: HermesOutput, target: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
         """Scalar loss; target is the label map (B, 1, D, H, W), or a list of it at each output's resolution."""
         targets = [target] if isinstance(target, torch.Tensor) else target
-        tasks, modalities = output.context.task_index, output.context.modality_index
-        scales = [
-            self.segmentation_terms(logits, labels, tasks)
-            for logits, labels in zip(output.logits, targets, strict=False)
-        ]
-        *segmentation, modality = batch_means((*scales, self.modality_terms(output.modality_logits, modalities)))
-        weighted = sum(weight * mean for weight, mean in zip(self.scale_weights, segmentation, strict=False))
-        return weighted + MODALITY_LOSS_WEIGHT * modality
+        context = output.context
+        own, extra = [], []
+        for logits, labels in zip(output.logits, targets, strict=False):
+            sums = self._sums(logits, labels, context.task_index, context.negatives)
+            own.append(
+                self._own_terms(sums[..., : context.own_rows], labels, context.task_index[:, : context.own_rows])
+            )
+            if context.negatives is not None:
+                extra.append(self._extra_terms(sums[..., context.own_rows :], context.negatives))
+        modality = self.modality_terms(output.modality_logits, context.modality_index)
+        *means, modality_mean = batch_means((*own, *extra, modality))
+        segmentation = self._weighted(means[: len(own)])
+        if extra:
+            segmentation = segmentation + self.exclusion_weight * self._weighted(means[len(own) :])
+        return segmentation + MODALITY_LOSS_WEIGHT * modality_mean
 
     def segmentation_terms(
         self, logits: torch.Tensor, labels: torch.Tensor, task_index: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """BCE + Dice loss of logits (B, R, D, H, W), and which (case, task) pairs are real; both (B, R)."""
-        bce, dice = self.pair_losses(logits, labels, task_index)
-        counted = (task_index != NULL_ROW) & (counted_voxels(labels, self.ignore_label) > 0)[:, None]
-        return self.cross_entropy_weight * bce + dice, counted
+        return self._own_terms(self._sums(logits, labels, task_index), labels, task_index)
 
     def pair_losses(
         self, logits: torch.Tensor, labels: torch.Tensor, task_index: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean voxel BCE (B, R) and Dice loss (B, R) of every row; padded rows hold no meaning."""
+        return self._own_losses(self._sums(logits, labels, task_index), labels)
+
+    def _sums(
+        self,
+        logits: torch.Tensor,
+        labels: torch.Tensor,
+        task_index: torch.Tensor,
+        negatives: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         values = self.task_values.to(logits.device)[task_index]
-        bce, true_positive, predicted, size = voxel_sums(logits, labels, values, self.ignore_label)
+        return voxel_sums(logits, labels, values, self.ignore_label, negatives)
+
+    def _own_terms(
+        self, sums: torch.Tensor, labels: torch.Tensor, task_index: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        bce, dice = self._own_losses(sums, labels)
+        counted = (task_index != NULL_ROW) & (counted_voxels(labels, self.ignore_label) > 0)[:, None]
+        return self.cross_entropy_weight * bce + dice, counted
+
+    def _own_losses(self, sums: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        bce, true_positive, predicted, size = sums
         voxels = counted_voxels(labels, self.ignore_label).clamp(min=1)[:, None]
         dice = self.dice_loss(true_positive, predicted - true_positive, size - true_positive)
         # Without a weight the loss of the absent is the paper's constant, 1.
-        absent = self.absent_weight * torch.log1p(predicted / (FEW_VOXELS * voxels)) if self.absent_weight else dice
+        absent = self._absent_loss(predicted, voxels) if self.absent_weight else dice
         return bce / voxels, torch.where(size > 0, with_exponent(dice, self.dice_exponent), absent)
+
+    def _extra_terms(self, sums: torch.Tensor, negatives: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss of the extra tasks, and which of them have voxels that count; both (B, E)."""
+        bce, _, predicted, voxels = sums
+        some = voxels.clamp(min=1)
+        # Background counts for a task only that no voxel of the image belongs to.
+        absent = negatives[..., 0] * self._absent_loss(predicted, some)
+        return bce / some + absent, voxels > 0
+
+    def _absent_loss(self, predicted: torch.Tensor, voxels: torch.Tensor) -> torch.Tensor:
+        return self.absent_weight * torch.log1p(predicted / (FEW_VOXELS * voxels))
+
+    def _weighted(self, means: Sequence[torch.Tensor]) -> torch.Tensor:
+        return sum((weight * mean for weight, mean in zip(self.scale_weights, means, strict=False)), torch.zeros(()))
 
     def modality_terms(
         self, modality_logits: torch.Tensor, modality_index: torch.Tensor

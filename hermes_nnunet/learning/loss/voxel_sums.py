@@ -20,13 +20,19 @@ class _VoxelSums(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, logits: torch.Tensor, labels: torch.Tensor, values: torch.Tensor, ignore_label: int | None
+        ctx: Any,
+        logits: torch.Tensor,
+        labels: torch.Tensor,
+        values: torch.Tensor,
+        ignore_label: int | None,
+        negatives: torch.Tensor | None,
     ) -> torch.Tensor:
-        ctx.save_for_backward(logits, labels, values)
+        ctx.save_for_backward(logits, labels, values, *(() if negatives is None else (negatives,)))
         ctx.ignore_label = ignore_label
         sums = torch.zeros(4, *logits.shape[:2], dtype=_at_least_single(logits.dtype), device=logits.device)
+        extra = slice(_own_rows(logits, negatives), None)
         for case, own_labels in enumerate(labels.flatten(1)):
-            own = logits[case].flatten(1)
+            own = logits[case, : extra.start].flatten(1)
             for rows, voxels in _pieces(own):
                 scores = own[rows, voxels].to(sums.dtype)
                 target, counted = _targets(own_labels[voxels], values[case, rows], ignore_label, scores.dtype)
@@ -43,14 +49,25 @@ class _VoxelSums(Function):
                         target.sum(1),
                     )
                 )
+            if negatives is None:
+                continue
+            others, extra_sums = logits[case, extra].flatten(1), sums[:, case, extra]
+            for rows, voxels in _pieces(others):
+                scores = others[rows, voxels].to(sums.dtype)
+                counted = _counted(own_labels[voxels], negatives[case, rows], scores.dtype)
+                extra_sums[0, rows] += _row_products(functional.softplus(scores), counted)
+                extra_sums[2, rows] += _row_products(torch.sigmoid(scores), counted)
+                extra_sums[3, rows] += counted.sum(1)
         return sums
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
-        logits, labels, values = ctx.saved_tensors
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None, None, None]:
+        logits, labels, values, *rest = ctx.saved_tensors
+        negatives = rest[0] if rest else None
         gradient = torch.empty_like(logits, memory_format=torch.contiguous_format)
+        extra = slice(_own_rows(logits, negatives), None)
         for case, own_labels in enumerate(labels.flatten(1)):
-            own, own_gradient = logits[case].flatten(1), gradient[case].flatten(1)
+            own, own_gradient = logits[case, : extra.start].flatten(1), gradient[case, : extra.start].flatten(1)
             for rows, voxels in _pieces(own):
                 scores = own[rows, voxels].to(grad.dtype)
                 target, counted = _targets(own_labels[voxels], values[case, rows], ctx.ignore_label, scores.dtype)
@@ -63,11 +80,25 @@ class _VoxelSums(Function):
                 if counted is not None:
                     change *= counted
                 own_gradient[rows, voxels] = change
-        return gradient, None, None, None
+            if negatives is None:
+                continue
+            others, others_gradient = logits[case, extra].flatten(1), gradient[case, extra].flatten(1)
+            for rows, voxels in _pieces(others):
+                scores = others[rows, voxels].to(grad.dtype)
+                counted = _counted(own_labels[voxels], negatives[case, rows], scores.dtype)
+                bce, _, predicted, _ = grad[:, case, extra, None][:, rows]
+                probability = torch.sigmoid(scores)
+                slope = torch.addcmul(probability, probability, probability, value=-1)
+                others_gradient[rows, voxels] = slope.mul_(predicted).addcmul_(probability, bce).mul_(counted)
+        return gradient, None, None, None, None
 
 
 def voxel_sums(
-    logits: torch.Tensor, labels: torch.Tensor, values: torch.Tensor, ignore_label: int | None = None
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    values: torch.Tensor,
+    ignore_label: int | None = None,
+    negatives: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Sums over the voxels of every (case, row).
 
@@ -76,12 +107,14 @@ def voxel_sums(
         labels: (B, 1, D, H, W) label map of the collection, any integer type.
         values: (B, R, K) label values of each row's task; -1 pads.
         ignore_label: label value whose voxels count in nothing.
+        negatives: (B, E, V) which of the label values 0 to V - 1 count in each of the last E rows, where no voxel is
+            the target. All that are not ignored count in the other rows.
 
     Returns:
         (4, B, R), at least float32: binary cross-entropy, probability inside the target (soft true positives),
-        probability, size of the target.
+        probability, size of the target; in the last E rows the number of voxels that count is the last.
     """
-    return _VoxelSums.apply(logits, labels, values, ignore_label)
+    return _VoxelSums.apply(logits, labels, values, ignore_label, negatives)
 
 
 def counted_voxels(labels: torch.Tensor, ignore_label: int | None) -> torch.Tensor:
@@ -102,12 +135,21 @@ def _pieces(scores: torch.Tensor) -> Iterator[Piece]:
     step = max(1, numbers // voxels)
     for row in range(0, rows, step):
         for voxel in range(0, voxels, numbers):
-            yield slice(row, row + step), slice(voxel, voxel + numbers)
+            yield slice(row, min(row + step, rows)), slice(voxel, voxel + numbers)
 
 
 def _row_products(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Scalar product of each row of (R, N), without the products in memory."""
     return torch.bmm(a[:, None], b[:, :, None]).flatten()
+
+
+def _own_rows(logits: torch.Tensor, negatives: torch.Tensor | None) -> int:
+    return logits.shape[1] - (0 if negatives is None else negatives.shape[1])
+
+
+def _counted(labels: torch.Tensor, negatives: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Which voxels count (R, N), of labels (N,) and the values that do (R, V)."""
+    return negatives.to(dtype).index_select(1, labels.long())
 
 
 def _targets(

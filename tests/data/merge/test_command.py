@@ -1,4 +1,5 @@
 import argparse
+import json
 
 import pytest
 from rich.console import Console
@@ -83,3 +84,32 @@ class TestTable:
         assert ["Dataset900_All:", "25", "cases,", "3", "tasks,", "5", "folds"] in rows
         assert ["belly", "1", "5", "5", "CT", "75.0", "%", "made", "liver,", "spleen"] in rows
         assert ["Heart", "2", "20", "10", "cineMRI", "25.0", "%", "made", "heart"] in rows
+
+
+class TestWhereTasksAreNot:
+    def lines(self, raw, hermes_merge, capsys, tmp_path):
+        raw.add("Dataset003_Chest", {"background": 0, "heart": 1, "liver": 2, "tumour": 3, "rhombencephalon": 4})
+        members = [
+            {"dataset": n, "modality": "CT", "name": name} for n, name in enumerate(("Belly", "Heart", "Chest"), 1)
+        ]
+        members[1] |= {"absent": "others"}
+        path = tmp_path / "merge.yaml"
+        path.write_text(json.dumps({"name": "All", "into": 900, "members": members}))
+        assert hermes_merge("--members", str(path), "--processes", "1") == 0
+        return capsys.readouterr().out.splitlines()
+
+    def test_is_printed(self, members, hermes_merge, capsys, tmp_path):
+        lines = self.lines(members, hermes_merge, capsys, tmp_path)
+        assert "may overlap: Belly/liver with Chest/liver, Heart/heart with Chest/heart" in lines
+        assert "may overlap with all tasks of other members: Chest/tumour" in lines
+        absent = "Belly/liver, Belly/spleen, Chest/liver, Chest/tumour, Chest/rhombencephalon"
+        assert f"absent from images of Heart: {absent}" in lines
+        unknown = (
+            "names not known, so taken to overlap with no other (else say so in may_overlap): Chest/rhombencephalon"
+        )
+        assert unknown in lines
+
+    def test_is_not_printed_again_where_nothing_was_done(self, members, hermes_merge, capsys, tmp_path):
+        self.lines(members, hermes_merge, capsys, tmp_path)
+        assert hermes_merge("--members", str(tmp_path / "merge.yaml"), "--processes", "1") == 0
+        assert "overlap" not in capsys.readouterr().out

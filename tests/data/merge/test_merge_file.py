@@ -21,15 +21,19 @@ members:
     labels: {brainstem: stem, mandible: null}
     sampling_weight: 4
     patient_pattern: '(hn_\d+)'
+    absent: [Spine, lesion]
   - dataset: Dataset041_Brain
     channel: FLAIR
     modality: FLAIR
   - dataset: 042
     channels: {T1: T1, 1: DIXON}
+    absent: others
   - dataset: 43
     modality: {T1: '_t1(in|out)$', T2: '_t2$'}
 shared_tasks:
   stem: [cord/stem, Brain/brainstem]
+may_overlap:
+  - [stem, medulla, pons]
 """
 
 
@@ -57,12 +61,14 @@ class TestKeys:
                     labels={"brainstem": "stem", "mandible": None},
                     sampling_weight=4,
                     patient_pattern=r"(hn_\d+)",
+                    absent=("Spine", "lesion"),
                 ),
                 MemberSpecification("Dataset041_Brain", "FLAIR", channel="FLAIR"),
-                MemberSpecification(42, channels={"T1": "T1", 1: "DIXON"}),
+                MemberSpecification(42, channels={"T1": "T1", 1: "DIXON"}, absent="others"),
                 MemberSpecification(43, {"T1": "_t1(in|out)$", "T2": "_t2$"}),
             ),
             shared_tasks={"stem": ("cord/stem", "Brain/brainstem")},
+            may_overlap=(("stem", "medulla", "pons"),),
         )
 
     def test_give_way_to_the_command_line(self, read):
@@ -128,6 +134,11 @@ class TestMistakes:
             ("{dataset: 1, channels: {0: T1, 1: T1}}", "name the modality T1 2 times"),
             ("{dataset: 1, modality: CT, channels: {T1: T1}}", "has channels beside channel or modality"),
             ("{dataset: 1, modality: CT, labels: [liver]}", "labels must map own labels to new names"),
+            (
+                "{dataset: 1, modality: CT, absent: liver}",
+                "absent must be a list of names, or the word others, not 'li",
+            ),
+            ("{dataset: 1, modality: CT, absent: [5]}", r"absent must be a list of names, .* not \[5\]"),
             ("{dataset: 1, modality: CT, labels: {no: liver}}", "labels hold False: 'liver', which are not both words"),
         ],
     )
@@ -138,6 +149,13 @@ class TestMistakes:
     def test_in_shared_tasks_are_told(self, read):
         with pytest.raises(HermesError, match="shared_tasks: liver must be a list of words, not 'a/liver'"):
             read("name: A\ninto: 1\nmembers: [{dataset: 1, modality: CT}]\nshared_tasks: {liver: a/liver}")
+
+    @pytest.mark.parametrize("groups", ["[a, b]", "{a: b}", "[[a, 5]]", "a"])
+    def test_in_may_overlap_are_told(self, read, groups):
+        with pytest.raises(
+            HermesError, match=r"merge\.yaml: may_overlap must be a list of lists of names, for example"
+        ):
+            read(f"name: A\ninto: 1\nmembers: [{{dataset: 1, modality: CT}}]\nmay_overlap: {groups}")
 
     def test_in_the_path_are_told(self, tmp_path):
         with pytest.raises(HermesError, match=r"no\.yaml does not exist"):

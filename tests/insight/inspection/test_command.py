@@ -74,8 +74,25 @@ class TestCollection:
         block["members"]["brain"]["tasks"] = ["brain/whole", "abdomen/liver"]
         (raw / "Dataset900_Both" / "dataset.json").write_text(json.dumps(dataset_json))
         found = facts("900")["tasks"]
-        assert found[0] == {"id": 0, "name": "abdomen/liver", "values": [1], "members": ["abdomen", "brain"]}
-        assert found[2] == {"id": 2, "name": "brain/whole", "values": [3, 4], "members": ["brain"]}
+        liver, _, whole, _ = ({key: task[key] for key in ("id", "name", "values", "members")} for task in found)
+        assert liver == {"id": 0, "name": "abdomen/liver", "values": [1], "members": ["abdomen", "brain"]}
+        assert whole == {"id": 2, "name": "brain/whole", "values": [3, 4], "members": ["brain"]}
+
+    def test_where_tasks_are_not(self, raw, dataset_json, facts, capsys):
+        block = dataset_json["hermes"]
+        block["excludes"] = {"abdomen/liver": ["brain/whole"], "brain/whole": ["abdomen/liver"]}
+        block["absent"] = {"brain": ["abdomen/spleen"]}
+        (raw / "Dataset900_Both" / "dataset.json").write_text(json.dumps(dataset_json))
+        found = facts("900")
+        overlapping = {task["name"]: task["may_overlap"] for task in found["tasks"]}
+        assert overlapping["abdomen/liver"] == ["brain/core"]
+        assert overlapping["brain/core"] == ["abdomen/liver", "abdomen/spleen"]
+        assert {name: member["absent"] for name, member in found["members"].items()} == {
+            "abdomen": [],
+            "brain": ["abdomen/spleen"],
+        }
+        assert main(["inspect", "900"]) == 0
+        assert "absent from images of brain: abdomen/spleen\n" in capsys.readouterr().out
 
     def test_spacings_and_sizes_along_the_patients_axes(self, raw, facts):
         found = facts("900")

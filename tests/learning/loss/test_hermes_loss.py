@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from hermes_nnunet.learning.distributed.averaging import batch_means
 from hermes_nnunet.learning.loss.hermes_loss import HermesLoss, adaptive_dice_loss, plain_dice_loss, with_exponent
@@ -210,3 +211,77 @@ class TestDeepSupervision:
         single = [segmentation_loss(loss, x, y, context.task_index) for x, y in zip(logits, labels, strict=True)]
         got = loss(HermesOutput(logits, torch.zeros(1, 2), context), labels)
         assert got.item() == pytest.approx((0.75 * single[0] + 0.25 * single[1]).item(), rel=1e-6)
+
+
+class TestExtraTasks:
+    """Cases annotate task 0; task 1 is extra, and excludes value 1 in the first case; it is absent in the second."""
+
+    tasks = torch.tensor([[0, 1], [0, 1]])
+    negatives = torch.tensor([[[0, 1, 0, 0, 0, 0]], [[1, 1, 1, 1, 1, 0]]]).bool()
+
+    def example(self, dtype=torch.float64):
+        torch.manual_seed(0)
+        logits = torch.randn(2, 2, 4, 4, 4, dtype=dtype, requires_grad=True)
+        return logits, torch.randint(0, 6, (2, 1, 4, 4, 4), dtype=torch.int16)
+
+    def loss(self, **options):
+        return HermesLoss([[1], [2, 3], [4]], unknown_modality=0, ignore_label=5, **options)
+
+    def output(self, logits, negatives, tasks=tasks):
+        context = ContextBatch(tasks, torch.zeros(len(tasks), dtype=torch.long), negatives=negatives)
+        return HermesOutput(logits if isinstance(logits, list) else [logits], torch.zeros(len(tasks), 1), context)
+
+    def plainly(self, logits, labels, absent_weight):
+        """Mean of the two extra tasks' losses, as the formula reads."""
+        scores, values = logits[:, 1], labels[:, 0]
+        excluded = functional.softplus(scores[0][values[0] == 1]).mean()
+        absent = scores[1][values[1] != 5]
+        dice = absent_weight * torch.log1p(absent.sigmoid().mean() / 1e-3)
+        return (excluded + functional.softplus(absent).mean() + dice) / 2
+
+    @pytest.mark.parametrize("absent_weight", [0.0, 0.2])
+    def test_equal_the_plain_formula(self, absent_weight):
+        logits, labels = self.example()
+        loss = self.loss(absent_weight=absent_weight, exclusion_weight=0.7)
+        own = loss(self.output(logits[:, :1], None, self.tasks[:, :1]), labels)
+        expected = own + 0.7 * self.plainly(logits, labels, absent_weight)
+        got = loss(self.output(logits, self.negatives), labels)
+        torch.testing.assert_close(got, expected)
+        gradients = [torch.autograd.grad(total, logits)[0] for total in (got, expected)]
+        torch.testing.assert_close(*gradients)
+
+    def test_gradcheck(self):
+        logits, labels = self.example()
+        loss = self.loss(absent_weight=0.2)
+        assert torch.autograd.gradcheck(lambda x: loss(self.output(x, self.negatives), labels), (logits,))
+
+    def test_only_labelled_voxels_that_exclude_it_move_an_excluded_task(self):
+        logits, labels = self.example()
+        self.loss()(self.output(logits, self.negatives), labels).backward()
+        moved = logits.grad[0, 1] != 0
+        assert torch.equal(moved, labels[0, 0] == 1)
+        assert (logits.grad[0, 1] >= 0).all()
+
+    def test_an_absent_task_is_moved_by_all_voxels_that_are_not_ignored(self):
+        logits, labels = self.example()
+        self.loss()(self.output(logits, self.negatives), labels).backward()
+        assert torch.equal(logits.grad[1, 1] > 0, labels[1, 0] != 5)
+
+    def test_an_extra_task_without_a_voxel_that_counts_takes_no_part(self):
+        logits, labels = self.example()
+        labels[0][labels[0] == 1] = 2
+        both = self.loss()(self.output(logits, self.negatives), labels)
+        own = self.loss()(self.output(logits[:, :1], None, self.tasks[:, :1]), labels)
+        absent = functional.softplus(logits[1, 1][labels[1, 0] != 5]).mean()
+        torch.testing.assert_close(both, own + absent)
+
+    def test_every_output_counts_them_by_its_weight(self):
+        logits, labels = self.example()
+        coarse = logits[..., ::2, ::2, ::2].detach() + 0.5, labels[..., ::2, ::2, ::2].clone()
+        coarse[1][0, 0, 0, 0] = 1
+        loss = self.loss(scale_weights=(0.75, 0.25), absent_weight=0.2)
+        targets = [labels, coarse[1]]
+        got = loss(self.output([logits, coarse[0]], self.negatives), targets)
+        own = loss(self.output([logits[:, :1], coarse[0][:, :1]], None, self.tasks[:, :1]), targets)
+        expected = 0.75 * self.plainly(logits, labels, 0.2) + 0.25 * self.plainly(*coarse, 0.2)
+        torch.testing.assert_close(got - own, expected)

@@ -74,6 +74,52 @@ class TestSums:
         assert kept == [logits.shape, labels.shape, values.shape]
 
 
+def example_with_extra_rows(size=5):
+    """Two rows of three are extra: one counts nothing, others some values, one all but the ignored."""
+    logits, labels, values = example(size=size)
+    negatives = torch.tensor([[[0, 1, 0, 1, 0, 0], [0] * 6], [[0, 0, 0, 0, 1, 0], [1, 1, 1, 1, 1, 0]]]).bool()
+    return logits, labels, values, negatives
+
+
+def extra_sums_written_plainly(logits, labels, negatives):
+    counted = torch.stack([table[:, own[0].long()] for table, own in zip(negatives, labels, strict=True)])
+    logits = logits[:, -negatives.shape[1] :]
+    bce = functional.binary_cross_entropy_with_logits(logits, torch.zeros_like(logits), reduction="none")
+    parts = (bce, torch.zeros_like(logits), torch.sigmoid(logits), torch.ones_like(logits))
+    return torch.stack([(part * counted).flatten(2).sum(-1) for part in parts])
+
+
+class TestExtraRows:
+    @pytest.mark.parametrize("piece", [50, 125, 300, 2**18])
+    @pytest.mark.parametrize("ignore_label", [None, 5])
+    def test_sums_and_gradients_equal_the_plain_formula(self, monkeypatch, piece, ignore_label):
+        monkeypatch.setattr(module, "PIECE_ON_CPU", piece)
+        logits, labels, values, negatives = example_with_extra_rows()
+        own = sums_written_plainly(logits[:, :1], labels, values[:, :1], ignore_label)
+        expected = torch.cat((own, extra_sums_written_plainly(logits, labels, negatives)), dim=2)
+        got = voxel_sums(logits, labels, values, ignore_label, negatives)
+        torch.testing.assert_close(got, expected)
+        weights = torch.randn(4, 2, 3, dtype=torch.float64)
+        gradients = [torch.autograd.grad((sums * weights).sum(), logits)[0] for sums in (got, expected)]
+        torch.testing.assert_close(*gradients)
+
+    def test_gradcheck(self):
+        logits, labels, values, negatives = example_with_extra_rows(size=2)
+        assert torch.autograd.gradcheck(lambda x: voxel_sums(x, labels, values, 5, negatives), (logits,))
+
+    def test_own_rows_have_the_same_bits_without_them(self):
+        logits, labels, values, negatives = example_with_extra_rows()
+        with_extra = voxel_sums(logits, labels, values, 5, negatives)[..., :1]
+        assert torch.equal(with_extra, voxel_sums(logits[:, :1], labels, values[:, :1], 5))
+
+    def test_no_volume_of_them_is_kept_for_the_backward_pass(self):
+        logits, labels, values, negatives = example_with_extra_rows()
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t):
+            voxel_sums(logits, labels, values, None, negatives)
+        assert kept == [logits.shape, labels.shape, values.shape, negatives.shape]
+
+
 def test_counted_voxels_leaves_out_the_ignored():
     labels = torch.tensor([[[0, 1, 9]], [[9, 9, 2]]])
     assert counted_voxels(labels, 9).tolist() == [2, 1]

@@ -84,6 +84,63 @@ class TestTraining:
         assert trainer.network.context.task_index.tolist() == [[2, 3], [0, 1]]
         assert trainer.network.context.modality_index.tolist() == [1, 0]
 
+    def test_extra_tasks_join_a_case_where_its_labels_exclude_them(self, make_trainer, dataset_json, monkeypatch):
+        others = {"abdomen/liver": ["brain/whole", "brain/core"], "abdomen/spleen": ["brain/core"]}
+        back = {"brain/whole": ["abdomen/liver"], "brain/core": ["abdomen/liver", "abdomen/spleen"]}
+        dataset_json["hermes"] |= {"excludes": others | back, "absent": {"brain": ["abdomen/spleen"]}}
+        trainer = make_trainer()
+        trainer.initialize()
+        contexts = []
+        monkeypatch.setattr(trainer.network, "forward", self.telling(trainer.network, contexts))
+        batch = {
+            "data": torch.randn(2, 1, 16, 16, 16),
+            "target": [torch.randint(0, 3, (2, 1, 16, 16, 16), dtype=torch.int16)],
+            "keys": np.array(["brain__x", "abdomen__b"]),
+        }
+        assert math.isfinite(trainer.train_step(batch)["loss"])
+        (context,) = contexts
+        assert context.task_index[:, :2].tolist() == [[2, 3], [0, 1]]
+        assert sorted(context.task_index[0, 2:].tolist()) == [0, 1]
+        assert sorted(context.task_index[1, 2:].tolist()) == [2, 3]
+        assert context.negatives.shape == (2, 2, 5)
+        trainer.on_validation_epoch_start()
+        trainer.validation_step(batch)
+        assert contexts[1].task_index.tolist() == [[2, 3, -1, -1], [0, 1, -1, -1]]
+        assert contexts[1].negatives is None
+
+    @staticmethod
+    def telling(network, contexts):
+        forward = network.forward
+
+        def forward_and_tell(data):
+            contexts.append(network.context)
+            return forward(data)
+
+        return forward_and_tell
+
+    def test_nothing_changes_where_nothing_is_known_of_other_tasks(self, make_trainer, dataset_json):
+        def losses(**known):
+            dataset_json["hermes"] |= known
+            torch.manual_seed(0)
+            trainer = make_trainer()
+            trainer.initialize()
+            assert trainer.extra.rows == 0
+            batch = {
+                "data": torch.randn(2, 1, 16, 16, 16),
+                "target": [torch.randint(0, 5, (2, 1, 16, 16, 16), dtype=torch.int16)],
+                "keys": np.array(["brain__x", "abdomen__b"]),
+            }
+            contexts = []
+            trainer.network.forward = self.telling(trainer.network, contexts)
+            return [float(trainer.train_step(batch)["loss"]) for _ in range(2)], contexts[0]
+
+        with_keys, context = losses(excludes={}, absent={})
+        del dataset_json["hermes"]["excludes"], dataset_json["hermes"]["absent"]
+        without, _ = losses()
+        assert with_keys == without
+        assert context.task_index.shape == (2, 2)
+        assert context.negatives is None
+
     def test_the_loss_goes_from_the_logarithm_to_the_dice_itself(self, make_trainer):
         trainer = make_trainer()
         trainer.num_epochs = 5
