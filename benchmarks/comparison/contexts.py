@@ -74,7 +74,8 @@ class ContextModel:
         plans = self.model.hermes_plans
         tasks: Mapping[str, Task] = {task.name: task for task in self.collection.tasks}
         labels = tuple(_label(tasks[name], plans.tasks) for name in context.tasks)
-        return Pass(labels, replace(plans, context=context))
+        members = tuple(dict.fromkeys(label.member for label in labels))
+        return Pass(members, labels, replace(plans, context=context), image_channels=1)
 
 
 def _label(task: Task, pool: Sequence[str]) -> Label:
