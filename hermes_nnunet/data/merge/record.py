@@ -81,6 +81,7 @@ def normalised_specification(specification: MergeSpecification, members: Sequenc
             for member in members
         ],
         "shared_tasks": {task: list(labels) for task, labels in specification.shared_tasks.items()},
+        **({} if specification.spacing_from is None else {"spacing_from": specification.spacing_from}),
     }
 
 
