@@ -3,7 +3,7 @@
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from hermes_nnunet.collection import (
     Member,
     case_identifier,
 )
+from hermes_nnunet.core.images import READER_WRITER
+from hermes_nnunet.core.images.opening import open_image
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, optional_folder
 from hermes_nnunet.data.merge.exclusion import TaskNames, absences, exclusions
 from hermes_nnunet.data.merge.folds import SPLITS_FILE, Fold, join_folds, make_folds, number_of_folds, read_own_folds
@@ -28,18 +30,22 @@ from hermes_nnunet.errors import HermesError
 
 FILE_ENDING = ".nii.gz"
 LABELS_FOLDER = "labelsTr"
-# Reads members of any orientation into one, and writes segmentations back.
-READER_WRITER = "NibabelIOWithReorient"
+IMAGES_FOLDER = "imagesTr"
 
 
 @dataclass(frozen=True)
 class PlannedCase:
-    """A case of the collection: where it comes from, and its images."""
+    """A case of the collection: where it comes from, and its images.
+
+    Attributes:
+        copies: image -> file name in the collection, for those whose header is written anew.
+    """
 
     member: SourceMember
     source: SourceCase
     modality: str
     images: tuple[Path, ...]
+    copies: Mapping[Path, str]
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ class MergePlan:
         dataset_json: content of dataset.json.
         folds: content of splits_final.json.
         fold_origins: member -> where its folds come from: "raw", "preprocessed" (its own file there) or "made".
+        spacing_from: what decides the spacing of images whose headers say two.
+        notes: what people should know of the members' files.
     """
 
     folder: Path
@@ -61,6 +69,8 @@ class MergePlan:
     folds: list[Fold]
     fold_origins: dict[str, str]
     record: MergeRecord
+    spacing_from: str | None
+    notes: tuple[str, ...]
 
     @property
     def label_dtype(self) -> str:
@@ -81,11 +91,13 @@ def plan_merge(specification: MergeSpecification, raw: Path) -> MergePlan:
         specification.shared_tasks,
     )
     folder = raw / specification.dataset_name
-    cases = _planned_cases(members)
+    cases = _planned_cases(members, specification.spacing_from)
     collection = _collection(members, tasks, cases, specification.may_overlap)
     folds, fold_origins = _folds(members, cases)
     references = {
-        path: _reference(path, raw, folder) for case in cases.values() for path in (*case.images, case.source.label)
+        path: f"{IMAGES_FOLDER}/{case.copies[path]}" if path in case.copies else _reference(path, raw, folder)
+        for case in cases.values()
+        for path in (*case.images, case.source.label)
     }
     return MergePlan(
         folder=folder,
@@ -105,6 +117,8 @@ def plan_merge(specification: MergeSpecification, raw: Path) -> MergePlan:
                 for name, case in cases.items()
             },
         ),
+        spacing_from=specification.spacing_from,
+        notes=tuple(note for member in members for note in member.notes),
     )
 
 
@@ -127,7 +141,7 @@ def _check_together(members: Sequence[SourceMember]) -> None:
         )
 
 
-def _planned_cases(members: Sequence[SourceMember]) -> dict[str, PlannedCase]:
+def _planned_cases(members: Sequence[SourceMember], spacing_from: str | None) -> dict[str, PlannedCase]:
     cases = {}
     for member in members:
         for source in member.cases:
@@ -135,8 +149,21 @@ def _planned_cases(members: Sequence[SourceMember]) -> dict[str, PlannedCase]:
                 channel = member.channels[modality]
                 name = case_identifier(member.name, source.name, modality if _splits_channels(member) else None)
                 images = source.images if channel is None else (source.images[channel],)
-                cases[name] = PlannedCase(member, source, modality, images)
+                copies = {
+                    path: f"{name}_{number:04d}{FILE_ENDING}"
+                    for number, path in enumerate(images)
+                    if spacing_from is not None and _needs_copy(path, spacing_from)
+                }
+                cases[name] = PlannedCase(member, source, modality, images, copies)
     return cases
+
+
+def _needs_copy(image: Path, spacing_from: str) -> bool:
+    """Whether readers that do not know `spacing_from` would not know its spacing. Broken images are told later."""
+    try:
+        return open_image(image, spacing_from).chosen
+    except HermesError:
+        return False
 
 
 def _splits_channels(member: SourceMember) -> bool:

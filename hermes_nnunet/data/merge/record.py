@@ -83,6 +83,7 @@ def normalised_specification(specification: MergeSpecification, members: Sequenc
         ],
         "shared_tasks": {task: list(labels) for task, labels in specification.shared_tasks.items()},
         **_where_given("may_overlap", [list(group) for group in specification.may_overlap]),
+        **_where_given("spacing_from", specification.spacing_from),
     }
 
 

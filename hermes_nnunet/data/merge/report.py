@@ -67,9 +67,10 @@ def knowledge_lines(collection: Collection) -> list[str]:
 
 def result_lines(result: MergeResult) -> list[str]:
     """What was done, or would be, and the command that comes next; a line each."""
-    lines = [f"{member}: {_counted(changes)}" for member, changes in result.changes.items()]
+    notes = [f"note: {note}" for note in result.notes]
+    lines = [*notes, *(f"{member}: {_counted(changes)}" for member, changes in result.changes.items())]
     if result.is_up_to_date:
-        return [f"{result.folder} is up to date: nothing to do"]
+        return [*notes, f"{result.folder} is up to date: nothing to do"]
     if result.dry_run:
         return [*lines, "dry run: images were not checked, nothing was written"]
     if result.outdated_files and not result.is_new:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hermes_nnunet.core.images.spacing_choice import check_spacing_from
 from hermes_nnunet.core.wording import did_you_mean
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.modalities import KNOWN_MODALITIES
@@ -99,6 +100,7 @@ class MergeSpecification:
         shared_tasks: task name -> the "<member>/<label>" that it stands for, in names after renaming.
         may_overlap: groups of names (of tasks, labels or members) that may have voxels in common, whatever their names
             say.
+        spacing_from: "affine" or "header", where an image's header says two spacings and nothing in it decides.
 
     Raises:
         HermesError: a name, modality, id or sharing is not possible.
@@ -110,8 +112,10 @@ class MergeSpecification:
     new_modalities: Sequence[str] = ()
     shared_tasks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     may_overlap: Sequence[Sequence[str]] = ()
+    spacing_from: str | None = None
 
     def __post_init__(self) -> None:
+        check_spacing_from(self.spacing_from)
         if not _COLLECTION_NAME.fullmatch(self.name):
             raise HermesError(f"name '{self.name}' of the collection: use letters, digits, '_' and '-' only")
         if not 1 <= self.into <= LARGEST_ID:
