@@ -130,6 +130,8 @@ class HermesModel:
             warnings.warn(warning, stacklevel=2)
         source = _source(image)
         source.check()
+        for remark in source.remarks():
+            warnings.warn(remark, stacklevel=2)
         with explained("the temporary folder"), tempfile.TemporaryDirectory(prefix="hermes_nnunet-") as folder:
             prepared = prepare(source, choice.passes, predictor.model, predictor.configuration_manager, Path(folder))
             decision = CaseDecision(predictor.plans_manager, predictor.configuration_manager)

@@ -53,6 +53,7 @@ def check_cases(cases: Sequence[ImageSource], choice: Choice, model: ModelFolder
         "viewers may not find its images"
         for case in nameless[:1]
     ]
+    lines += [line for case in cases for line in case.remarks()]
     return lines + [
         f"{case.place} is {by_header} by its header, but is taken for {modality}: check --modality"
         for by_header, case in said.items()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hermes_nnunet.core.pictures.labels import Label
+from hermes_nnunet.data.dicom.files import read_dicom
 from hermes_nnunet.data.dicom.slices import Slice
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.wishes import DICOM_SEG
@@ -54,9 +55,7 @@ def write_dicom(
     Raises:
         HermesError: the series lacks what the object has to repeat.
     """
-    from pydicom import dcmread
-
-    datasets = [dcmread(item.path, stop_before_pixels=True) for item in slices]
+    datasets = [dataset for item in slices if (dataset := read_dicom(item.path)) is not None]
     _fill_in_uids(datasets)
     label_map = label_map.transpose(2, 1, 0)
     try:

@@ -9,6 +9,7 @@ import nibabel
 from nibabel.spatialimages import SpatialImage
 
 from hermes_nnunet.core.reading import reading
+from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.dicom.folder import ImageSeries
 from hermes_nnunet.data.dicom.volume import DicomVolume
 from hermes_nnunet.errors import HermesError
@@ -45,6 +46,10 @@ class ImageSource(ABC):
         Raises:
             HermesError: this is not an image of three dimensions.
         """
+
+    def remarks(self) -> list[str]:
+        """Lines that people should read."""
+        return []
 
 
 @dataclass(frozen=True)
@@ -84,9 +89,14 @@ class NiftiSource(ImageSource):
 
 @dataclass(frozen=True)
 class DicomSource(ImageSource):
-    """A DICOM series."""
+    """A DICOM series.
+
+    Attributes:
+        left_out: files that were looked at for slices and are none.
+    """
 
     series: ImageSeries
+    left_out: tuple[Path, ...] = ()
 
     @property
     def volume(self) -> DicomVolume:
@@ -107,6 +117,12 @@ class DicomSource(ImageSource):
 
     def check(self) -> None:
         self.volume.slices()
+
+    def remarks(self) -> list[str]:
+        if not self.left_out:
+            return []
+        number = len(self.left_out)
+        return [f"{self.place}: {number} file{'s' * (number > 1)} left out, no slices: {listed(self.left_out)}"]
 
 
 @dataclass(frozen=True)
