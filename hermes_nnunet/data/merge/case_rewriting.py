@@ -13,6 +13,7 @@ from nibabel.arrayproxy import ArrayProxy
 from hermes_nnunet.core.files import written_beside
 from hermes_nnunet.core.reading import UNREADABLE
 from hermes_nnunet.core.wording import listed
+from hermes_nnunet.data.merge.content import content_hash
 
 GEOMETRY_TOLERANCE_MM = 1e-3
 
@@ -35,6 +36,7 @@ class CaseFiles:
         outputs: label files to write, all with the same content.
         values: every value that the label file may hold -> value of the collection.
         dtype: of the label files to write.
+        hashes: text file for each image, to write the hash of its content to before the label files.
     """
 
     images: tuple[Path, ...]
@@ -42,6 +44,7 @@ class CaseFiles:
     outputs: tuple[Path, ...]
     values: Mapping[int, int]
     dtype: str
+    hashes: tuple[Path, ...] = ()
 
 
 def rewrite_case(files: CaseFiles) -> list[str]:
@@ -49,6 +52,7 @@ def rewrite_case(files: CaseFiles) -> list[str]:
     problems: list[str] = []
     label, own = _read(files.label, problems, scaled=True)
     image = None
+    hashes = {}
     for path in files.images:
         # Whether the voxels are there can be told before scaling them to float64.
         image, voxels = _read(path, problems, scaled=False)
@@ -58,6 +62,7 @@ def rewrite_case(files: CaseFiles) -> list[str]:
             problems.append(f"{path} holds NaN or infinite voxels: replace them by a value that means air or nothing")
         if label is not None:
             problems += _geometry_problems(image, path, label, files.label)
+        hashes[path] = content_hash(image, voxels)
         del voxels
     if own is None:
         return problems
@@ -69,12 +74,25 @@ def rewrite_case(files: CaseFiles) -> list[str]:
         )
     if image is not None and not problems:
         try:
+            for path, file in zip(files.images, files.hashes, strict=bool(files.hashes)):
+                file.write_text(hashes[path])
             write_label(mapped, image, files.outputs)
         except OSError as error:
             problems.append(
                 f"{files.outputs[0]} cannot be written ({error.strerror}): make room, or the folder writable"
             )
     return problems
+
+
+def hash_images(paths: Sequence[Path]) -> tuple[list[str], list[str]]:
+    """Hash of each image's content, and problems, a line each."""
+    problems: list[str] = []
+    hashes = []
+    for path in paths:
+        image, voxels = _read(path, problems, scaled=False)
+        if image is not None and voxels is not None:
+            hashes.append(content_hash(image, voxels))
+    return hashes, problems
 
 
 def map_values(own: np.ndarray, values: Mapping[int, int], dtype: str) -> tuple[np.ndarray, list[int | float]]:

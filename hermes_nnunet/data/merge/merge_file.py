@@ -11,7 +11,7 @@ from hermes_nnunet.core.wording import did_you_mean
 from hermes_nnunet.data.merge.specification import MemberSpecification, MergeSpecification
 from hermes_nnunet.errors import HermesError
 
-MERGE_KEYS = ("name", "into", "new_modalities", "members", "shared_tasks")
+MERGE_KEYS = ("name", "into", "new_modalities", "members", "shared_tasks", "shared_patients")
 MEMBER_KEYS = (
     "dataset",
     "modality",
@@ -46,6 +46,7 @@ def read_merge_file(
         members=tuple(_member(member, f"{where}: member {index}") for index, member in enumerate(members, start=1)),
         new_modalities=(*_texts(content, "new_modalities", where), *new_modalities),
         shared_tasks=_shared_tasks(content, where),
+        shared_patients=_shared_patients(content, where),
     )
 
 
@@ -169,6 +170,15 @@ def _shared_tasks(content: Mapping[str, Any], where: str) -> dict[str, tuple[str
     if not isinstance(shared, dict) or not all(isinstance(name, str) for name in shared):
         raise HermesError(f"{where}: shared_tasks must map a task name to a list of member/label")
     return {name: _texts(shared, name, f"{where}: shared_tasks") for name in shared}
+
+
+def _shared_patients(content: Mapping[str, Any], where: str) -> bool | tuple[str, ...]:
+    shared = content.get("shared_patients", False)
+    if isinstance(shared, bool):
+        return shared
+    if isinstance(shared, str):
+        raise HermesError(f"{where}: shared_patients must be true, false or a list of members, not {shared!r}")
+    return _texts(content, "shared_patients", where)
 
 
 def _texts(content: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:

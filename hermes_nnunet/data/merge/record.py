@@ -28,11 +28,13 @@ class MergeRecord:
         specification: normalised, as JSON: equal for merges that mean the same.
         values: member -> own value (as text) -> value of the collection.
         cases: case of the collection -> stamps of its images, then of its label file.
+        hashes: case of the collection -> hash of each image's content; a case is missing as long as nobody has read it.
     """
 
     specification: dict[str, Any]
     values: dict[str, dict[str, int]]
     cases: dict[str, list[Stamp]]
+    hashes: dict[str, list[str]]
 
     def write(self, folder: Path) -> None:
         write_json({"format_version": FORMAT_VERSION, **vars(self)}, folder / RECORD_FILE)
@@ -58,7 +60,7 @@ def read_record(folder: Path, remedy: str) -> MergeRecord:
     if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
         raise HermesError(f"{path} is not of format version {FORMAT_VERSION}, which this release reads: {remedy}")
     try:
-        return MergeRecord(content["specification"], content["values"], content["cases"])
+        return MergeRecord(content["specification"], content["values"], content["cases"], content.get("hashes", {}))
     except KeyError as error:
         raise HermesError(f"{path} has no {error}: {remedy}") from None
 
@@ -81,6 +83,7 @@ def normalised_specification(specification: MergeSpecification, members: Sequenc
             for member in members
         ],
         "shared_tasks": {task: list(labels) for task, labels in specification.shared_tasks.items()},
+        **_shared_patients(specification, members),
     }
 
 
@@ -88,6 +91,11 @@ def _modality_patterns(member: SourceMember) -> dict[str, Any]:
     # No key without patterns: a collection of a release that had none stays the same merge.
     patterns = member.specification.modality_patterns
     return {"modality_patterns": dict(patterns)} if patterns else {}
+
+
+def _shared_patients(specification: MergeSpecification, members: Sequence[SourceMember]) -> dict[str, Any]:
+    sharing = specification.sharing([member.name for member in members])
+    return {"shared_patients": sorted(sharing)} if sharing else {}
 
 
 def specification_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hermes_nnunet.core.wording import did_you_mean
+from hermes_nnunet.core.wording import did_you_mean, listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.modalities import KNOWN_MODALITIES
 
@@ -92,6 +92,7 @@ class MergeSpecification:
         members: in the order that label values and tasks get.
         new_modalities: modality words outside the known list.
         shared_tasks: task name -> the "<member>/<label>" that it stands for, in names after renaming.
+        shared_patients: names of members in which one name of a patient means one person; True for all members.
 
     Raises:
         HermesError: a name, modality, id or sharing is not possible.
@@ -102,6 +103,7 @@ class MergeSpecification:
     members: Sequence[MemberSpecification]
     new_modalities: Sequence[str] = ()
     shared_tasks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    shared_patients: bool | Sequence[str] = False
 
     def __post_init__(self) -> None:
         if not _COLLECTION_NAME.fullmatch(self.name):
@@ -120,6 +122,23 @@ class MergeSpecification:
     @property
     def dataset_name(self) -> str:
         return f"Dataset{self.into:03d}_{self.name}"
+
+    def sharing(self, members: Sequence[str]) -> tuple[str, ...]:
+        """Those of the collection's members that share patients.
+
+        Raises:
+            HermesError: there is no such member, or one alone.
+        """
+        if isinstance(self.shared_patients, bool):
+            return tuple(members) if self.shared_patients else ()
+        for name in self.shared_patients:
+            if name not in members:
+                raise HermesError(
+                    f"shared_patients names '{name}'{did_you_mean(name, members)}: the members are {listed(members)}"
+                )
+        if len(set(self.shared_patients)) == 1:
+            raise HermesError(f"shared_patients names {self.shared_patients[0]} alone: name two members or more")
+        return tuple(self.shared_patients)
 
 
 def member_from_word(word: str) -> MemberSpecification:

@@ -21,6 +21,8 @@ from hermes_nnunet.errors import HermesError
 
 DATASET_FILE = "dataset.json"
 LOCK_FILE = ".lock"
+# In the staging folder only: the merge record has them in the end.
+HASHES_FOLDER = "hashes"
 
 
 def label_file(folder: Path, case: str) -> Path:
@@ -33,10 +35,13 @@ def out_of_date(plan: MergePlan) -> list[str]:
     return [name for name, content in _json_files(plan).items() if not _holds(plan.folder / name, content)]
 
 
-def write_collection(plan: MergePlan, pending: Sequence[str], removed: Iterable[str], processes: int) -> None:
+def write_collection(plan: MergePlan, pending: Sequence[str], removed: Iterable[str], processes: int) -> MergePlan:
     """Write the label files of `pending` cases, delete those of `removed` ones, and write the JSON files.
 
     Everything is made in a hidden folder beside and moved at the end. A merge that was killed goes on from there.
+
+    Returns:
+        The plan, with what the content of the pending cases' images changes in its folds.
 
     Raises:
         HermesError: members' files have problems; nothing is left behind then.
@@ -49,18 +54,23 @@ def write_collection(plan: MergePlan, pending: Sequence[str], removed: Iterable[
         if problems:
             shutil.rmtree(staging)
             raise HermesError(problem_lines(problems, "nothing was written"))
+        plan = plan.with_hashes({**plan.record.hashes, **_written_hashes(staging, plan, pending)})
+        _ = plan.folds  # may be refused, and is before anything is moved
         if plan.folder.exists():
             _move_into(staging, plan, pending, removed)
         else:
+            plan.record.write(staging)
+            shutil.rmtree(staging / HASHES_FOLDER)
             for name, content in _json_files(plan).items():
                 write_json(content, staging / name)
             (staging / LOCK_FILE).unlink()
             os.rename(staging, plan.folder)
+    return plan
 
 
 def _json_files(plan: MergePlan) -> dict[str, Any]:
     """In the order of writing: dataset.json last, since with it a collection is complete."""
-    return {SPLITS_FILE: plan.folds, DATASET_FILE: plan.dataset_json}
+    return {SPLITS_FILE: plan.folds.folds, DATASET_FILE: plan.dataset_json}
 
 
 def _make(staging: Path) -> None:
@@ -89,7 +99,8 @@ def _locked(staging: Path) -> Iterator[None]:
 
 def _prepare(staging: Path, plan: MergePlan, pending: Sequence[str]) -> list[str]:
     """Keep what a killed merge left in the staging folder and still holds, and say which cases it lacks."""
-    (staging / LABELS_FOLDER).mkdir(exist_ok=True)
+    for folder in (LABELS_FOLDER, HASHES_FOLDER):
+        (staging / folder).mkdir(exist_ok=True)
     try:
         left = read_record(staging, "begin anew")
     except HermesError:
@@ -100,6 +111,7 @@ def _prepare(staging: Path, plan: MergePlan, pending: Sequence[str]) -> list[str
             for case in pending
             if left.says_the_same(plan.record, case, plan.cases[case].member.name)
             and label_file(staging, case).is_file()
+            and all(path.is_file() for path in _hash_files(staging, plan, case))
         }
     kept = {label_file(staging, case) for case in finished}
     for path in (staging / LABELS_FOLDER).iterdir():
@@ -122,9 +134,19 @@ def _case_files(plan: MergePlan, cases: Sequence[str], staging: Path) -> list[Ca
             outputs=tuple(label_file(staging, case) for case in names),
             values={int(own): value for own, value in plan.record.values[plan.cases[names[0]].member.name].items()},
             dtype=plan.label_dtype,
+            hashes=tuple(path for case in names for path in _hash_files(staging, plan, case)),
         )
         for label, names in by_label.items()
     ]
+
+
+def _hash_files(staging: Path, plan: MergePlan, case: str) -> list[Path]:
+    """Where the hash of each of a case's images is written."""
+    return [staging / HASHES_FOLDER / f"{index}_{case}" for index in range(len(plan.cases[case].images))]
+
+
+def _written_hashes(staging: Path, plan: MergePlan, cases: Iterable[str]) -> dict[str, list[str]]:
+    return {case: [path.read_text() for path in _hash_files(staging, plan, case)] for case in cases}
 
 
 def _move_into(staging: Path, plan: MergePlan, pending: Iterable[str], removed: Iterable[str]) -> None:
