@@ -4,17 +4,22 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import nibabel
 import numpy as np
 from nibabel.spatialimages import SpatialImage
 
 from hermes_nnunet.collection import Member
+from hermes_nnunet.core.images.opening import OpenImage, open_array, open_image, open_itk, open_nibabel
+from hermes_nnunet.core.images.remarks import remark_lines
+from hermes_nnunet.core.images.spacing_choice import check_spacing_from
+from hermes_nnunet.core.images.writing import nifti_on
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.planning.image_reader_writer import in_own_direction
 from hermes_nnunet.prediction.decisions import CaseDecision
 from hermes_nnunet.prediction.finding import find_cases
-from hermes_nnunet.prediction.image_sources import ImageSource, MemorySource, NiftiSource
+from hermes_nnunet.prediction.image_sources import FileSource, ImageSource, MemorySource
 from hermes_nnunet.prediction.model_folder import (
     CHECKPOINT,
     CONFIGURATION,
@@ -25,7 +30,7 @@ from hermes_nnunet.prediction.model_folder import (
 )
 from hermes_nnunet.prediction.passes import choose, wanted_modality
 from hermes_nnunet.prediction.predictor import HermesPredictor
-from hermes_nnunet.prediction.preparing import Prepared, prepare
+from hermes_nnunet.prediction.preparing import prepare
 from hermes_nnunet.prediction.running import explained, run_pass
 from hermes_nnunet.segmentation import Segmentation
 
@@ -105,15 +110,17 @@ class HermesModel:
         members: Sequence[str] = (),
         everything: bool = False,
         modality: str | None = None,
+        spacing_from: str | None = None,
     ) -> Segmentation:
         """Segment an image.
 
         Args:
-            image: a path (NIfTI file, or folder of one DICOM series), a nibabel or SimpleITK image, or an array
+            image: a path (image file, or folder of one DICOM series), a nibabel or SimpleITK image, or an array
                 (X, Y, Z) with its spacing; a list of such for the channels of a case.
             tasks, members, everything: what to segment, at most one of the three; see `hermes_nnunet predict`. A model
                 of one member needs none of them.
             modality: of the image; None takes that of each member.
+            spacing_from: "affine" or "header", where a NIfTI header says two spacings and nothing in it decides.
 
         Raises:
             HermesError: a name is not known, or the image cannot be read or does not fit the model.
@@ -128,69 +135,55 @@ class HermesModel:
         )
         for warning in choice.warnings:
             warnings.warn(warning, stacklevel=2)
-        source = _source(image)
-        source.check()
-        for remark in source.remarks():
-            warnings.warn(remark, stacklevel=2)
+        source = _source(image, spacing_from)
+        remarks = source.check()
         with explained("the temporary folder"), tempfile.TemporaryDirectory(prefix="hermes_nnunet-") as folder:
             prepared = prepare(source, choice.passes, predictor.model, predictor.configuration_manager, Path(folder))
+            for line in remark_lines((*remarks, *prepared.remarks)):
+                warnings.warn(line, stacklevel=2)
             decision = CaseDecision(predictor.plans_manager, predictor.configuration_manager)
             for one in choice.passes:
                 decision.add(one, *run_pass(predictor, one, prepared))
             # Read into memory, since the temporary files go.
-            label_map = self._as_given(decision.label_map, prepared)
-            shown = cast(SpatialImage, nibabel.load(prepared.image_file(choice.passes[0])))
+            shown = open_image(prepared.image_file(choice.passes[0]))
+            geometry = shown.geometry
             return Segmentation(
-                array=np.asarray(label_map.dataobj).copy(),
-                affine=label_map.affine,
+                array=in_own_direction(decision.label_map, prepared.geometry),
+                affine=geometry.affine,
                 labels=choice.labels,
-                image=nibabel.Nifti1Image(np.asarray(shown.dataobj).copy(), shown.affine),
+                image=nifti_on(shown.voxels(), geometry.affine, geometry.header),
                 modality=choice.passes[0].context.modality,
             )
 
-    def _as_given(self, label_map: np.ndarray, prepared: Prepared) -> nibabel.Nifti1Image:
-        """The label map (D, H, W) in the orientation of the image."""
-        path = prepared.folder / "label_map.nii"
-        self._predictor.plans_manager.image_reader_writer_class().write_seg(label_map, str(path), prepared.geometry)
-        return nibabel.Nifti1Image.from_filename(path)
 
-
-def _source(image: Any) -> ImageSource:
+def _source(image: Any, spacing_from: str | None) -> ImageSource:
+    check_spacing_from(spacing_from)
     if not isinstance(image, list):
         if isinstance(image, str | Path):
-            cases = find_cases(Path(image))
+            cases = find_cases(Path(image), spacing_from)
             if len(cases) != 1:
                 raise HermesError(f"{image} holds {len(cases)} cases: give one of them at a time")
             return cases[0]
-        return MemorySource("image", (_nifti(image),))
+        return MemorySource("image", (_opened(image, "the image", spacing_from),))
+    if not image:
+        raise HermesError("the list of channels is empty: give an image for each channel")
     if all(isinstance(channel, str | Path) for channel in image):
-        return NiftiSource("image", tuple(Path(channel) for channel in image))
-    return MemorySource("image", tuple(_nifti(channel) for channel in image))
-
-
-def _nifti(image: Any) -> nibabel.Nifti1Image:
-    if isinstance(image, nibabel.Nifti1Image):
-        return image
-    if isinstance(image, tuple) and len(image) == 2:
-        voxels, spacing = image
-        if np.shape(spacing) != (3,):
-            raise HermesError(f"the spacing of an array is {spacing}: give three distances in mm")
-        return nibabel.Nifti1Image(np.asarray(voxels), np.diag([*spacing, 1.0]))
-    if hasattr(image, "GetDirection"):
-        return _from_simpleitk(image)
-    raise HermesError(
-        f"an image cannot be a {type(image).__name__}: give a path, a nibabel or SimpleITK image, or (array, spacing)"
+        return FileSource("image", tuple(Path(channel) for channel in image), spacing_from)
+    names = [f"channel {number} of the image" for number in range(len(image))]
+    return MemorySource(
+        "image", tuple(_opened(channel, name, spacing_from) for channel, name in zip(image, names, strict=True))
     )
 
 
-def _from_simpleitk(image: "Image") -> nibabel.Nifti1Image:
-    import SimpleITK
-
-    from hermes_nnunet.data.dicom.slices import LPS_TO_RAS
-
-    if image.GetDimension() != 3:
-        raise HermesError(f"the image has {image.GetDimension()} dimensions: the model takes three")
-    affine = np.eye(4)
-    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    affine[:3, 3] = image.GetOrigin()
-    return nibabel.Nifti1Image(SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0), LPS_TO_RAS @ affine)
+def _opened(image: Any, name: str, spacing_from: str | None) -> OpenImage:
+    if isinstance(image, str | Path):
+        return open_image(Path(image), spacing_from)
+    if isinstance(image, SpatialImage):
+        return open_nibabel(image, name, spacing_from)
+    if isinstance(image, tuple) and len(image) == 2:
+        return open_array(*image, name)
+    if hasattr(image, "GetDirection"):
+        return open_itk(image, name)
+    raise HermesError(
+        f"an image cannot be a {type(image).__name__}: give a path, a nibabel or SimpleITK image, or (array, spacing)"
+    )

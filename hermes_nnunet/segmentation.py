@@ -8,6 +8,8 @@ import nibabel
 import numpy as np
 
 from hermes_nnunet.core.files import written_beside
+from hermes_nnunet.core.images.nifti_headers import header_fields
+from hermes_nnunet.core.images.writing import nifti_on
 from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.core.pictures.preview import draw_preview
 from hermes_nnunet.prediction.names import match_task
@@ -58,11 +60,11 @@ class Segmentation:
     def statistics(self) -> CaseStatistics:
         """Volume (ml) and mean intensity of each task."""
         voxels = np.asarray(self.image.dataobj, dtype=np.float32)
-        return statistics_of_label_map(self.array, voxels, self.labels, float(np.prod(self.spacing)))
+        return statistics_of_label_map(self.array, voxels, self.labels, float(abs(np.linalg.det(self.affine[:3, :3]))))
 
     def to_nifti(self, path: str | Path | None = None) -> nibabel.Nifti1Image:
-        """The label map as a NIfTI image, also written to `path` where one is given."""
-        image = nibabel.Nifti1Image(self.array, self.affine)
+        """The label map as a NIfTI image with the codes of the image's header, also written to `path` where given."""
+        image = nifti_on(self.array, self.affine, header_fields(self.image.header))
         if path is not None:
             with written_beside(path) as temporary:
                 nibabel.save(image, temporary)

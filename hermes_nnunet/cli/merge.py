@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from hermes_nnunet.cli.spacing_argument import add_spacing_from
 from hermes_nnunet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="modality words to allow beside the known ones",
     )
+    add_spacing_from(parser)
     parser.add_argument("--dry-run", action="store_true", help="check and print the table, but write nothing")
     parser.add_argument("--processes", type=int, metavar="N", help="cases read at the same time (default: one a core)")
 
@@ -64,7 +66,11 @@ def _specification(arguments: argparse.Namespace) -> "MergeSpecification":
                 f"members on the command line ({arguments.members[0]}) and in {arguments.file}: choose one"
             )
         return read_merge_file(
-            arguments.file, name=arguments.name, into=arguments.into, new_modalities=arguments.new_modality
+            arguments.file,
+            name=arguments.name,
+            into=arguments.into,
+            new_modalities=arguments.new_modality,
+            spacing_from=arguments.spacing_from,
         )
     if not arguments.members:
         raise UsageError("no members: name data sets as 301:CT, or give a YAML file with --members")
@@ -75,4 +81,5 @@ def _specification(arguments: argparse.Namespace) -> "MergeSpecification":
         into=arguments.into,
         members=tuple(member_from_word(word) for word in arguments.members),
         new_modalities=tuple(arguments.new_modality),
+        spacing_from=arguments.spacing_from,
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hermes_nnunet.cli.spacing_argument import add_spacing_from
 from hermes_nnunet.prediction.wishes import NIFTI, OUTPUT_TYPES, Wishes
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument(
         "-i", "--input", required=True, type=Path, metavar="IN",
-        help="NIfTI file, folder of NIfTI files, folder of a DICOM series, or folder of such folders",
+        help="image file (NIfTI, NRRD, MHA, GIPL), folder of such files, folder of a DICOM series, or folder of such "
+        "folders",
     )  # fmt: skip
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="folder for the results")
     parser.add_argument(
@@ -31,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     chosen.add_argument("--all", action="store_true", help="every task that the model knows")
     parser.add_argument("--modality", help="of the images; default: that of each member")
+    add_spacing_from(parser)
     _add_output_arguments(parser.add_argument_group("results"))
     _add_model_arguments(parser.add_argument_group("model"))
 
@@ -85,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
         everything=arguments.all,
         modality=wanted_modality(arguments.modality),
     )
-    cases = find_cases(arguments.input)
+    cases = find_cases(arguments.input, arguments.spacing_from)
     destination = Destination(arguments.output, wishes, choice, model.file_ending)
     to_do = destination.to_do(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
     for warning in [*choice.warnings, *check_cases(to_do, choice, model, wishes)]:

@@ -4,12 +4,11 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import nibabel
 import numpy as np
-from nibabel.spatialimages import SpatialImage
 
+from hermes_nnunet.core.images.opening import open_image
 from hermes_nnunet.core.label_values import IGNORE, foreground_values
 from hermes_nnunet.errors import HermesError
 
@@ -106,7 +105,7 @@ def dice_table(members: Mapping[str, CaseDice], title: str = "Dice on held-out c
 
 
 def _check_same_geometry(prediction: Path, reference: Path) -> None:
-    first, second = (cast(SpatialImage, nibabel.load(path)) for path in (prediction, reference))
+    first, second = (open_image(path).geometry for path in (prediction, reference))
     if first.shape != second.shape:
         raise HermesError(
             f"{prediction} has {first.shape} voxels, {reference} has {second.shape}: compare files of the same image"

@@ -14,10 +14,12 @@ UNREADABLE = (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderD
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path | str) -> Iterator[None]:
     """Turn what reading a broken file raises into one line that names the file."""
     try:
         yield
     except UNREADABLE as error:
         reason = " ".join(str(error).split())
-        raise HermesError(f"{path} cannot be read ({type(error).__name__}: {reason})") from None
+        raise HermesError(
+            f"{path} cannot be read ({type(error).__name__}: {reason}): copy it again, or leave it out"
+        ) from None

@@ -195,7 +195,8 @@ class CollectionPlanner(ResEncUNetPlanner):
         for case, shape, own in zip(
             self.dataset, fingerprint["shapes_after_crop"], fingerprint["spacings"], strict=True
         ):
-            shapes[self.collection.cases[case].member].append(compute_new_shape(shape, own, spacing))
+            size = np.maximum(compute_new_shape(shape, own, spacing), 1)
+            shapes[self.collection.cases[case].member].append(size)
         return np.max([np.median(sizes, axis=0) for sizes in shapes.values()], axis=0)
 
     def plan_experiment(self) -> dict[str, Any]:

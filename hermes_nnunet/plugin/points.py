@@ -58,6 +58,13 @@ PLUGIN_POINTS = (
         folder="hermes_nnunet/plugin/preprocessing",
     ),
     PluginPoint(
+        what="image reader",
+        class_name="HermesImageIO",
+        searched_package="nnunetv2.imageio",
+        package="nnunetv2.imageio.hermes",
+        folder="hermes_nnunet/plugin/imageio",
+    ),
+    PluginPoint(
         what="resampling",
         class_name="resample_logits_by_task",
         searched_package="nnunetv2.preprocessing.resampling",

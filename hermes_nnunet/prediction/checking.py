@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
+from hermes_nnunet.core.images.remarks import Remark, remark_lines
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.prediction.dicom_objects import check_dicom_writers
-from hermes_nnunet.prediction.image_sources import DicomSource, ImageSource, NiftiSource
+from hermes_nnunet.prediction.finding import taken_channel
+from hermes_nnunet.prediction.image_sources import DicomSource, FileSource, ImageSource
 from hermes_nnunet.prediction.model_folder import ModelFolder
 from hermes_nnunet.prediction.passes import Choice
 from hermes_nnunet.prediction.preparing import check_channels
@@ -14,6 +16,7 @@ from hermes_nnunet.prediction.wishes import NIFTI, Wishes
 
 # Modalities of which a DICOM header can say that an image is another.
 _TOLD_BY_DICOM = ("CT", "PET")
+_MOST_NAMED = 10
 
 
 def check_wishes(wishes: Wishes) -> None:
@@ -36,11 +39,13 @@ def check_cases(cases: Sequence[ImageSource], choice: Choice, model: ModelFolder
     """Read the headers of all cases; lines that people should read.
 
     Raises:
-        HermesError: an image cannot be read, is not of three dimensions, or lacks a channel.
+        HermesError: an image cannot be read, is not of three dimensions, does not say where it lies, or lacks a
+            channel.
     """
+    remarks: list[Remark] = []
     for case in tqdm(cases, desc="Checking images", unit="case", leave=False):
-        case.check()
-        files = len(case.files) if isinstance(case, NiftiSource) else 1
+        remarks += case.check()
+        files = len(case.files) if isinstance(case, FileSource) else 1
         check_channels(case, files, choice.passes, model)
         if wishes.output_type != NIFTI and not isinstance(case, DicomSource):
             raise HermesError(f"{case.place} is not DICOM, so {wishes.output_type} cannot refer to it: leave that out")
@@ -53,7 +58,12 @@ def check_cases(cases: Sequence[ImageSource], choice: Choice, model: ModelFolder
         "viewers may not find its images"
         for case in nameless[:1]
     ]
-    lines += [line for case in cases for line in case.remarks()]
+    lines += remark_lines(remarks)
+    lines += [
+        f"the {channel} of {case.files[0].name} is taken for its channel: the case is called {case.name}"
+        for case in cases
+        if isinstance(case, FileSource) and (channel := taken_channel(case)) is not None
+    ][:_MOST_NAMED]
     return lines + [
         f"{case.place} is {by_header} by its header, but is taken for {modality}: check --modality"
         for by_header, case in said.items()

@@ -2,37 +2,54 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hermes_nnunet.core.images.endings import KNOWN, split_ending
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.dicom.folder import DicomFolder, ImageSeries, read_folder
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.prediction.image_sources import DicomSource, ImageSource, NiftiSource
+from hermes_nnunet.prediction.image_sources import DicomSource, FileSource, ImageSource
 
 # A channel is below 100, so that the year in scan_2019.nii.gz is none.
-_NIFTI = re.compile(r"(?P<case>.+?)(_(?P<channel>00\d\d))?\.nii(\.gz)?")
+_NAME = re.compile(r"(?P<case>.+?)(_(?P<channel>00\d\d))?")
+_FIRST_CHANNEL = "0000"
 
 
-def find_cases(source: Path) -> list[ImageSource]:
-    """The cases of a NIfTI file, of a folder of NIfTI files, or of a folder of DICOM files.
+def find_cases(source: Path, spacing_from: str | None = None) -> list[ImageSource]:
+    """The cases of an image file, of a folder of image files, or of a folder of DICOM files.
 
-    NIfTI files in a folder are named as nnU-Net names them (`<case>_0000.nii.gz`, a number for each channel), or else
+    Image files in a folder are named as nnU-Net names them (`<case>_0000.nii.gz`, a number for each channel), or else
     every file is a case. A folder of DICOM files is one case; in a folder of such folders each is one.
+
+    Args:
+        spacing_from: what decides the spacing of image files whose headers say two, see `core.images`.
 
     Raises:
         HermesError: there are no images, or it is not clear which belong together.
     """
     if not source.exists():
-        raise HermesError(f"{source} does not exist: give a NIfTI file, or a folder of NIfTI or DICOM files")
+        raise HermesError(f"{source} does not exist: give an image file, or a folder of image files or DICOM files")
     if source.is_file():
-        match = _NIFTI.fullmatch(source.name)
+        match = _match(source)
         if match is None:
-            raise HermesError(f"{source} is no NIfTI file (.nii, .nii.gz): give one, or the folder of a DICOM series")
-        return [NiftiSource(match["case"], (source,))]
+            raise HermesError(f"{source} is no image file ({KNOWN}): give one, or the folder of a DICOM series")
+        return [FileSource(match["case"], (source,), spacing_from)]
     files = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
-    matches = [(match, path) for path in files if (match := _NIFTI.fullmatch(path.name)) is not None]
-    return _nifti_cases(matches, source) if matches else dicom_cases(source)
+    matches = [(match, path) for path in files if (match := _match(path)) is not None]
+    return _file_cases(matches, source, spacing_from) if matches else dicom_cases(source)
+
+
+def taken_channel(case: ImageSource) -> str | None:
+    """The four digits of the case's only file that are taken for a channel, where they are not those of the first."""
+    match = _match(case.files[0]) if isinstance(case, FileSource) and len(case.files) == 1 else None
+    channel = match["channel"] if match else None
+    return None if channel == _FIRST_CHANNEL else channel
+
+
+def _match(path: Path) -> re.Match | None:
+    parts = split_ending(path.name)
+    return None if parts is None else _NAME.fullmatch(parts[0])
 
 
 def dicom_cases(source: Path) -> list[ImageSource]:
@@ -49,7 +66,7 @@ def dicom_cases(source: Path) -> list[ImageSource]:
     for series in found.series:
         by_folder[series.paths[0].parent].append(series)
     if not by_folder:
-        raise HermesError(f"{source} holds no NIfTI (.nii, .nii.gz) and no DICOM images: check the folder")
+        raise HermesError(f"{source} holds no image files ({KNOWN}) and no DICOM images: check the folder")
     for folder, several in by_folder.items():
         if len(several) > 1:
             names = listed(f"{series.description.partition(', ')[2]} ({len(series.paths)} files)" for series in several)
@@ -78,7 +95,7 @@ def _case_name(folder: Path, source: Path) -> str:
     return "_".join(parts) if parts else source.resolve().name
 
 
-def _nifti_cases(matches: Sequence[tuple[re.Match, Path]], source: Path) -> list[ImageSource]:
+def _file_cases(matches: Sequence[tuple[re.Match, Path]], source: Path, spacing_from: str | None) -> list[ImageSource]:
     numbered = [path for match, path in matches if match["channel"] is not None]
     if len(numbered) not in (0, len(matches)):
         plain = next(path for match, path in matches if match["channel"] is None)
@@ -87,11 +104,12 @@ def _nifti_cases(matches: Sequence[tuple[re.Match, Path]], source: Path) -> list
         )
     cases: dict[str, list[tuple[str, Path]]] = defaultdict(list)
     for match, path in matches:
-        channel = match["channel"] or "0000"
+        channel = match["channel"] or _FIRST_CHANNEL
         if any(other == channel for other, _ in cases[match["case"]]):
             raise HermesError(f"{source} holds case {match['case']} twice ({path.name}): keep one of the two files")
         cases[match["case"]].append((channel, path))
     channels = {case: tuple(channel for channel, _ in sorted(files)) for case, files in cases.items()}
+    _check_numbers(channels, source)
     usual = max(channels.values(), key=list(channels.values()).count)
     for case, own in channels.items():
         if own != usual:
@@ -99,4 +117,18 @@ def _nifti_cases(matches: Sequence[tuple[re.Match, Path]], source: Path) -> list
                 f"{source}: case {case} has the channels {listed(own)}, others have {listed(usual)}: every case needs "
                 "the same ones"
             )
-    return [NiftiSource(case, tuple(path for _, path in sorted(files))) for case, files in sorted(cases.items())]
+    return [
+        FileSource(case, tuple(path for _, path in sorted(files)), spacing_from)
+        for case, files in sorted(cases.items())
+    ]
+
+
+def _check_numbers(channels: Mapping[str, Sequence[str]], source: Path) -> None:
+    """See that several channels of a case are numbered from 0000 without a gap."""
+    for case, own in channels.items():
+        if len(own) > 1 and list(own) != [f"{number:04d}" for number in range(len(own))]:
+            raise HermesError(
+                f"{source}: the last four digits of {case}_{own[0]} and {case}_{own[1]} are taken for the channels "
+                f"{listed(own)} of one case '{case}', but channels are 0000 to {len(own) - 1:04d}: add the missing, "
+                "or name each case <case>_0000"
+            )

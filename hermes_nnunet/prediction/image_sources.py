@@ -1,18 +1,18 @@
-"""Images to segment: NIfTI files, DICOM series, or images in memory, all as the NIfTI files that nnU-Net reads."""
+"""Images to segment: image files, DICOM series, or images in memory, all as files that HermesImageIO reads."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import nibabel
-from nibabel.spatialimages import SpatialImage
 
-from hermes_nnunet.core.reading import reading
-from hermes_nnunet.core.wording import listed
+from hermes_nnunet.core.images.geometry import check_one_grid
+from hermes_nnunet.core.images.opening import OpenImage, open_image
+from hermes_nnunet.core.images.remarks import NO_SLICE, Remark
+from hermes_nnunet.core.images.writing import save_mended, save_on_grid
 from hermes_nnunet.data.dicom.folder import ImageSeries
 from hermes_nnunet.data.dicom.volume import DicomVolume
-from hermes_nnunet.errors import HermesError
 
 
 @dataclass(frozen=True)
@@ -36,27 +36,28 @@ class ImageSource(ABC):
         """The files that it is read from."""
 
     @abstractmethod
-    def nifti_files(self, folder: Path) -> list[Path]:
-        """A NIfTI file for each channel; where there are none yet, they are written to `folder`."""
+    def image_files(self, folder: Path) -> list[Path]:
+        """A file for each channel; where there are none that every reader understands alike, they go to `folder`."""
 
     @abstractmethod
-    def check(self) -> None:
-        """Look at the headers.
+    def check(self) -> tuple[Remark, ...]:
+        """Look at the headers; what people should know of them.
 
         Raises:
-            HermesError: this is not an image of three dimensions.
+            HermesError: this is not an image of three dimensions, or it does not say where it lies.
         """
-
-    def remarks(self) -> list[str]:
-        """Lines that people should read."""
-        return []
 
 
 @dataclass(frozen=True)
-class NiftiSource(ImageSource):
-    """NIfTI files, one a channel, named as nnU-Net names them where there are several."""
+class FileSource(ImageSource):
+    """Image files, one a channel, named as nnU-Net names them where there are several.
+
+    Attributes:
+        spacing_from: what decides the spacing where a header says two, see `core.images`.
+    """
 
     files: tuple[Path, ...]
+    spacing_from: str | None = None
 
     @property
     def place(self) -> str:
@@ -66,25 +67,21 @@ class NiftiSource(ImageSource):
     def paths(self) -> tuple[Path, ...]:
         return self.files
 
-    def nifti_files(self, folder: Path) -> list[Path]:
-        return list(self.files)
+    def image_files(self, folder: Path) -> list[Path]:
+        if self.spacing_from is None:
+            return list(self.files)
+        files = []
+        for channel, file in enumerate(self.files):
+            image = open_image(file, self.spacing_from)
+            if image.chosen:
+                # Who reads the files does not know the choice.
+                file = folder / f"{self.name}_{channel:04d}.nii"
+                save_mended(image, file)
+            files.append(file)
+        return files
 
-    def check(self) -> None:
-        first = None
-        for file in self.files:
-            with reading(file):
-                image = cast(SpatialImage, nibabel.load(file))
-            if image.ndim != 3:
-                raise HermesError(
-                    f"{file} has {image.ndim} dimensions {image.shape}, but the model segments images of three: give "
-                    f"{'one volume of it' if image.ndim > 3 else 'a volume'}"
-                )
-            first = first or image
-            if image.shape != first.shape:
-                raise HermesError(
-                    f"{file} has {image.shape} voxels, {self.files[0].name} has {first.shape}: the channels of a case "
-                    "must lie on the same voxels"
-                )
+    def check(self) -> tuple[Remark, ...]:
+        return _checked([open_image(file, self.spacing_from) for file in self.files])
 
 
 @dataclass(frozen=True)
@@ -110,26 +107,21 @@ class DicomSource(ImageSource):
     def paths(self) -> tuple[Path, ...]:
         return self.series.paths
 
-    def nifti_files(self, folder: Path) -> list[Path]:
+    def image_files(self, folder: Path) -> list[Path]:
         path = folder / f"{self.name}_0000.nii"
         nibabel.save(self.volume.read(), path)
         return [path]
 
-    def check(self) -> None:
+    def check(self) -> tuple[Remark, ...]:
         self.volume.slices()
-
-    def remarks(self) -> list[str]:
-        if not self.left_out:
-            return []
-        number = len(self.left_out)
-        return [f"{self.place}: {number} file{'s' * (number > 1)} left out, no slices: {listed(self.left_out)}"]
+        return tuple(Remark(NO_SLICE, str(path)) for path in self.left_out)
 
 
 @dataclass(frozen=True)
 class MemorySource(ImageSource):
     """Images in memory, one a channel."""
 
-    images: tuple[nibabel.Nifti1Image, ...]
+    images: tuple[OpenImage, ...]
 
     @property
     def place(self) -> str:
@@ -139,13 +131,16 @@ class MemorySource(ImageSource):
     def paths(self) -> tuple[Path, ...]:
         return ()
 
-    def nifti_files(self, folder: Path) -> list[Path]:
+    def image_files(self, folder: Path) -> list[Path]:
         paths = [folder / f"{self.name}_{channel:04d}.nii" for channel in range(len(self.images))]
         for image, path in zip(self.images, paths, strict=True):
-            nibabel.save(image, path)
+            save_on_grid(image.voxels(), path, image.geometry)
         return paths
 
-    def check(self) -> None:
-        for image in self.images:
-            if image.ndim != 3:
-                raise HermesError(f"the image has {image.ndim} dimensions {image.shape}: the model takes three")
+    def check(self) -> tuple[Remark, ...]:
+        return _checked(self.images)
+
+
+def _checked(images: Sequence[OpenImage]) -> tuple[Remark, ...]:
+    check_one_grid({image.name: image.geometry for image in images})
+    return tuple(remark for image in images for remark in image.remarks)

@@ -5,13 +5,12 @@ import shutil
 import zipfile
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import torch
-from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 
 from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.core.pictures.preview import draw_preview
+from hermes_nnunet.planning.image_reader_writer import HermesImageIO, in_own_direction
 from hermes_nnunet.prediction.destination import Destination
 from hermes_nnunet.prediction.dicom_objects import write_dicom
 from hermes_nnunet.prediction.image_sources import DicomSource
@@ -32,14 +31,14 @@ class CaseOutput:
         statistics: of the tasks, if they are wished for.
     """
 
-    def __init__(self, prepared: Prepared, destination: Destination, reader: BaseReaderWriter) -> None:
+    def __init__(self, prepared: Prepared, destination: Destination) -> None:
         self.case = prepared.source.name
         self.statistics: CaseStatistics = {}
         self._prepared = prepared
         self._properties = prepared.geometry
         self._destination = destination
         self._wishes = destination.wishes
-        self._reader = reader
+        self._reader = HermesImageIO()
         self._labels = destination.choice.labels
         self._pass_of = {label.name: one for one in destination.choice.passes for label in one.labels}
         self._probabilities: np.memmap | None = None
@@ -62,12 +61,9 @@ class CaseOutput:
         """Write the rest, from the label map (D, H, W), and move all files to their places."""
         if self._wishes.output_type != NIFTI:
             assert isinstance(self._prepared.source, DicomSource)
-            written = self._prepared.folder / f"label_map{self._destination.file_ending}"
-            self._reader.write_seg(label_map, str(written), self._properties)
-            voxels = np.asarray(nibabel.Nifti1Image.from_filename(written).dataobj)
+            voxels = in_own_direction(label_map, self._properties)
             slices = self._prepared.source.volume.slices()
             write_dicom(self._wishes.output_type, voxels, self._labels, slices, self._temporary(self._result))
-            written.unlink()
         elif not self._wishes.per_task:
             self._reader.write_seg(label_map, str(self._temporary(self._result)), self._properties)
         if self._wishes.statistics and not self._wishes.per_task:
@@ -85,7 +81,7 @@ class CaseOutput:
 
     @property
     def _voxel_mm3(self) -> float:
-        return float(np.prod(self._properties["spacing"]))
+        return self._prepared.voxel_mm3
 
     def _temporary(self, target: Path) -> Path:
         return self._prepared.folder / target.name

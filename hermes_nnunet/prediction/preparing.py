@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
+from hermes_nnunet.core.images.remarks import Remark
 from hermes_nnunet.core.reading import reading
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.planning.image_reader_writer import REMARKS
 from hermes_nnunet.planning.preprocessing.preprocessor import context_channel
 from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.model_folder import ModelFolder
@@ -24,7 +26,7 @@ class Prepared:
     Attributes:
         source: where it comes from.
         folder: where files are written for it.
-        files: a NIfTI file for each channel.
+        files: a file for each channel.
         inputs: tensor (channels, d, h, w) and nnU-Net's properties, for each modality and channel that a pass needs.
     """
 
@@ -40,6 +42,17 @@ class Prepared:
     def geometry(self) -> dict[str, Any]:
         """nnU-Net's properties of the image's geometry, which all passes share."""
         return next(iter(self.inputs.values()))[1]
+
+    @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """What people should know of the voxels."""
+        found = {what: None for _, properties in self.inputs.values() for what in properties.get(REMARKS, [])}
+        return tuple(Remark(what, self.source.place) for what in found)
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of a voxel of the image."""
+        return float(abs(np.linalg.det(self.geometry["nibabel_stuff"]["original_affine"][:3, :3])))
 
     def image_file(self, one: Pass) -> Path:
         """The image that a pass looks at; the first channel where it looks at several."""
@@ -72,12 +85,12 @@ def prepare(
     """Read and preprocess a case as nnU-Net does, once for each modality and channel.
 
     Args:
-        folder: of the case, empty; NIfTI files of what is not NIfTI are written there.
+        folder: of the case, empty; files of what is no file, or not a clear one, are written there.
 
     Raises:
         HermesError: an image cannot be read, or has voxels that are no numbers.
     """
-    files = source.nifti_files(folder)
+    files = source.image_files(folder)
     check_channels(source, len(files), passes, model)
     prepared = Prepared(source, folder, files, {})
     for one in passes:

@@ -1,5 +1,6 @@
 """Predicting many cases: while one is in the network, the next is read and the last is written."""
 
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 from tqdm import tqdm
 
+from hermes_nnunet.core.images.remarks import remark_lines
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.decisions import CaseDecision
 from hermes_nnunet.prediction.destination import Destination
@@ -40,7 +42,6 @@ def predict_cases(
             were finished before are complete, the others have no files.
     """
     passes = destination.choice.passes
-    reader = predictor.plans_manager.image_reader_writer_class()
     with (
         explained(str(destination.folder)),
         # On the disk of the results, so that a file gets its place by a change of its name.
@@ -63,7 +64,9 @@ def predict_cases(
 
         finishing = _Behind(behind)
         for prepared in _one_ahead(prepare_case, cases, ahead):
-            output = CaseOutput(prepared, destination, reader)
+            for line in remark_lines(prepared.remarks):
+                progress.write(f"hermes_nnunet: warning: {line}", file=sys.stderr)
+            output = CaseOutput(prepared, destination)
             decision = CaseDecision(predictor.plans_manager, predictor.configuration_manager)
             for one in passes:
                 logits, properties = run_pass(predictor, one, prepared)

@@ -171,7 +171,7 @@ class TestProblems:
         broken[3, 3, 3] = np.nan
         nibabel.save(nibabel.Nifti1Image(broken, voxels_of_b.affine), images / "b_0000.nii.gz")
         assert predict("--member", "abdomen") == 1
-        assert "b_0000.nii.gz has voxels that are not numbers" in capsys.readouterr().err.splitlines()[-1]
+        assert "b_0000.nii.gz holds NaN or infinite voxels" in capsys.readouterr().err.splitlines()[-1]
         assert not (out / "b.nii.gz").exists()
 
     def test_a_model_of_plain_nnunet(self, refused, model):

@@ -119,7 +119,9 @@ class TestReading:
     def test_files_that_are_no_slices_are_told(self, series, predict, capsys):
         (series / "notes.txt").write_text("read me")
         predict("--member", "abdomen")
-        assert f"{series}: 1 file left out, no slices: {series / 'notes.txt'}" in capsys.readouterr().err
+        assert (
+            f"left out, since not a slice of a DICOM series (1 file): {series / 'notes.txt'}" in capsys.readouterr().err
+        )
 
     def test_two_patients_with_one_uid_are_two_cases(self, tmp_path, voxels):
         for patient in ("a", "b"):

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nibabel
 import numpy as np
 
+from hermes_nnunet.core.images.opening import open_image
 from hermes_nnunet.core.label_values import foreground_values
 from hermes_nnunet.core.pictures.labels import PALETTE
 from hermes_nnunet.errors import HermesError
@@ -58,13 +58,13 @@ def draw_case(axes: Sequence["Axes"], case: PictureCase, colours: Mapping[str, C
     Raises:
         HermesError: the three files differ in shape.
     """
-    image = nibabel.as_closest_canonical(nibabel.load(case.image))
-    reference = None if case.reference is None else _label_map(case.reference, case.image, image.shape)
-    prediction = _label_map(case.prediction, case.image, image.shape)
+    image = open_image(case.image)
+    voxels = image.geometry.to_ras(image.voxels())
+    reference = None if case.reference is None else _label_map(case.reference, case.image, voxels.shape)
+    prediction = _label_map(case.prediction, case.image, voxels.shape)
     labels = foreground_values(case.labels)
     level = best_slice(prediction if reference is None else reference, labels.values())
-    spacing = image.header.get_zooms()
-    voxels = image.get_fdata(dtype=np.float32)
+    spacing = image.geometry.ras_spacing
     low, high = grey_window(voxels, case.modality)
     for panel, overlay in zip(axes, (None, reference, prediction), strict=True):
         panel.imshow(
@@ -79,7 +79,8 @@ def draw_case(axes: Sequence["Axes"], case: PictureCase, colours: Mapping[str, C
 
 def _label_map(path: Path, image: Path, shape: tuple[int, ...]) -> np.ndarray:
     """Voxels of a label map in canonical order."""
-    voxels = np.asarray(nibabel.as_closest_canonical(nibabel.load(path)).dataobj)
+    label_map = open_image(path)
+    voxels = label_map.geometry.to_ras(label_map.labels())
     if voxels.shape != shape:
         raise HermesError(f"{path} has {voxels.shape} voxels, its image {image} has {shape}: give files of one case")
     return voxels

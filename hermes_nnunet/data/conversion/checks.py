@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hermes_nnunet.core.images.geometry import GEOMETRY_TOLERANCE_MM
 from hermes_nnunet.data.conversion.converter import SourceCase
 from hermes_nnunet.data.conversion.volumes import Grid, Volume
-from hermes_nnunet.data.merge.case_rewriting import GEOMETRY_TOLERANCE_MM
 from hermes_nnunet.errors import HermesError
 
 # As a file name everywhere, and without what would look like nnU-Net's channel number.

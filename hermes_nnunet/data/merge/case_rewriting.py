@@ -2,26 +2,20 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
-import nibabel
 import numpy as np
-from nibabel.arrayproxy import ArrayProxy
 
 from hermes_nnunet.core.files import written_beside
-from hermes_nnunet.core.reading import UNREADABLE
+from hermes_nnunet.core.images.geometry import Geometry, grid_problem
+from hermes_nnunet.core.images.opening import OpenImage, open_image
+from hermes_nnunet.core.images.remarks import Remark
+from hermes_nnunet.core.images.writing import save_mended, save_on_grid
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.merge.content import content_hash
+from hermes_nnunet.errors import HermesError
 
-GEOMETRY_TOLERANCE_MM = 1e-3
-
-# All header fields that place voxels in space; the rest of an image's header is not a label file's business.
-_GEOMETRY_FIELDS = (
-    *("pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
-    *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
-)
 _UNKNOWN = -1
 _ENOUGH_UNKNOWN = 100
 
@@ -37,6 +31,8 @@ class CaseFiles:
         values: every value that the label file may hold -> value of the collection.
         dtype: of the label files to write.
         hashes: text file for each image, to write the hash of its content to before the label files.
+        spacing_from: what decides the spacing where a header says two and nothing in it does.
+        copies: image -> file to write it to, with a header that says one thing; for those that need `spacing_from`.
     """
 
     images: tuple[Path, ...]
@@ -45,53 +41,75 @@ class CaseFiles:
     values: Mapping[int, int]
     dtype: str
     hashes: tuple[Path, ...] = ()
+    spacing_from: str | None = None
+    copies: Mapping[Path, Path] = field(default_factory=dict)
 
 
-def rewrite_case(files: CaseFiles) -> list[str]:
-    """Write the label files of a case, unless there are problems with its files; these are returned, a line each."""
+@dataclass(frozen=True)
+class CaseReport:
+    """Of one case: its problems, a line each, and how its images were read where that is in doubt."""
+
+    problems: tuple[str, ...]
+    remarks: tuple[Remark, ...]
+
+
+def rewrite_case(files: CaseFiles) -> CaseReport:
+    """Write the label files of a case, unless there are problems with its files."""
     problems: list[str] = []
-    label, own = _read(files.label, problems, scaled=True)
-    image = None
-    hashes = {}
+    remarks: list[Remark] = []
+    hashes: dict[Path, str] = {}
+    label = _open(files.label, files.spacing_from, problems)
+    geometry = None
     for path in files.images:
-        # Whether the voxels are there can be told before scaling them to float64.
-        image, voxels = _read(path, problems, scaled=False)
-        if image is None or voxels is None:
+        image = _open(path, files.spacing_from, problems)
+        if image is None:
             continue
-        if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
-            problems.append(f"{path} holds NaN or infinite voxels: replace them by a value that means air or nothing")
-        if label is not None:
-            problems += _geometry_problems(image, path, label, files.label)
-        hashes[path] = content_hash(image, voxels)
-        del voxels
-    if own is None:
-        return problems
-    mapped, unknown = map_values(own, files.values, files.dtype)
+        geometry = image.geometry
+        try:
+            remarks += (*image.remarks, *image.voxel_remarks())
+            hashes[path] = content_hash(image)
+        except HermesError as error:
+            problems.append(str(error))
+        problem = None if label is None else grid_problem(image.geometry, image.name, label.geometry, label.name)
+        if problem is not None:
+            problems.append(f"{problem}: put both on one grid")
+    if label is None:
+        return CaseReport(tuple(problems), tuple(remarks))
+    try:
+        mapped, unknown = map_values(label.labels(), files.values, files.dtype)
+    except HermesError as error:
+        return CaseReport((*problems, str(error)), tuple(remarks))
     if unknown:
         problems.append(
             f"{files.label} holds {listed(unknown)}, which its dataset.json does not declare (known are "
             f"{listed(sorted(files.values))}): correct the file, or declare the labels"
         )
-    if image is not None and not problems:
+    if geometry is not None and not problems:
         try:
             for path, file in zip(files.images, files.hashes, strict=bool(files.hashes)):
                 file.write_text(hashes[path])
-            write_label(mapped, image, files.outputs)
+            write_label(mapped, geometry, files.outputs)
+            _write_copies(files)
         except OSError as error:
             problems.append(
                 f"{files.outputs[0]} cannot be written ({error.strerror}): make room, or the folder writable"
             )
-    return problems
+    return CaseReport(tuple(problems), tuple(remarks))
 
 
-def hash_images(paths: Sequence[Path]) -> tuple[list[str], list[str]]:
-    """Hash of each image's content, and problems, a line each."""
+def hash_images(images: tuple[Sequence[Path], str | None]) -> tuple[list[str], list[str]]:
+    """Hash of each image's content, and problems, a line each.
+
+    Args:
+        images: the files, and what decides the spacing where a header says two.
+    """
     problems: list[str] = []
     hashes = []
-    for path in paths:
-        image, voxels = _read(path, problems, scaled=False)
-        if image is not None and voxels is not None:
-            hashes.append(content_hash(image, voxels))
+    for path in images[0]:
+        try:
+            hashes.append(content_hash(open_image(path, images[1])))
+        except HermesError as error:
+            problems.append(str(error))
     return hashes, problems
 
 
@@ -120,50 +138,25 @@ def map_values(own: np.ndarray, values: Mapping[int, int], dtype: str) -> tuple[
     return mapped, sorted(unknown)
 
 
-def _read(path: Path, problems: list[str], *, scaled: bool) -> tuple[nibabel.Nifti1Image | None, np.ndarray | None]:
-    """An image and all its voxels; None, and a problem, where it cannot be read or is not three-dimensional."""
+def _open(path: Path, spacing_from: str | None, problems: list[str]) -> OpenImage | None:
+    """An image; None, and a problem, where it is not one that can be used."""
     try:
-        image = cast(nibabel.Nifti1Image, nibabel.load(path, mmap=False))
-        stored = cast(ArrayProxy, image.dataobj)
-        voxels = np.asanyarray(stored) if scaled else stored.get_unscaled()
-    except UNREADABLE as error:
-        reason = " ".join(str(error).split())
-        problems.append(f"{path} cannot be read ({type(error).__name__}: {reason}): copy it again, or leave it out")
-        return None, None
-    if voxels.ndim != 3:
-        problems.append(
-            f"{path} has {voxels.ndim} dimensions, shape {voxels.shape}: nnU-Net wants 3, one file a channel"
-        )
-        return None, None
-    if voxels.dtype.kind not in "iuf":
-        problems.append(f"{path} stores voxels of type {voxels.dtype}: convert it to numbers")
-        return None, None
-    return image, voxels
+        return open_image(path, spacing_from)
+    except HermesError as error:
+        problems.append(str(error))
+        return None
 
 
-def _geometry_problems(
-    image: nibabel.Nifti1Image, image_path: Path, label: nibabel.Nifti1Image, label_path: Path
-) -> list[str]:
-    if image.shape != label.shape:
-        return [f"{image_path} has shape {image.shape}, but {label_path} {label.shape}: put both on one grid"]
-    difference = float(np.abs(image.affine - label.affine).max())
-    # Written to be true of NaN too.
-    if not difference <= GEOMETRY_TOLERANCE_MM:
-        return [
-            f"the affines of {image_path} and {label_path} differ by {difference:.4g} mm (allowed "
-            f"{GEOMETRY_TOLERANCE_MM} mm): put both on one grid"
-        ]
-    return []
-
-
-def write_label(mapped: np.ndarray, image: nibabel.Nifti1Image, outputs: Sequence[Path]) -> None:
-    """Write a label image (X, Y, Z) with exactly the geometry of `image`, so that nothing later can find them apart."""
-    header = nibabel.Nifti1Header()
-    for name in _GEOMETRY_FIELDS:
-        header[name] = image.header[name]
-    header.set_data_dtype(mapped.dtype)
+def write_label(mapped: np.ndarray, geometry: Geometry, outputs: Sequence[Path]) -> None:
+    """Write a label image (X, Y, Z) with exactly the geometry of its image, so that nothing later finds them apart."""
     with written_beside(outputs[0]) as temporary:
-        nibabel.save(nibabel.Nifti1Image(mapped, image.affine, header), temporary)
+        save_on_grid(mapped, temporary, geometry)
     for output in outputs[1:]:
         with written_beside(output) as temporary:
             shutil.copyfile(outputs[0], temporary)
+
+
+def _write_copies(files: CaseFiles) -> None:
+    for image, copy in files.copies.items():
+        with written_beside(copy) as temporary:
+            save_mended(open_image(image, files.spacing_from), temporary)

@@ -11,7 +11,7 @@ from hermes_nnunet.core.wording import did_you_mean
 from hermes_nnunet.data.merge.specification import MemberSpecification, MergeSpecification
 from hermes_nnunet.errors import HermesError
 
-MERGE_KEYS = ("name", "into", "new_modalities", "members", "shared_tasks", "shared_patients")
+MERGE_KEYS = ("name", "into", "new_modalities", "members", "shared_tasks", "shared_patients", "spacing_from")
 MEMBER_KEYS = (
     "dataset",
     "modality",
@@ -25,9 +25,14 @@ MEMBER_KEYS = (
 
 
 def read_merge_file(
-    path: str | os.PathLike, *, name: str | None = None, into: int | None = None, new_modalities: Sequence[str] = ()
+    path: str | os.PathLike,
+    *,
+    name: str | None = None,
+    into: int | None = None,
+    new_modalities: Sequence[str] = (),
+    spacing_from: str | None = None,
 ) -> MergeSpecification:
-    """Read a merge from a YAML file; `name` and `into` win over the file's, `new_modalities` add to it.
+    """Read a merge from a YAML file; what is given here wins over the file's, but `new_modalities` add to it.
 
     Raises:
         HermesError: the file is missing or is no YAML, or a key or value in it is not possible.
@@ -47,6 +52,7 @@ def read_merge_file(
         new_modalities=(*_texts(content, "new_modalities", where), *new_modalities),
         shared_tasks=_shared_tasks(content, where),
         shared_patients=_shared_patients(content, where),
+        spacing_from=_optional_text(content, "spacing_from", where) if spacing_from is None else spacing_from,
     )
 
 

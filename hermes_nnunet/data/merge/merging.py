@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hermes_nnunet.collection import Collection, member_and_own_case
+from hermes_nnunet.core.images.remarks import Remark, remark_lines
 from hermes_nnunet.core.nnunet_folders import raw_folder
 from hermes_nnunet.core.processes import default_processes
 from hermes_nnunet.data.merge.folds import SPLITS_FILE, Fold
@@ -12,7 +13,7 @@ from hermes_nnunet.data.merge.linking import Links
 from hermes_nnunet.data.merge.planning import MergePlan, plan_merge
 from hermes_nnunet.data.merge.record import MergeRecord
 from hermes_nnunet.data.merge.specification import MergeSpecification
-from hermes_nnunet.data.merge.staging import label_file, out_of_date, write_collection
+from hermes_nnunet.data.merge.staging import files_of, out_of_date, write_collection
 from hermes_nnunet.data.merge.target import existing_record
 from hermes_nnunet.data.merge.workers import image_hashes
 from hermes_nnunet.errors import HermesError
@@ -42,6 +43,7 @@ class MergeResult:
         changes: by member, only members with changes; empty for a new collection.
         outdated_files: JSON files of the collection that were missing or had other content.
         dry_run: nothing was written.
+        notes: what people should know of the members' files, and of how their images were read.
     """
 
     folder: Path
@@ -54,6 +56,7 @@ class MergeResult:
     changes: dict[str, MemberChanges]
     outdated_files: list[str]
     dry_run: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def is_up_to_date(self) -> bool:
@@ -84,11 +87,12 @@ def merge(specification: MergeSpecification, *, processes: int | None = None, dr
     # Collections of releases that did not compare images have no hashes.
     unread = {name: case.images for name, case in plan.cases.items() if name not in {*known, *pending}}
     if unread and not dry_run:
-        known |= image_hashes(unread, processes)
+        known |= image_hashes(unread, specification.spacing_from, processes)
     plan = plan.with_hashes(known)
     outdated_files = out_of_date(plan)
+    remarks: tuple[Remark, ...] = ()
     if not dry_run and (pending or removed or outdated_files or unread):
-        written = write_collection(plan, pending, removed, processes)
+        written, remarks = write_collection(plan, pending, removed, processes)
         if written.folds.folds != plan.folds.folds and SPLITS_FILE not in outdated_files:
             outdated_files.insert(0, SPLITS_FILE)
         plan = written
@@ -103,6 +107,7 @@ def merge(specification: MergeSpecification, *, processes: int | None = None, dr
         changes={} if record is None else changes,
         outdated_files=outdated_files,
         dry_run=dry_run,
+        notes=(*plan.notes, *remark_lines(remarks)),
     )
 
 
@@ -123,7 +128,7 @@ def _compare(plan: MergePlan, record: MergeRecord | None) -> tuple[list[str], li
             added.append(name)
         elif not record.says_the_same(plan.record, name, case.member.name):
             changed.append(name)
-        elif not label_file(plan.folder, name).is_file():
+        elif not all(path.is_file() for path in files_of(plan.folder, plan, name)):
             missing.append(name)
     removed = [name for name in record.cases if name not in plan.cases]
     counts = {

@@ -18,6 +18,7 @@ from hermes_nnunet.collection import (
     Member,
     case_identifier,
 )
+from hermes_nnunet.core.images.opening import open_image
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, optional_folder
 from hermes_nnunet.data.merge.fold_planning import CollectionFolds, collection_folds
 from hermes_nnunet.data.merge.folds import SPLITS_FILE, Fold, read_own_folds
@@ -30,18 +31,24 @@ from hermes_nnunet.errors import HermesError
 
 FILE_ENDING = ".nii.gz"
 LABELS_FOLDER = "labelsTr"
-# Reads members of any orientation into one, and writes segmentations back.
-READER_WRITER = "NibabelIOWithReorient"
+IMAGES_FOLDER = "imagesTr"
+# Reads members of any format and orientation into one, and writes segmentations back.
+READER_WRITER = "HermesImageIO"
 
 
 @dataclass(frozen=True)
 class PlannedCase:
-    """A case of the collection: where it comes from, and its images."""
+    """A case of the collection: where it comes from, and its images.
+
+    Attributes:
+        copies: image -> file name in the collection, for those whose header is written anew.
+    """
 
     member: SourceMember
     source: SourceCase
     modality: str
     images: tuple[Path, ...]
+    copies: Mapping[Path, str]
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,8 @@ class MergePlan:
         own_folds: member -> its own folds, None where it has none.
         fold_origins: member -> where its folds come from: "raw", "preprocessed" (its own file there) or "made".
         sharing: members in which one name of a patient means one person.
+        spacing_from: what decides the spacing of images whose headers say two.
+        notes: what people should know of the members' files.
     """
 
     folder: Path
@@ -65,6 +74,8 @@ class MergePlan:
     fold_origins: dict[str, str]
     sharing: tuple[str, ...]
     record: MergeRecord
+    spacing_from: str | None
+    notes: tuple[str, ...]
 
     def with_hashes(self, hashes: Mapping[str, Sequence[str]]) -> "MergePlan":
         """The same merge, when hashes of (more of) the images are known: case -> one for each of its images."""
@@ -105,11 +116,13 @@ def plan_merge(specification: MergeSpecification, raw: Path) -> MergePlan:
         specification.shared_tasks,
     )
     folder = raw / specification.dataset_name
-    cases = _planned_cases(members)
+    cases = _planned_cases(members, specification.spacing_from)
     collection = _collection(members, tasks, cases)
     own_folds, fold_origins = _own_folds(members)
     references = {
-        path: _reference(path, raw, folder) for case in cases.values() for path in (*case.images, case.source.label)
+        path: f"{IMAGES_FOLDER}/{case.copies[path]}" if path in case.copies else _reference(path, raw, folder)
+        for case in cases.values()
+        for path in (*case.images, case.source.label)
     }
     plan = MergePlan(
         folder=folder,
@@ -131,6 +144,8 @@ def plan_merge(specification: MergeSpecification, raw: Path) -> MergePlan:
             },
             hashes={},
         ),
+        spacing_from=specification.spacing_from,
+        notes=tuple(note for member in members for note in member.notes),
     )
     _ = plan.folds  # whatever is wrong with them is told before images are read
     return plan
@@ -155,7 +170,7 @@ def _check_together(members: Sequence[SourceMember]) -> None:
         )
 
 
-def _planned_cases(members: Sequence[SourceMember]) -> dict[str, PlannedCase]:
+def _planned_cases(members: Sequence[SourceMember], spacing_from: str | None) -> dict[str, PlannedCase]:
     cases = {}
     for member in members:
         for source in member.cases:
@@ -163,8 +178,21 @@ def _planned_cases(members: Sequence[SourceMember]) -> dict[str, PlannedCase]:
                 channel = member.channels[modality]
                 name = case_identifier(member.name, source.name, modality if _splits_channels(member) else None)
                 images = source.images if channel is None else (source.images[channel],)
-                cases[name] = PlannedCase(member, source, modality, images)
+                copies = {
+                    path: f"{name}_{number:04d}{FILE_ENDING}"
+                    for number, path in enumerate(images)
+                    if spacing_from is not None and _needs_copy(path, spacing_from)
+                }
+                cases[name] = PlannedCase(member, source, modality, images, copies)
     return cases
+
+
+def _needs_copy(image: Path, spacing_from: str) -> bool:
+    """Whether readers that do not know `spacing_from` would not know its spacing. Broken images are told later."""
+    try:
+        return open_image(image, spacing_from).chosen
+    except HermesError:
+        return False
 
 
 def _splits_channels(member: SourceMember) -> bool:

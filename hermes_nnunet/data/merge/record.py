@@ -84,6 +84,7 @@ def normalised_specification(specification: MergeSpecification, members: Sequenc
         ],
         "shared_tasks": {task: list(labels) for task, labels in specification.shared_tasks.items()},
         **_shared_patients(specification, members),
+        **({} if specification.spacing_from is None else {"spacing_from": specification.spacing_from}),
     }
 
 

@@ -52,10 +52,10 @@ def summary_table(result: MergeResult) -> Table:
 
 def result_lines(result: MergeResult) -> list[str]:
     """What was done, or would be, and the command that comes next; a line each."""
-    lines = [f"{member}: {_counted(changes)}" for member, changes in result.changes.items()]
-    lines += _link_lines(result)
+    notes = [*(f"note: {note}" for note in result.notes), *_link_lines(result)]
+    lines = [*notes, *(f"{member}: {_counted(changes)}" for member, changes in result.changes.items())]
     if result.is_up_to_date:
-        return [*lines, f"{result.folder} is up to date: nothing to do"]
+        return [*notes, f"{result.folder} is up to date: nothing to do"]
     if result.dry_run:
         return [*lines, "dry run: images were not checked, nothing was written"]
     if result.outdated_files and not result.is_new:

@@ -9,16 +9,15 @@ from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK
 from hermes_nnunet.core.files import read_json
+from hermes_nnunet.core.images.endings import IMAGE_ENDINGS, KNOWN
 from hermes_nnunet.core.nnunet_folders import find_dataset
 from hermes_nnunet.core.wording import did_you_mean, listed, problem_lines
+from hermes_nnunet.data.merge.member_files import Files, files_in_folders
 from hermes_nnunet.data.merge.own_labels import OwnLabels, read_own_labels
 from hermes_nnunet.data.merge.specification import MemberSpecification, check_word
 from hermes_nnunet.errors import HermesError
 
-_NIFTI_ENDINGS = (".nii.gz", ".nii")
 _MEND_FILES = "every case needs an image for each channel and a label file"
-
-_Files = dict[str, tuple[list[Path], Path]]
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,7 @@ class SourceMember:
 
     Attributes:
         channels: modality -> channel; None where an image of the collection has all channels.
+        notes: what people should know of its files, such as those that are not used.
     """
 
     specification: MemberSpecification
@@ -49,6 +49,7 @@ class SourceMember:
     channels: dict[str, int | None]
     labels: OwnLabels
     cases: tuple[SourceCase, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def image_channels(self) -> int:
@@ -60,7 +61,7 @@ def read_member(raw: Path, specification: MemberSpecification) -> SourceMember:
     """Find a member in the folder of raw data sets and read its dataset.json and list of files.
 
     Raises:
-        HermesError: it is not there, no NIfTI data set, or incomplete.
+        HermesError: it is not there, of a format that is not read, or incomplete.
     """
     dataset_name = find_dataset(raw, specification.dataset)
     folder = raw / dataset_name
@@ -72,6 +73,7 @@ def read_member(raw: Path, specification: MemberSpecification) -> SourceMember:
         raise HermesError(f"{dataset_name} is itself a collection: name its members instead of it")
     file_ending = _file_ending(dataset_json, where)
     channel_names = _channel_names(dataset_json, where)
+    cases, notes = _cases(specification, folder, dataset_json, file_ending, len(channel_names))
     return SourceMember(
         specification=specification,
         name=_name(specification, dataset_name),
@@ -81,8 +83,14 @@ def read_member(raw: Path, specification: MemberSpecification) -> SourceMember:
         file_ending=file_ending,
         channels=_channels(specification, channel_names, where),
         labels=read_own_labels(dataset_json, where),
-        cases=_cases(specification, folder, dataset_json, file_ending, len(channel_names)),
+        cases=cases,
+        notes=(*notes, *_count_notes(dataset_json, len(cases), where)),
     )
+
+
+def _count_notes(dataset_json: Mapping[str, Any], cases: int, where: str) -> list[str]:
+    declared = dataset_json.get("numTraining", cases)
+    return [] if declared == cases else [f"{where} says numTraining {declared}, but there are {cases} cases"]
 
 
 def _name(specification: MemberSpecification, dataset_name: str) -> str:
@@ -95,11 +103,11 @@ def _name(specification: MemberSpecification, dataset_name: str) -> str:
 
 def _file_ending(dataset_json: Mapping[str, Any], where: str) -> str:
     ending = dataset_json.get("file_ending")
-    if ending not in _NIFTI_ENDINGS:
+    if not isinstance(ending, str) or ending.lower() not in IMAGE_ENDINGS:
         raise HermesError(
-            f"{where}: file_ending is {ending!r}, but members must be NIfTI: convert every image and label file, for "
-            f"example with SimpleITK.WriteImage(SimpleITK.ReadImage('x_0000{ending or '.nrrd'}'), 'x_0000.nii.gz'), "
-            "and set file_ending to .nii.gz"
+            f"{where}: file_ending is {ending!r}, but members' files must be of one of {KNOWN}: convert every image "
+            f"and label file, for example with SimpleITK.WriteImage(SimpleITK.ReadImage('x_0000{ending or '.mhd'}'), "
+            "'x_0000.nii.gz'), and set file_ending to .nii.gz"
         )
     return ending
 
@@ -142,11 +150,13 @@ def _channel_index(channel: int | str, channel_names: Mapping[str, str], where: 
 
 def _cases(
     specification: MemberSpecification, folder: Path, dataset_json: Mapping[str, Any], ending: str, channels: int
-) -> tuple[SourceCase, ...]:
+) -> tuple[tuple[SourceCase, ...], list[str]]:
+    """The cases, and what people should know of the files."""
+    notes: list[str] = []
     if "dataset" in dataset_json:
         files, problems = _referenced_files(folder, dataset_json["dataset"], channels)
     else:
-        files, problems = _files_in_folders(folder, ending, channels)
+        files, problems, notes = files_in_folders(folder, ending, channels)
     problems += [
         f"{path} is missing" for images, label in files.values() for path in (*images, label) if not path.is_file()
     ]
@@ -156,7 +166,7 @@ def _cases(
         raise HermesError(f"{folder / 'imagesTr'} holds no images (<case>_0000{ending}): a member needs cases")
     pattern = specification.patient_pattern
     modalities_of = _modalities_of(files, specification, folder)
-    return tuple(
+    cases = tuple(
         SourceCase(
             name,
             tuple(images),
@@ -166,9 +176,10 @@ def _cases(
         )
         for name, (images, label) in sorted(files.items())
     )
+    return cases, notes
 
 
-def _referenced_files(folder: Path, dataset: Any, channels: int) -> tuple[_Files, list[str]]:
+def _referenced_files(folder: Path, dataset: Any, channels: int) -> tuple[Files, list[str]]:
     """Files of a data set whose dataset.json references them."""
 
     def absolute(path: str) -> Path:
@@ -189,37 +200,6 @@ def _referenced_files(folder: Path, dataset: Any, channels: int) -> tuple[_Files
         if len(images) != channels
     ]
     return files, problems
-
-
-def _files_in_folders(folder: Path, ending: str, channels: int) -> tuple[_Files, list[str]]:
-    """Files of a data set in imagesTr and labelsTr."""
-    pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(ending)}")
-    images, labels = folder / "imagesTr", folder / "labelsTr"
-    cases, problems = set(), []
-    for image in _visible_files(images, ending):
-        match = pattern.fullmatch(image.name)
-        if match is None:
-            problems.append(f"{image} is not named <case>_0000{ending}, with four digits for the channel")
-        elif int(match[2]) >= channels:
-            problems.append(f"{image} is channel {int(match[2])}, but dataset.json names {channels} channels from 0")
-        else:
-            cases.add(match[1])
-    problems += [
-        f"{label} has no image in imagesTr"
-        for label in _visible_files(labels, ending)
-        if label.name.removesuffix(ending) not in cases
-    ]
-    files = {
-        case: ([images / f"{case}_{channel:04d}{ending}" for channel in range(channels)], labels / f"{case}{ending}")
-        for case in cases
-    }
-    return files, problems
-
-
-def _visible_files(folder: Path, ending: str) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.name.endswith(ending) and not path.name.startswith("."))
 
 
 def _modalities_of(

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hermes_nnunet.core.images.spacing_choice import check_spacing_from
 from hermes_nnunet.core.wording import did_you_mean, listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.modalities import KNOWN_MODALITIES
@@ -93,6 +94,7 @@ class MergeSpecification:
         new_modalities: modality words outside the known list.
         shared_tasks: task name -> the "<member>/<label>" that it stands for, in names after renaming.
         shared_patients: names of members in which one name of a patient means one person; True for all members.
+        spacing_from: "affine" or "header", where an image's header says two spacings and nothing in it decides.
 
     Raises:
         HermesError: a name, modality, id or sharing is not possible.
@@ -104,8 +106,10 @@ class MergeSpecification:
     new_modalities: Sequence[str] = ()
     shared_tasks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     shared_patients: bool | Sequence[str] = False
+    spacing_from: str | None = None
 
     def __post_init__(self) -> None:
+        check_spacing_from(self.spacing_from)
         if not _COLLECTION_NAME.fullmatch(self.name):
             raise HermesError(f"name '{self.name}' of the collection: use letters, digits, '_' and '-' only")
         if not 1 <= self.into <= LARGEST_ID:

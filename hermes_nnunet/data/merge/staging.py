@@ -11,10 +11,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from hermes_nnunet.core.files import read_json, write_json
+from hermes_nnunet.core.images.remarks import Remark
 from hermes_nnunet.core.wording import problem_lines
 from hermes_nnunet.data.merge.case_rewriting import CaseFiles
 from hermes_nnunet.data.merge.folds import SPLITS_FILE
-from hermes_nnunet.data.merge.planning import FILE_ENDING, LABELS_FOLDER, MergePlan
+from hermes_nnunet.data.merge.planning import FILE_ENDING, IMAGES_FOLDER, LABELS_FOLDER, MergePlan
 from hermes_nnunet.data.merge.record import read_record
 from hermes_nnunet.data.merge.workers import rewrite_cases
 from hermes_nnunet.errors import HermesError
@@ -35,13 +36,21 @@ def out_of_date(plan: MergePlan) -> list[str]:
     return [name for name, content in _json_files(plan).items() if not _holds(plan.folder / name, content)]
 
 
-def write_collection(plan: MergePlan, pending: Sequence[str], removed: Iterable[str], processes: int) -> MergePlan:
+def files_of(folder: Path, plan: MergePlan, case: str) -> list[Path]:
+    """All files of a case in the folder of a collection: its label file, and copies of images where it has some."""
+    return [label_file(folder, case), *(folder / IMAGES_FOLDER / name for name in plan.cases[case].copies.values())]
+
+
+def write_collection(
+    plan: MergePlan, pending: Sequence[str], removed: Iterable[str], processes: int
+) -> tuple[MergePlan, tuple[Remark, ...]]:
     """Write the label files of `pending` cases, delete those of `removed` ones, and write the JSON files.
 
     Everything is made in a hidden folder beside and moved at the end. A merge that was killed goes on from there.
 
     Returns:
-        The plan, with what the content of the pending cases' images changes in its folds.
+        The plan, with what the content of the pending cases' images changes in its folds, and remarks on how images
+        were read.
 
     Raises:
         HermesError: members' files have problems; nothing is left behind then.
@@ -50,7 +59,8 @@ def write_collection(plan: MergePlan, pending: Sequence[str], removed: Iterable[
     _make(staging)
     with _locked(staging):
         missing = _prepare(staging, plan, pending)
-        problems = rewrite_cases(_case_files(plan, missing, staging), processes)
+        reports = rewrite_cases(_case_files(plan, missing, staging), processes)
+        problems = [problem for report in reports for problem in report.problems]
         if problems:
             shutil.rmtree(staging)
             raise HermesError(problem_lines(problems, "nothing was written"))
@@ -65,7 +75,7 @@ def write_collection(plan: MergePlan, pending: Sequence[str], removed: Iterable[
                 write_json(content, staging / name)
             (staging / LOCK_FILE).unlink()
             os.rename(staging, plan.folder)
-    return plan
+    return plan, tuple(remark for report in reports for remark in report.remarks)
 
 
 def _json_files(plan: MergePlan) -> dict[str, Any]:
@@ -99,8 +109,8 @@ def _locked(staging: Path) -> Iterator[None]:
 
 def _prepare(staging: Path, plan: MergePlan, pending: Sequence[str]) -> list[str]:
     """Keep what a killed merge left in the staging folder and still holds, and say which cases it lacks."""
-    for folder in (LABELS_FOLDER, HASHES_FOLDER):
-        (staging / folder).mkdir(exist_ok=True)
+    for part in (*_parts(plan), HASHES_FOLDER):
+        (staging / part).mkdir(exist_ok=True)
     try:
         left = read_record(staging, "begin anew")
     except HermesError:
@@ -110,16 +120,22 @@ def _prepare(staging: Path, plan: MergePlan, pending: Sequence[str]) -> list[str
             case
             for case in pending
             if left.says_the_same(plan.record, case, plan.cases[case].member.name)
-            and label_file(staging, case).is_file()
-            and all(path.is_file() for path in _hash_files(staging, plan, case))
+            and all(path.is_file() for path in (*files_of(staging, plan, case), *_hash_files(staging, plan, case)))
         }
-    kept = {label_file(staging, case) for case in finished}
-    for path in (staging / LABELS_FOLDER).iterdir():
-        if path not in kept:
-            path.unlink()
+    kept = {path for case in finished for path in files_of(staging, plan, case)}
+    for part in _parts(plan):
+        for path in (staging / part).iterdir():
+            if path not in kept:
+                path.unlink()
     # From here on a label file in this folder was made from what this record says.
     plan.record.write(staging)
     return [case for case in pending if case not in finished]
+
+
+def _parts(plan: MergePlan) -> list[str]:
+    """Folders of a collection that hold files of cases."""
+    copies = any(case.copies for case in plan.cases.values())
+    return [LABELS_FOLDER, IMAGES_FOLDER] if copies else [LABELS_FOLDER]
 
 
 def _case_files(plan: MergePlan, cases: Sequence[str], staging: Path) -> list[CaseFiles]:
@@ -135,6 +151,12 @@ def _case_files(plan: MergePlan, cases: Sequence[str], staging: Path) -> list[Ca
             values={int(own): value for own, value in plan.record.values[plan.cases[names[0]].member.name].items()},
             dtype=plan.label_dtype,
             hashes=tuple(path for case in names for path in _hash_files(staging, plan, case)),
+            spacing_from=plan.spacing_from,
+            copies={
+                image: staging / IMAGES_FOLDER / copy
+                for case in names
+                for image, copy in plan.cases[case].copies.items()
+            },
         )
         for label, names in by_label.items()
     ]
@@ -150,15 +172,19 @@ def _written_hashes(staging: Path, plan: MergePlan, cases: Iterable[str]) -> dic
 
 
 def _move_into(staging: Path, plan: MergePlan, pending: Iterable[str], removed: Iterable[str]) -> None:
-    (plan.folder / LABELS_FOLDER).mkdir(exist_ok=True)
+    for part in _parts(plan):
+        (plan.folder / part).mkdir(exist_ok=True)
     for case in pending:
-        os.replace(label_file(staging, case), label_file(plan.folder, case))
+        for written, place in zip(files_of(staging, plan, case), files_of(plan.folder, plan, case), strict=True):
+            os.replace(written, place)
     plan.record.write(plan.folder)
     for name, content in _json_files(plan).items():
         if not _holds(plan.folder / name, content):
             write_json(content, plan.folder / name)
     for case in removed:
         label_file(plan.folder, case).unlink(missing_ok=True)
+        for copy in (plan.folder / IMAGES_FOLDER).glob(f"{case}_[0-9][0-9][0-9][0-9]{FILE_ENDING}"):
+            copy.unlink()
     shutil.rmtree(staging)
 
 

@@ -5,16 +5,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-import nibabel
 import numpy as np
-from nibabel.spatialimages import SpatialImage
 from tqdm import tqdm
 
 from hermes_nnunet.core.files import read_json
+from hermes_nnunet.core.images.opening import open_image
 from hermes_nnunet.core.nnunet_folders import RAW, optional_folder
-from hermes_nnunet.core.reading import reading
 from hermes_nnunet.insight.inspection.finding import Found
 
 # (spacing in mm, voxels) along x, y, z of an image.
@@ -88,12 +85,8 @@ def _image_files(found: Found) -> dict[str, Path]:
 
 
 def _of_file(path: Path) -> _Geometry:
-    with reading(path):
-        image = cast(SpatialImage, nibabel.load(path))
-        axes = nibabel.io_orientation(image.affine)[:, 0].astype(int)
-        place = np.argsort(axes)
-        zooms, shape = nibabel.affines.voxel_sizes(image.affine)[place], np.array(image.shape[:3])[place]
-    return tuple(zooms.tolist()), tuple(shape.tolist())
+    geometry = open_image(path).geometry
+    return geometry.ras_spacing, geometry.ras_shape
 
 
 def _ranges(source: str, found: Found, geometries: dict[str, _Geometry]) -> Geometries:

@@ -1,7 +1,6 @@
 """nnU-Net's preprocessor, with intensities clipped and normalised by the modality of each case."""
 
 import os
-import re
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,9 @@ from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPre
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from hermes_nnunet.collection import Collection
+from hermes_nnunet.core.images.endings import split_ending
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.planning.image_reader_writer import OwnReaderPlans
 from hermes_nnunet.planning.preprocessing.intensity import clip_intensities, fixed_normalization, intensity_rule
 from hermes_nnunet.planning.preprocessing.locations import OneClass, sample_locations
 from hermes_nnunet.plans import HermesPlans
@@ -53,9 +54,13 @@ class HermesPreprocessor(DefaultPreprocessor):
         configuration_manager: ConfigurationManager,
         dataset_json: dict[str, Any] | str,
     ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-        """Read and preprocess a case; of a multi-channel input, the channel that the context uses."""
+        """Read and preprocess a case; of a multi-channel input, the channel that the context uses.
+
+        The reader is HermesImageIO also where the plans are older than it.
+        """
         if self._training_modality is None:
             image_files = context_channel(image_files, HermesPlans.from_plans(plans_manager.plans))
+        plans_manager = OwnReaderPlans(plans_manager.plans)
         return super().run_case(image_files, seg_file, plans_manager, configuration_manager, dataset_json)
 
     def run_case_npy(
@@ -110,7 +115,8 @@ def context_channel(image_files: list[str], plans: HermesPlans) -> list[str]:
     if channel is None or len(image_files) == 1:
         return image_files
     for file in image_files:
-        if re.search(rf"_{channel:04d}\.nii(\.gz)?$", file):
+        parts = split_ending(os.path.basename(file))
+        if parts is not None and parts[0].endswith(f"_{channel:04d}"):
             return [file]
     raise HermesError(
         f"{image_files[0]}: modality {plans.context.modality} is channel {channel} of this data set, "

@@ -27,6 +27,7 @@ def resample_linear(
 
     Args:
         data: (channels, d, h, w).
+        new_shape: an axis of none gets one voxel: images thinner than half the new spacing stay images.
         is_seg: data are label values: each voxel gets that with the largest share.
         force_separate_z: as nnU-Net has it; None lets the spacing decide.
 
@@ -34,14 +35,15 @@ def resample_linear(
         (channels, D, H, W): images as float32, label maps as int16.
     """
     axis = nearest_axis(current_spacing, new_spacing, force_separate_z)
-    in_plane = [int(size) for size in new_shape]
+    new_shape = [max(1, int(size)) for size in new_shape]
+    in_plane = list(new_shape)
     if axis is not None:
         in_plane[axis] = data.shape[1 + axis]
     data = data.astype(np.int16 if is_seg else np.float32, copy=False)
     if data.shape[1:] != tuple(in_plane):
         with _few_threads():
             data = np.stack([(_resample_labels if is_seg else _resample_image)(channel, in_plane) for channel in data])
-    return data if axis is None else data.take(Axis.nearest(in_plane[axis], int(new_shape[axis])).lower, 1 + axis)
+    return data if axis is None else data.take(Axis.nearest(in_plane[axis], new_shape[axis]).lower, 1 + axis)
 
 
 def _resample_image(image: np.ndarray, new_shape: Sequence[int]) -> np.ndarray:

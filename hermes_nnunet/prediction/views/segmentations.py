@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import nibabel
 import numpy as np
-from nibabel.nifti1 import Nifti1Image
 
 from hermes_nnunet.collection import Collection, Member, case_identifier, member_and_own_case
 from hermes_nnunet.core.files import written_beside
+from hermes_nnunet.core.images.opening import open_image
+from hermes_nnunet.core.images.writing import save_on_grid
 from hermes_nnunet.core.label_values import foreground_values
 
 
@@ -27,11 +27,11 @@ def write_own_segmentations(source: Path, target: Path, member: Member, collecti
     """
     values = own_written_values(member, collection)
     for path in sorted(source.glob(case_identifier(member.name, "*.nii.gz"))):
-        segmentation = nibabel.load(path)
-        voxels = np.asarray(segmentation.dataobj)
+        segmentation = open_image(path)
+        voxels = segmentation.labels()
         own = np.zeros(voxels.shape, np.uint8 if max(values.values()) < 256 else np.uint16)
         for written, value in values.items():
             own[voxels == written] = value
         _, case = member_and_own_case(path.name.removesuffix(".nii.gz"))
         with written_beside(target / f"{case}{member.file_ending}") as temporary:
-            nibabel.save(Nifti1Image(own, segmentation.affine), temporary)
+            save_on_grid(own, temporary, segmentation.geometry)

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hermes_nnunet.core.images.geometry import GEOMETRY_TOLERANCE_MM
 from hermes_nnunet.data.conversion import Grid, NiftiVolume, SourceCase
 from hermes_nnunet.data.conversion.checks import Findings, check_case, compare_grids
-from hermes_nnunet.data.merge.case_rewriting import GEOMETRY_TOLERANCE_MM
 
 AFFINE = np.diag([-0.8, -0.8, 5.0, 1.0])
 

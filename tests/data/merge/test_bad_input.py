@@ -67,10 +67,10 @@ class TestDatasets:
         assert "Dataset001_Belly is itself a collection" in refused(CT)
 
     def test_other_formats_are_told_with_how_to_convert(self, raw, refused):
-        raw.add("Dataset001_Belly", cases=(), ending=".mha")
+        raw.add("Dataset001_Belly", cases=(), ending=".tif")
         message = refused(CT)
-        assert "file_ending is '.mha'" in message
-        assert "SimpleITK.WriteImage(SimpleITK.ReadImage('x_0000.mha'), 'x_0000.nii.gz')" in message
+        assert "file_ending is '.tif'" in message
+        assert "SimpleITK.WriteImage(SimpleITK.ReadImage('x_0000.tif'), 'x_0000.nii.gz')" in message
 
     def test_without_dataset_json_is_told(self, raw, refused):
         (raw.add("Dataset001_Belly") / "dataset.json").unlink()
@@ -134,7 +134,7 @@ class TestFiles:
     def test_four_dimensional_image_is_told(self, raw, refused):
         folder = raw.add("Dataset001_Belly")
         path = raw.write_image(folder, "a_0000.nii.gz", shape=(4, 4, 4, 2))
-        assert f"{path} has 4 dimensions, shape (4, 4, 4, 2)" in refused(CT)
+        assert f"{path} has 4 dimensions (4, 4, 4, 2)" in refused(CT)
 
     def test_image_with_nan_is_told(self, raw, refused):
         path = raw.add("Dataset001_Belly") / "imagesTr/a_0000.nii.gz"

@@ -46,7 +46,7 @@ class TestRewriteCase:
         return CaseFiles((tmp_path / "image.nii.gz",), tmp_path / "label.nii.gz", outputs, {0: 0, 2: 5}, "uint8")
 
     def test_writes_exactly_the_geometry_of_the_image(self, files):
-        assert rewrite_case(files) == []
+        assert rewrite_case(files).problems == ()
         image, written = nibabel.load(files.images[0]), nibabel.load(files.outputs[0])
         np.testing.assert_array_equal(written.affine, image.affine)
         for name in ("pixdim", "qform_code", "sform_code", "srow_x", "quatern_b", "qoffset_x"):
@@ -64,7 +64,7 @@ class TestRewriteCase:
     def test_returns_all_problems_and_writes_nothing(self, files):
         label = nibabel.Nifti1Image(np.full((4, 5, 7), 9, np.uint8), OBLIQUE)
         nibabel.save(label, files.label)
-        problems = rewrite_case(files)
+        problems = rewrite_case(files).problems
         assert [("shape" in problem, "holds 9" in problem) for problem in problems] == [(True, False), (False, True)]
         assert not any(output.exists() for output in files.outputs)
 
@@ -74,5 +74,5 @@ class TestRewriteCase:
         nibabel.save(label, files.label)
         content = nibabel.load(files.label)
         assert np.unique(content.dataobj).tolist() == [2]
-        assert rewrite_case(files) == []
+        assert rewrite_case(files).problems == ()
         assert np.unique(nibabel.load(files.outputs[0]).dataobj).tolist() == [5]

@@ -16,7 +16,7 @@ def hash_of(tmp_path):
 
     def of(voxels=VOXELS, affine=OBLIQUE, *, name="a.nii.gz"):
         nibabel.save(nibabel.Nifti1Image(voxels, affine), tmp_path / name)
-        ((digest,), problems) = hash_images([tmp_path / name])
+        ((digest,), problems) = hash_images(((tmp_path / name,), None))
         assert problems == []
         return digest
 
@@ -28,7 +28,7 @@ class TestHash:
         first = hash_of()
         (tmp_path / "b.nii.gz").write_bytes(gzip.compress(gzip.decompress((tmp_path / "a.nii.gz").read_bytes()), 1))
         (tmp_path / "link.nii.gz").symlink_to(tmp_path / "a.nii.gz")
-        assert hash_images([tmp_path / "b.nii.gz", tmp_path / "link.nii.gz"]) == ([first, first], [])
+        assert hash_images(((tmp_path / "b.nii.gz", tmp_path / "link.nii.gz"), None)) == ([first, first], [])
         assert hash_of(name="c.nii") == first
 
     @pytest.mark.parametrize("dtype", [np.int32, np.float32, np.float64])
@@ -41,7 +41,7 @@ class TestHash:
         content = bytearray(gzip.decompress((tmp_path / "a.nii.gz").read_bytes()))
         content[112:120] = np.array([1, -1024], np.float32).tobytes()
         (tmp_path / "scaled.nii").write_bytes(content)
-        assert hash_images([tmp_path / "scaled.nii"])[0] == [hash_of()]
+        assert hash_images(((tmp_path / "scaled.nii",), None))[0] == [hash_of()]
 
     @pytest.mark.parametrize("axes", ["LPS", "PIR", "SAL", "RAS"])
     def test_is_the_same_for_every_order_of_axes(self, hash_of, axes):

@@ -1,0 +1,244 @@
+"""Open an image of any format, and say where its voxels lie before they are read."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nibabel
+import numpy as np
+from nibabel.openers import ImageOpener
+from nibabel.spatialimages import SpatialImage
+
+from hermes_nnunet.core.images.endings import KNOWN, is_nifti, split_ending
+from hermes_nnunet.core.images.geometry import Geometry, axis_lengths, is_usable
+from hermes_nnunet.core.images.itk import itk_geometry, read_information, read_voxels, voxels_of
+from hermes_nnunet.core.images.nifti_headers import nifti_geometry
+from hermes_nnunet.core.images.remarks import PADDING, Remark
+from hermes_nnunet.core.images.voxels import image_voxels, label_voxels
+from hermes_nnunet.core.reading import reading
+from hermes_nnunet.errors import HermesError
+
+if TYPE_CHECKING:
+    from SimpleITK import Image as ItkImage
+
+
+@dataclass(frozen=True)
+class OpenImage(ABC):
+    """An image of three dimensions whose header has been read and checked.
+
+    Attributes:
+        name: for messages: the file, or "the image".
+        geometry: where its voxels lie.
+        mended: its header contradicts itself, so that others would read another geometry.
+        chosen: `spacing_from` has decided between the two spacings that its header says.
+        remarks: on how its header was read.
+    """
+
+    name: str
+    geometry: Geometry
+    mended: bool = field(default=False, kw_only=True)
+    chosen: bool = field(default=False, kw_only=True)
+    remarks: tuple[Remark, ...] = field(default=(), kw_only=True)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.geometry.shape
+
+    @abstractmethod
+    def stored(self) -> np.ndarray:
+        """All voxels (X, Y, Z) in the image's units.
+
+        Raises:
+            HermesError: they cannot be read.
+        """
+
+    @property
+    @abstractmethod
+    def has_slope(self) -> bool:
+        """Whether the voxels are scaled by the header."""
+
+    def voxels(self) -> np.ndarray:
+        """All voxels (X, Y, Z) as float32, outside of the image with the lowest value inside.
+
+        Raises:
+            HermesError: they cannot be read, or are not all numbers.
+        """
+        return self._voxels[0]
+
+    def labels(self) -> np.ndarray:
+        """All voxels (X, Y, Z) of a label map, as they are stored but for the rounding of a slope."""
+        return label_voxels(self.stored(), scaled=self.has_slope)
+
+    def voxel_remarks(self) -> tuple[Remark, ...]:
+        """Remarks on the voxels, which are read for it."""
+        return (Remark(PADDING, self.name),) if self._voxels[1] else ()
+
+    @cached_property
+    def _voxels(self) -> tuple[np.ndarray, bool]:
+        return image_voxels(self.stored(), self.name)
+
+
+@dataclass(frozen=True)
+class NiftiImage(OpenImage):
+    """An image that nibabel has opened."""
+
+    image: SpatialImage
+
+    def stored(self) -> np.ndarray:
+        with reading(self.name):
+            return np.asanyarray(self.image.dataobj).reshape(self.shape)
+
+    @property
+    def has_slope(self) -> bool:
+        slope, inter = getattr(self.image.dataobj, "slope", 1), getattr(self.image.dataobj, "inter", 0)
+        return (slope, inter) != (1, 0)
+
+
+@dataclass(frozen=True)
+class ItkFile(OpenImage):
+    """A file that SimpleITK reads."""
+
+    path: Path
+
+    def stored(self) -> np.ndarray:
+        return read_voxels(self.path)
+
+    @property
+    def has_slope(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Voxels(OpenImage):
+    """Voxels in memory."""
+
+    array: np.ndarray
+
+    def stored(self) -> np.ndarray:
+        return self.array
+
+    @property
+    def has_slope(self) -> bool:
+        return False
+
+
+def open_image(path: Path, spacing_from: str | None = None) -> OpenImage:
+    """Open a file of any format of IMAGE_ENDINGS.
+
+    Args:
+        spacing_from: decides where a header says two spacings, see `nifti_headers.nifti_geometry`.
+
+    Raises:
+        HermesError: it cannot be read, has not three dimensions, holds no real numbers, or does not say where it lies.
+    """
+    if split_ending(path.name) is None:
+        raise HermesError(f"{path} is no image file ({KNOWN}): give one of these formats")
+    if is_nifti(path):
+        with reading(path):
+            image = nibabel.load(path, mmap=False)
+        if not isinstance(image, nibabel.Nifti1Image):
+            raise HermesError(f"{path} is no NIfTI file: give one, or name it by its own format ({KNOWN})")
+        return _of_nifti(image, _stored_header(path, image), str(path), spacing_from)
+    if not path.is_file():
+        raise HermesError(f"{path} does not exist: correct its name")
+    return ItkFile(str(path), itk_geometry(read_information(path), str(path)), path)
+
+
+def open_nibabel(image: SpatialImage, name: str, spacing_from: str | None = None) -> OpenImage:
+    """An image of nibabel, NIfTI or another kind.
+
+    Raises:
+        HermesError: as `open_image`.
+    """
+    if isinstance(image, nibabel.Nifti1Image):
+        return _of_nifti(image, image.header, name, spacing_from)
+    shape = _three(image.shape, name)
+    check_numbers(image.get_data_dtype(), name)
+    if image.affine is None:
+        raise HermesError(f"{name} has no affine: give one that says where its voxels lie")
+    return NiftiImage(name, in_space(shape, image.affine, name), image)
+
+
+def open_array(array: Any, spacing: Any, name: str) -> OpenImage:
+    """An array (X, Y, Z) whose axes run to the patient's right, front and head, with its spacing in mm.
+
+    Raises:
+        HermesError: as `open_image`.
+    """
+    try:
+        lengths = np.array(spacing, dtype=float)
+    except (TypeError, ValueError):
+        lengths = np.empty(0)
+    if lengths.shape != (3,) or not np.isfinite(lengths).all() or (lengths <= 0).any():
+        raise HermesError(f"the spacing of an array is {spacing}: give three distances in mm, each above 0")
+    voxels = np.asarray(array)
+    check_numbers(voxels.dtype, name)
+    shape = _three(voxels.shape, name)
+    return Voxels(name, in_space(shape, np.diag([*lengths, 1.0]), name), voxels.reshape(shape))
+
+
+def open_itk(image: "ItkImage", name: str) -> OpenImage:
+    """An image of SimpleITK.
+
+    Raises:
+        HermesError: as `open_image`.
+    """
+    geometry = itk_geometry(image, name)
+    _three(geometry.shape, name)
+    return Voxels(name, geometry, voxels_of(image))
+
+
+def in_space(shape: tuple[int, int, int], affine: np.ndarray, name: str) -> Geometry:
+    """The geometry of an affine that nothing contradicts.
+
+    Raises:
+        HermesError: the affine is not usable.
+    """
+    if not is_usable(affine):
+        raise HermesError(f"{name} does not say where its voxels lie: its affine is flat or not of numbers")
+    x, y, z = (float(length) for length in axis_lengths(affine))
+    return Geometry(shape, np.asarray(affine, dtype=float), (x, y, z))
+
+
+def check_numbers(dtype: np.dtype, name: str) -> None:
+    """Raises: HermesError where voxels of this type are not one real number each."""
+    if dtype.kind not in "iufb":
+        raise HermesError(f"{name} stores voxels of type {dtype}: give one real number for each voxel and channel")
+
+
+def _of_nifti(
+    image: nibabel.Nifti1Image, header: nibabel.Nifti1Header, name: str, spacing_from: str | None
+) -> NiftiImage:
+    shape = _three(image.shape, name)
+    check_numbers(image.get_data_dtype(), name)
+    geometry, mended, chosen, remark = nifti_geometry(header, shape, name, spacing_from)
+    remarks = () if remark is None else (Remark(remark, name),)
+    return NiftiImage(name, geometry, image, mended=mended, chosen=chosen, remarks=remarks)
+
+
+def _stored_header(path: Path, image: nibabel.Nifti1Image) -> nibabel.Nifti1Header:
+    """The header as the file has it: nibabel has put 1 where the spacing is 0."""
+    with reading(path), ImageOpener(path) as file:
+        return type(image.header).from_fileobj(file, check=False)
+
+
+def _three(shape: tuple[int, ...], name: str) -> tuple[int, int, int]:
+    """A shape of three dimensions, without ones behind them.
+
+    Raises:
+        HermesError: it has fewer or more, or no voxels.
+    """
+    length = len(shape)
+    while length > 3 and shape[length - 1] == 1:
+        length -= 1
+    if length != 3:
+        raise HermesError(
+            f"{name} has {length} dimensions {tuple(shape)}, but images have three: give "
+            f"{'one volume, or a file for each channel' if length > 3 else 'a volume'}"
+        )
+    if 0 in shape:
+        raise HermesError(f"{name} has shape {tuple(shape)}, so no voxels: give another image")
+    x, y, z = shape[:3]
+    return x, y, z

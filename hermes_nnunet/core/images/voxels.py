@@ -1,0 +1,55 @@
+"""Voxels as numbers that a network can take."""
+
+import numpy as np
+
+from hermes_nnunet.errors import HermesError
+
+# No unit of an image comes near: what is larger stands for something else, usually for the outside.
+EXTREME = 1e9
+# An extreme value is that much larger than all others.
+_GAP = 1e4
+# Larger ones have no variance in single precision.
+_LARGEST = 1e18
+# Whole label values stored with a slope come out with rounding.
+_ROUNDING = 1e-3
+
+
+def image_voxels(voxels: np.ndarray, name: str) -> tuple[np.ndarray, bool]:
+    """Voxels as float32, and whether some were outside of the image.
+
+    A single value that is far larger than all others stands for the outside (-1e30, the lowest float32); these voxels
+    get the lowest of the others, as air has in a CT.
+
+    Raises:
+        HermesError: there are NaN or infinite voxels, or extreme ones of several values; it begins with `name`.
+    """
+    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
+        raise HermesError(f"{name} holds NaN or infinite voxels: replace them by a value that means air or nothing")
+    if voxels.dtype.itemsize <= 2 and voxels.dtype.kind in "iu":
+        return voxels.astype(np.float32), False
+    largest = _largest(voxels)
+    if largest < EXTREME:
+        return voxels.astype(np.float32), False
+    value = voxels.min() if -float(voxels.min()) >= float(voxels.max()) else voxels.max()
+    inside = voxels[voxels != value]
+    second = _largest(inside) if inside.size else 0.0
+    if inside.size and largest > _GAP * second:
+        return np.where(voxels == value, inside.min(), voxels).astype(np.float32), True
+    if largest > _LARGEST:
+        raise HermesError(
+            f"{name} holds voxels as large as {float(value):.4g} and {second:.4g}: one such value would be taken for "
+            "the outside of the image, several are not; replace them by a value that means air or nothing"
+        )
+    return voxels.astype(np.float32), False
+
+
+def label_voxels(voxels: np.ndarray, *, scaled: bool) -> np.ndarray:
+    """Label values; those that a slope in the header has put beside a whole number are rounded to it."""
+    if not scaled or voxels.dtype.kind != "f":
+        return voxels
+    whole = np.rint(voxels)
+    return np.where(np.abs(voxels - whole) <= _ROUNDING, whole, voxels)
+
+
+def _largest(voxels: np.ndarray) -> float:
+    return max(-float(voxels.min()), float(voxels.max()))

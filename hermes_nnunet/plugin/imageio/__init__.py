@@ -1,0 +1,1 @@
+"""Where nnU-Net looks for the image reader of Hermes."""
