@@ -26,6 +26,9 @@ class TissueMaps(Volume):
     def files(self) -> tuple[Path, ...]:
         return tuple(tissue.path for tissue in self.maps)
 
+    def told(self, spacing_from: str | None) -> "TissueMaps":
+        return TissueMaps(tuple(tissue.told(spacing_from) for tissue in self.maps))
+
     def grid(self) -> Grid:
         first, *others = (tissue.grid() for tissue in self.maps)
         for tissue, grid in zip(self.maps[1:], others, strict=True):

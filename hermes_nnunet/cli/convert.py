@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hermes_nnunet.cli.main import main
+from hermes_nnunet.cli.spacing_argument import add_spacing_from
 from hermes_nnunet.errors import HermesError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LABEL",
         help="from_dicom: structures that win where they overlap others, the first of them first",
     )
+    add_spacing_from(parser)
     parser.add_argument("--name", help="last part of the name of the data set's folder (default: the data set's own)")
     parser.add_argument("--processes", type=int, metavar="N", help="cases at the same time (default: one a core)")
 
@@ -83,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         channels=arguments.channels,
         name=arguments.name,
         options={name: words for name in ("labels", "priority") if (words := getattr(arguments, name)) is not None},
+        spacing_from=arguments.spacing_from,
         processes=arguments.processes,
     )
     print_result(result, console)

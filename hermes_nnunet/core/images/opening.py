@@ -140,7 +140,7 @@ def open_image(path: Path, spacing_from: str | None = None) -> OpenImage:
             image = nibabel.load(path, mmap=False)
         if not isinstance(image, nibabel.Nifti1Image):
             raise HermesError(f"{path} is no NIfTI file: give one, or name it by its own format ({KNOWN})")
-        return _of_nifti(image, _stored_header(path, image), str(path), spacing_from)
+        return _of_nifti(image, stored_header(path, image), str(path), spacing_from)
     if not path.is_file():
         raise HermesError(f"{path} does not exist: correct its name")
     return ItkFile(str(path), itk_geometry(read_information(path), str(path)), path)
@@ -218,7 +218,7 @@ def _of_nifti(
     return NiftiImage(name, geometry, image, mended=mended, chosen=chosen, remarks=remarks)
 
 
-def _stored_header(path: Path, image: nibabel.Nifti1Image) -> nibabel.Nifti1Header:
+def stored_header(path: Path, image: nibabel.Nifti1Image) -> nibabel.Nifti1Header:
     """The header as the file has it: nibabel has put 1 where the spacing is 0."""
     with reading(path), ImageOpener(path) as file:
         return type(image.header).from_fileobj(file, check=False)

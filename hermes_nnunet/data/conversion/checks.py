@@ -16,10 +16,17 @@ _CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 @dataclass(frozen=True)
 class Findings:
-    """Of one case: its problems, a line each, and whether the label's header is mended."""
+    """Of one case.
+
+    Attributes:
+        problems: a line each.
+        mended: whether the label gets the image's header.
+        respaced: files whose headers say two spacings, and will say one.
+    """
 
     problems: tuple[str, ...]
     mended: bool
+    respaced: tuple[str, ...] = ()
 
 
 def check_case(case: SourceCase) -> Findings:
@@ -37,7 +44,9 @@ def check_case(case: SourceCase) -> Findings:
         if problem is not None:
             problems.append(f"{volume.files[0]} {problem} {volumes[0].files[0]}")
         mended |= volume is case.label and difference > 0 and problem is None
-    return Findings(tuple(problems), mended)
+    pairs = zip(volumes, grids, strict=True)
+    respaced = tuple(volume.files[0].name for volume, grid in pairs if grid is not None and grid.mended)
+    return Findings(tuple(problems), mended, respaced)
 
 
 def compare_grids(first: Grid, second: Grid) -> tuple[float, str | None]:

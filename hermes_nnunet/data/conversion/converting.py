@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from hermes_nnunet.core.images.spacing_choice import check_spacing_from
 from hermes_nnunet.core.nnunet_folders import raw_folder
 from hermes_nnunet.core.processes import default_processes, map_cases
 from hermes_nnunet.core.wording import LISTED, did_you_mean, listed
@@ -30,6 +31,7 @@ class ConversionResult:
         parts: its cases, without those left out.
         written: number of cases written now; the others were finished before.
         mended: cases whose label got the image's header, because they differed within the tolerance.
+        respaced: files whose headers said two spacings, of which the right one was taken.
         left_out: broken case -> its problem.
         missing: names of published cases that the source does not hold.
     """
@@ -40,6 +42,7 @@ class ConversionResult:
     folds: Sequence[Fold]
     written: int
     mended: Sequence[str]
+    respaced: Sequence[str]
     left_out: Mapping[str, str]
     missing: Sequence[str]
 
@@ -55,6 +58,7 @@ def convert(
     channels: Sequence[str] = (),
     name: str | None = None,
     options: Mapping[str, Sequence[str]] | None = None,
+    spacing_from: str | None = None,
     processes: int | None = None,
 ) -> ConversionResult:
     """Convert the data set in the folder `source` to nnUNet_raw/Dataset<number>_<name>.
@@ -70,11 +74,13 @@ def convert(
         channels: names of the channels to take, in this order; the converter's default by default.
         name: last part of the folder's name; the converter's by default.
         options: what only some converters take, by name.
+        spacing_from: "affine" or "header", where a NIfTI header says two spacings and nothing in it decides.
         processes: cases at the same time; one a core by default.
 
     Raises:
         HermesError: the arguments or the data do not allow it.
     """
+    check_spacing_from(spacing_from)
     raw = raw_folder()
     if not 1 <= number <= LARGEST_ID:
         raise HermesError(f"-d {number} is no id of a data set: choose one from 1 to {LARGEST_ID}")
@@ -93,7 +99,8 @@ def convert(
     cases = sorted(converter.find_cases(source), key=lambda case: case.name)
     converter, cases = _with_channels(converter, cases, channels or converter.default_channels)
     _check_names(cases)
-    settings = Settings.of(converter, source, all_training, options)
+    cases = [_told(case, spacing_from) for case in cases]
+    settings = Settings.of(converter, source, all_training, options, spacing_from)
     target = TargetFolder(raw / f"Dataset{number:03d}_{name or converter.dataset}")
     target.check_free(raw, number, settings)
     parts = divide(converter, cases, all_training=all_training)
@@ -135,6 +142,12 @@ def convert(
             for case, found in zip(checked, findings, strict=True)
             if found.mended and case.name not in left_out
         ],
+        respaced=[
+            file
+            for case, found in zip(checked, findings, strict=True)
+            for file in found.respaced
+            if case.name not in left_out
+        ],
         left_out=left_out,
         missing=missing_names(converter, cases),
     )
@@ -174,6 +187,14 @@ def _with_channels(
         replace(case, images=tuple(case.images[index] for index in indices)) if case.images else case for case in cases
     ]
     return replace(converter, channels=tuple(names)), chosen
+
+
+def _told(case: SourceCase, spacing_from: str | None) -> SourceCase:
+    return replace(
+        case,
+        images=tuple(volume.told(spacing_from) for volume in case.images),
+        label=None if case.label is None else case.label.told(spacing_from),
+    )
 
 
 def _check_names(cases: Sequence[SourceCase]) -> None:

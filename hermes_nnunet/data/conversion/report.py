@@ -56,6 +56,11 @@ def result_lines(result: ConversionResult) -> list[str]:
     ]
     if result.mended:
         lines.append(f"header of the label mended in {len(result.mended)} cases: {listed(result.mended)}")
+    if result.respaced:
+        lines.append(
+            f"spacing mended in {len(result.respaced)} files, whose headers said another in the sform than in pixdim: "
+            f"{listed(result.respaced)}"
+        )
     if parts.unlisted:
         names = listed(case.name for case in parts.unlisted)
         lines.append(

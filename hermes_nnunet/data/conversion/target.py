@@ -32,10 +32,16 @@ class Settings:
     channels: tuple[str, ...]
     labels: tuple[str, ...]
     options: dict[str, list[str]]
+    spacing_from: str | None
 
     @classmethod
     def of(
-        cls, converter: Converter, source: Path, all_training: bool, options: Mapping[str, Sequence[str]]
+        cls,
+        converter: Converter,
+        source: Path,
+        all_training: bool,
+        options: Mapping[str, Sequence[str]],
+        spacing_from: str | None,
     ) -> "Settings":
         return cls(
             converter.name,
@@ -45,6 +51,7 @@ class Settings:
             converter.channels,
             converter.labels,
             {name: list(words) for name, words in options.items()},
+            spacing_from,
         )
 
 

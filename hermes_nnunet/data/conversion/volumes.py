@@ -1,27 +1,24 @@
 """Images and label images as data sets publish them."""
 
-import gzip
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
 import nibabel
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 
 from hermes_nnunet.core.files import written_beside
+from hermes_nnunet.core.images.nifti_headers import nifti_geometry
+from hermes_nnunet.core.images.opening import stored_header
+from hermes_nnunet.core.images.writing import compressed, save_stored
 from hermes_nnunet.core.reading import reading
 from hermes_nnunet.errors import HermesError
 
 FILE_ENDING = ".nii.gz"
-
-# As nibabel compresses: images hardly get smaller above it, and it is much faster.
-_COMPRESSION = 1
 
 
 @dataclass(frozen=True)
@@ -31,10 +28,12 @@ class Grid:
     Attributes:
         shape: voxels along x, y, z.
         affine: (4, 4), voxel indices to mm in RAS.
+        mended: the file's header says two spacings, and will say one.
     """
 
     shape: tuple[int, ...]
     affine: np.ndarray
+    mended: bool = False
 
 
 class Volume(ABC):
@@ -56,6 +55,10 @@ class Volume(ABC):
     @abstractmethod
     def read(self) -> nibabel.Nifti1Image:
         """The image (X, Y, Z) in the units of the data set."""
+
+    def told(self, spacing_from: str | None) -> "Volume":
+        """This volume, told what decides the spacing of NIfTI files whose headers say two, see `core.images`."""
+        return self
 
     def voxels(self) -> np.ndarray:
         """All voxels (X, Y, Z)."""
@@ -84,44 +87,58 @@ class NiftiVolume(Volume):
     Attributes:
         path: .nii or .nii.gz.
         index: along the fourth dimension; None for a file of three.
+        spacing_from: what decides the spacing where the header says two.
     """
 
     path: Path
     index: int | None = None
+    spacing_from: str | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
         return (self.path,)
 
+    def told(self, spacing_from: str | None) -> "NiftiVolume":
+        return replace(self, spacing_from=spacing_from)
+
     def grid(self) -> Grid:
-        image = self._open()
-        return Grid(image.shape[:3], image.affine)
+        image, mended = self._open()
+        return Grid(image.shape[:3], image.affine, mended)
 
     def read(self) -> nibabel.Nifti1Image:
-        image = self._open()
+        image, _ = self._open()
         with reading(self.path):
             return image if image.ndim == 3 else image.slicer[..., self.index or 0]
 
     def write(self, path: Path, *, link: bool) -> None:
-        image = self._open()
+        image, mended = self._open()
         proxy = cast(ArrayProxy, image.dataobj)
         with reading(self.path):
             # Reads all of it, which a copy of the bytes would not prove.
             stored = np.asanyarray(proxy.get_unscaled())
         _check_finite(stored, self.path)
-        if image.ndim == 3 and self.path.name.endswith(FILE_ENDING):
+        if mended:
+            # A copy of the bytes, or a link, would keep the header that says two spacings.
+            self._write_stored(stored, image, path)
+        elif image.ndim == 3 and self.path.name.endswith(FILE_ENDING):
             with written_beside(path) as temporary:
                 if link:
                     temporary.symlink_to(os.path.abspath(self.path))
                 else:
                     shutil.copyfile(self.path, temporary)
         elif image.ndim == 3:
-            with written_beside(path) as temporary, open(self.path, "rb") as source, _compressed(temporary) as target:
+            with written_beside(path) as temporary, open(self.path, "rb") as source, compressed(temporary) as target:
                 shutil.copyfileobj(source, target)
         else:
-            _write_stored(stored[..., self.index or 0], image.header, proxy, path)
+            self._write_stored(stored, image, path)
 
-    def _open(self) -> nibabel.Nifti1Image:
+    def _write_stored(self, stored: np.ndarray, image: nibabel.Nifti1Image, path: Path) -> None:
+        chosen = stored if image.ndim == 3 else stored[..., self.index or 0]
+        with written_beside(path) as temporary:
+            save_stored(chosen, image.header, cast(ArrayProxy, image.dataobj), temporary)
+
+    def _open(self) -> tuple[nibabel.Nifti1Image, bool]:
+        """The file, and whether its header had to be mended."""
         with reading(self.path):
             image = nibabel.load(self.path, mmap=False)
         if not isinstance(image, nibabel.Nifti1Image):
@@ -133,31 +150,16 @@ class NiftiVolume(Volume):
             raise HermesError(f"{self.path} has shape {image.shape}: expected three dimensions")
         if (self.index or 0) >= volumes:
             raise HermesError(f"{self.path} has shape {image.shape}, and no volume {self.index} counted from 0")
-        return image
+        header = stored_header(self.path, image)
+        geometry, mended, *_ = nifti_geometry(header, image.shape[:3], str(self.path), self.spacing_from)
+        if mended:
+            header = image.header.copy()
+            for name, value in geometry.header.items():
+                header[name] = value
+            image = type(image)(image.dataobj, geometry.affine, header)
+        return image, mended
 
 
 def _check_finite(voxels: np.ndarray, path: Path) -> None:
     if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
         raise HermesError(f"{path} holds NaN or infinite voxels")
-
-
-@contextmanager
-def _compressed(path: Path) -> Iterator[BinaryIO]:
-    """A gzip file to write, with the same bytes for the same content at any time and place."""
-    with (
-        open(path, "wb") as raw,
-        gzip.GzipFile(filename="", mode="wb", compresslevel=_COMPRESSION, fileobj=raw, mtime=0) as compressed,
-    ):
-        yield cast(BinaryIO, compressed)
-
-
-def _write_stored(stored: np.ndarray, header: nibabel.Nifti1Header, proxy: ArrayProxy, path: Path) -> None:
-    """Write voxels as they are stored, without scaling them back and forth, under their file's own header."""
-    header = header.copy()
-    header.set_data_shape(stored.shape)
-    header["vox_offset"] = header.single_vox_offset
-    header["scl_slope"], header["scl_inter"] = proxy.slope, proxy.inter
-    with written_beside(path) as temporary, _compressed(temporary) as target:
-        target.write(header.binaryblock)
-        target.write(bytes(header.single_vox_offset - header.sizeof_hdr))
-        target.write(np.asarray(stored, header.get_data_dtype()).tobytes(order="F"))

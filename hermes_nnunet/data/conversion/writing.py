@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-import nibabel
 import numpy as np
 
+from hermes_nnunet.core.images.opening import open_image
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.conversion.converter import SourceCase
 from hermes_nnunet.data.merge.case_rewriting import map_values, write_label
@@ -58,8 +57,7 @@ def write_case(task: CaseTask) -> str | None:
         for volume, path in zip(task.case.images, task.images, strict=True):
             volume.write(path, link=task.link)
         if mapped is not None and task.label is not None:
-            image = cast(nibabel.Nifti1Image, nibabel.load(task.images[0]))
-            write_label(mapped, image, [task.label])
+            write_label(mapped, open_image(task.images[0]).geometry, [task.label])
         written = True
     except HermesError as error:
         return str(error)
