@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hermes_nnunet.core.images.geometry import LPS_TO_RAS
 from hermes_nnunet.data.conversion import Grid
 from hermes_nnunet.data.dicom.files import read_dicom
-from hermes_nnunet.data.dicom.slices import LPS_TO_RAS
 from hermes_nnunet.errors import HermesError
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hermes_nnunet.core.images.geometry import LPS_TO_RAS
 from hermes_nnunet.data.conversion import Grid
 from hermes_nnunet.data.dicom.files import read_dicom
 from hermes_nnunet.errors import HermesError
@@ -14,7 +15,6 @@ from hermes_nnunet.errors import HermesError
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 GEOMETRY_TAGS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
 
 # Share of the slice distance by which a slice may lie off the regular grid: scanners round positions.

@@ -18,6 +18,7 @@ from hermes_nnunet.collection import (
     Member,
     case_identifier,
 )
+from hermes_nnunet.core.files import LONGEST_NAME
 from hermes_nnunet.core.images.opening import open_image
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, optional_folder
 from hermes_nnunet.data.merge.fold_planning import CollectionFolds, collection_folds
@@ -124,6 +125,7 @@ def plan_merge(specification: MergeSpecification, raw: Path) -> MergePlan:
         for case in cases.values()
         for path in (*case.images, case.source.label)
     }
+    _check_file_names(cases, references)
     plan = MergePlan(
         folder=folder,
         collection=collection,
@@ -149,6 +151,25 @@ def plan_merge(specification: MergeSpecification, raw: Path) -> MergePlan:
     )
     _ = plan.folds  # whatever is wrong with them is told before images are read
     return plan
+
+
+def _check_file_names(cases: Mapping[str, PlannedCase], references: Mapping[Path, str]) -> None:
+    for path, reference in references.items():
+        if "$" in reference:
+            raise HermesError(
+                f"{path} has a '$' in its name, which nnU-Net takes for a variable: rename the file or folder, image "
+                "and label alike"
+            )
+    for name, case in cases.items():
+        if "$" in name:
+            raise HermesError(f"case {case.source.name} of {case.member.dataset_name} has a '$' in its name: rename it")
+        # The longest name that files of a case get: that of an image to predict.
+        surplus = len(f"{name}_0000{FILE_ENDING}".encode()) - LONGEST_NAME
+        if surplus > 0:
+            raise HermesError(
+                f"case {case.source.name} of {case.member.dataset_name} would be called {name} in the collection, "
+                f"{surplus} letters too many for names of files: rename the case, or give the member a shorter name:"
+            )
 
 
 def _check_together(members: Sequence[SourceMember]) -> None:
