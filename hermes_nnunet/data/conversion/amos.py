@@ -9,13 +9,18 @@ from hermes_nnunet.data.conversion.finding import files_by_key, nifti_pairs
 # "id numbers less than 500 belong to CT data" (readme of the data set)
 _FIRST_MR = 500
 
+AMOS_ORGANS = (
+    *("spleen", "right_kidney", "left_kidney", "gallbladder", "esophagus", "liver", "stomach", "aorta", "postcava"),
+    *("pancreas", "right_adrenal_gland", "left_adrenal_gland", "duodenum", "bladder", "prostate_or_uterus"),
+)
+
 
 def is_ct(number: str) -> bool:
     """Whether the image of this id is a CT."""
     return int(number) < _FIRST_MR
 
 
-def find_amos(source: Path, wanted: Callable[[str], bool]) -> Sequence[SourceCase]:
+def find_amos(source: Path, wanted: Callable[[str], bool] = lambda _: True) -> Sequence[SourceCase]:
     """The cases whose id is `wanted`; those of imagesTs are published without label.
 
     Raises:

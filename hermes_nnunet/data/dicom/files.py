@@ -1,5 +1,6 @@
 """Reading single DICOM files, those without a preamble too, and telling them from files of other kinds."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,8 +50,10 @@ def _without_preamble(path: Path, pixels: bool, wanted: list[str] | None) -> "Da
     from pydicom import dcmread
 
     try:
-        # Some archives cut off the preamble, without which DICOM looks like any file.
-        dataset = dcmread(path, stop_before_pixels=not pixels, specific_tags=wanted, force=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what other files would be as DICOM
+            # Some archives cut off the preamble, without which DICOM looks like any file.
+            dataset = dcmread(path, stop_before_pixels=not pixels, specific_tags=wanted, force=True)
     except Exception:  # what pydicom makes of any bytes at all
         return None
     return dataset if _is_object(dataset) else None
