@@ -1,8 +1,11 @@
 """A small collection that most tests use: two members of different modality, one with regions."""
 
-from collections.abc import Callable
+import gzip
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 
 from hermes_nnunet.collection import Case, Collection, Member, Task
@@ -16,6 +19,44 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real images in {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def write_nifti() -> Callable[..., Path]:
+    """A function that writes a NIfTI file with a header that may contradict itself."""
+    return _write_nifti
+
+
+def _write_nifti(
+    path: Path,
+    voxels: np.ndarray,
+    affine: np.ndarray | None = None,
+    *,
+    sform: int = 2,
+    qform: np.ndarray | None = None,
+    qform_code: int = 1,
+    zooms: Sequence[float] | None = None,
+    slope: float = 1,
+    inter: float = 0,
+) -> Path:
+    """`affine` goes into the sform; the header's zooms are its own unless given; without `qform` that has no code."""
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(voxels.dtype)
+    header.set_data_shape(voxels.shape)
+    if qform is not None:
+        header.set_qform(qform, qform_code)
+    elif affine is not None:
+        header["pixdim"][1:4] = np.linalg.norm(affine[:3, :3], axis=0)
+    if affine is not None:
+        header["srow_x"], header["srow_y"], header["srow_z"] = affine[:3]
+        header["sform_code"] = sform
+    if zooms is not None:
+        header["pixdim"][1:4] = zooms
+    header["scl_slope"], header["scl_inter"], header["vox_offset"], header["magic"] = slope, inter, 352, b"n+1"
+    content = header.binaryblock + bytes(4) + voxels.tobytes(order="F")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(content, 1, mtime=0) if path.name.lower().endswith(".gz") else content)
+    return path
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_datas
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection
+from hermes_nnunet.core.images import READER_WRITER
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.hermes_unet import HermesUNet
@@ -70,6 +71,7 @@ class CollectionPlanner(ResEncUNetPlanner):
             overwrite_target_spacing,
             suppress_transpose,
         )
+        _check_reader(self.dataset_json, self.dataset_name)
         self.collection = Collection.from_dataset_json(self.dataset_json, self.dataset_name)
         self.hermes_plans = HermesPlans.of_collection(self.collection, default_intensity_clipping())
         self.UNet_class = HermesUNet
@@ -236,6 +238,24 @@ class CollectionPlanner(ResEncUNetPlanner):
         plans["label_manager"] = "HermesLabelManager"
         plans[HERMES_BLOCK] = self.hermes_plans.to_block()
         super().save_plans(plans)
+
+
+def _check_reader(dataset_json: Mapping[str, Any], dataset_name: str) -> None:
+    """See that nnU-Net finds the reader that a collection names.
+
+    Where it does not, it warns and takes one that reads images as they are stored, so that left and right may swap.
+
+    Raises:
+        HermesError: it does not find it.
+    """
+    named = dataset_json.get("overwrite_image_reader_writer")
+    if named == READER_WRITER:
+        found = determine_reader_writer_from_dataset_json(dict(dataset_json), verbose=False).__name__
+        if found != named:
+            raise HermesError(
+                f"nnU-Net does not find the image reader {named} of {dataset_name} and has taken {found}: run "
+                "'hermes_nnunet doctor' for what to install or link, then plan again with --clean"
+            )
 
 
 def _row(numbers: Any) -> str:

@@ -138,7 +138,8 @@ class MemorySource(ImageSource):
         return paths
 
     def check(self) -> tuple[Remark, ...]:
-        return _checked(self.images)
+        # Their voxels are here already.
+        return (*_checked(self.images), *(remark for image in self.images for remark in image.voxel_remarks()))
 
 
 def _checked(images: Sequence[OpenImage]) -> tuple[Remark, ...]:

@@ -8,6 +8,7 @@ import torch
 
 from hermes_nnunet.collection import HERMES_BLOCK
 from hermes_nnunet.core.files import write_json, written_beside
+from hermes_nnunet.core.images import READER_WRITER
 from hermes_nnunet.core.nnunet_folders import dataset_id, datasets_with_id
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.contextual import ContextualNetwork
@@ -67,7 +68,7 @@ def write_model(
             "labels": {"background": 0, **{task.name: task.written_value for task in collection.tasks}},
             "numTraining": 0,
             "file_ending": ".nii.gz",
-            "overwrite_image_reader_writer": "NibabelIOWithReorient",
+            "overwrite_image_reader_writer": READER_WRITER,
             HERMES_BLOCK: collection.to_block(),
         },
         folder / "dataset.json",
@@ -111,7 +112,7 @@ def _plans(
         "plans_name": plans_name,
         "original_median_spacing_after_transp": spacing,
         "original_median_shape_after_transp": list(PATCH_SIZE),
-        "image_reader_writer": "NibabelIOWithReorient",
+        "image_reader_writer": READER_WRITER,
         "transpose_forward": [0, 1, 2],
         "transpose_backward": [0, 1, 2],
         "configurations": {CONFIGURATION: configuration},

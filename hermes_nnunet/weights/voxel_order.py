@@ -9,7 +9,7 @@ import torch
 
 from hermes_nnunet.errors import HermesError
 
-OUR_ORDER = "RAS"  # NibabelIOWithReorient
+OUR_ORDER = "RAS"  # HermesImageIO
 OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
 SUB_LATTICE_SUFFIXES = ("first_stage.0.reduce.", "patch_merging.reduce.")
 

@@ -97,3 +97,19 @@ def images(tmp_path):
     make_image(folder / "a_0000.nii.gz", seed=1)
     make_image(folder / "b_0000.nii.gz", shape=(15, 21, 12), affine=OBLIQUE_LPI, seed=2)
     return folder
+
+
+@pytest.fixture
+def stock_predict():
+    """A function that predicts with nnU-Net's own predictor, without processes of its own: view, images, output."""
+
+    def run(view, images, output, folds=(0,), probabilities=False):
+        import torch
+        from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+        predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+        predictor.initialize_from_trained_model_folder(str(view), folds)
+        output.mkdir()
+        predictor.predict_from_files_sequential(str(images), str(output), probabilities)
+
+    return run

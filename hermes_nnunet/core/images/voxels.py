@@ -33,13 +33,13 @@ def image_voxels(voxels: np.ndarray, name: str) -> tuple[np.ndarray, bool]:
     value = voxels.min() if -float(voxels.min()) >= float(voxels.max()) else voxels.max()
     inside = voxels[voxels != value]
     second = _largest(inside) if inside.size else 0.0
-    if inside.size and largest > _GAP * second:
-        return np.where(voxels == value, inside.min(), voxels).astype(np.float32), True
-    if largest > _LARGEST:
+    if second > _LARGEST or (largest > _LARGEST and not inside.size):
         raise HermesError(
             f"{name} holds voxels as large as {float(value):.4g} and {second:.4g}: one such value would be taken for "
             "the outside of the image, several are not; replace them by a value that means air or nothing"
         )
+    if inside.size and largest > _GAP * second:
+        return np.where(voxels == value, inside.min(), voxels).astype(np.float32), True
     return voxels.astype(np.float32), False
 
 

@@ -19,6 +19,7 @@ from hermes_nnunet.collection import (
     case_identifier,
 )
 from hermes_nnunet.core.files import LONGEST_NAME
+from hermes_nnunet.core.images import READER_WRITER
 from hermes_nnunet.core.images.opening import open_image
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, optional_folder
 from hermes_nnunet.data.merge.fold_planning import CollectionFolds, collection_folds
@@ -33,8 +34,6 @@ from hermes_nnunet.errors import HermesError
 FILE_ENDING = ".nii.gz"
 LABELS_FOLDER = "labelsTr"
 IMAGES_FOLDER = "imagesTr"
-# Reads members of any format and orientation into one, and writes segmentations back.
-READER_WRITER = "HermesImageIO"
 
 
 @dataclass(frozen=True)

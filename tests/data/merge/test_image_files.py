@@ -1,0 +1,212 @@
+"""Members whose files are as people's archives hold them."""
+
+import gzip
+import json
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK
+
+from hermes_nnunet.cli.main import main
+from hermes_nnunet.core.images.remarks import NO_CODES, PADDING, QFORM
+from hermes_nnunet.data.merge import MemberSpecification, MergeSpecification, merge
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.planning.image_reader_writer import HermesImageIO
+
+SHAPE = (6, 5, 4)
+VOXELS = np.random.default_rng(0).permutation(np.arange(np.prod(SHAPE))).reshape(SHAPE).astype(np.int16)
+LABELS = (np.arange(np.prod(SHAPE)) % 3).reshape(SHAPE).astype(np.uint8)
+TWO_MM = np.diag([2.0, 2, 2, 1])
+CINE = {"affine": np.diag([-1.0, -1, 1, 1]), "sform": 1, "qform": np.diag([-1.3158, -1.3158, 10.0, 1])}
+
+
+@pytest.fixture
+def belly(raw, write_nifti):
+    """A function that writes the image and the label of a case of Dataset001_Belly, which has y and z already."""
+    folder = raw.add("Dataset001_Belly", cases=())
+
+    def add(case="a", *, image=VOXELS, label=LABELS, ending=".nii.gz", **header):
+        write_nifti(folder / f"imagesTr/{case}_0000{ending}", image, **header)
+        write_nifti(folder / f"labelsTr/{case}{ending}", label, **header)
+        content = json.loads((folder / "dataset.json").read_text())
+        content["numTraining"] += 1
+        (folder / "dataset.json").write_text(json.dumps(content))
+        return folder
+
+    for other in "yz":
+        add(other, affine=TWO_MM)
+    return add
+
+
+def merged(**others):
+    members = (MemberSpecification(1, "MRI"),)
+    return merge(MergeSpecification(name="All", into=900, members=members, **others), processes=1)
+
+
+def read(result, case="Belly__a"):
+    """Voxels and labels (D, H, W) and spacing (z, y, x) of a case, as nnU-Net reads them."""
+    content = json.loads((result.folder / "dataset.json").read_text())
+    assert content["overwrite_image_reader_writer"] == "HermesImageIO"
+    entry = content["dataset"][case]
+    image, properties = HermesImageIO().read_images([str(result.folder / name) for name in entry["images"]])
+    labels, of_labels = HermesImageIO().read_seg(str(result.folder / entry["label"]))
+    assert of_labels["spacing"] == properties["spacing"]
+    return image[0], labels[0], properties["spacing"]
+
+
+class TestTwoSpacings:
+    def test_the_qforms_is_taken_and_said(self, belly):
+        for case in "abc":
+            belly(case, **CINE)
+        result = merged()
+        image, labels, spacing = read(result)
+        assert spacing == pytest.approx([10, 1.3158, 1.3158], rel=1e-6)
+        np.testing.assert_array_equal(image, VOXELS[::-1, ::-1].T)
+        np.testing.assert_array_equal(labels, LABELS[::-1, ::-1].T)
+        (note,) = result.notes
+        assert note.startswith(f"{QFORM} (3 files): ")
+        assert "imagesTr/a_0000.nii.gz" in note
+        written = nibabel.load(result.folder / "labelsTr/Belly__a.nii.gz")
+        assert written.header.get_zooms() == pytest.approx((1.3158, 1.3158, 10), rel=1e-6)
+        np.testing.assert_allclose(written.affine, CINE["qform"], rtol=1e-6)
+
+    def test_without_a_judge_are_refused_before_anything_is_written(self, belly, raw):
+        belly(affine=TWO_MM, zooms=(1, 1, 1))
+        before = raw.files()
+        with pytest.raises(HermesError, match=r"a_0000\.nii\.gz says two spacings: 2 x 2 x 2 mm .* 1 x 1 x 1 mm"):
+            merged()
+        assert raw.files() == before
+
+    @pytest.mark.parametrize(("choice", "edge"), [("affine", 2.0), ("header", 1.0)])
+    def test_are_decided_by_people_and_then_every_reader_sees_one(self, belly, choice, edge):
+        folder = belly("a", affine=np.diag([-2.0, -2, 2, 1]), zooms=(1, 1, 1))
+        belly("b", affine=TWO_MM)
+        result = merged(spacing_from=choice)
+        image, labels, spacing = read(result)
+        assert spacing == [edge] * 3
+        np.testing.assert_array_equal(image, VOXELS[::-1, ::-1].T)
+        np.testing.assert_array_equal(labels, LABELS[::-1, ::-1].T)
+        dataset = json.loads((result.folder / "dataset.json").read_text())["dataset"]
+        assert dataset["Belly__a"]["images"] == ["imagesTr/Belly__a_0000.nii.gz"]
+        assert dataset["Belly__b"]["images"] == ["../Dataset001_Belly/imagesTr/b_0000.nii.gz"]
+        copy = nibabel.load(result.folder / "imagesTr/Belly__a_0000.nii.gz")
+        assert copy.header.get_zooms() == (edge,) * 3
+        np.testing.assert_array_equal(copy.affine, np.diag([-edge, -edge, edge, 1]))
+        np.testing.assert_array_equal(np.asanyarray(copy.dataobj), VOXELS)
+        # A second run finds nothing to do, a lost copy is written again, and a case that is gone takes it along.
+        assert merged(spacing_from=choice).is_up_to_date
+        (result.folder / "imagesTr/Belly__a_0000.nii.gz").unlink()
+        assert merged(spacing_from=choice).changes["Belly"].missing == 1
+        assert read(result)[2] == [edge] * 3
+        for path in (folder / "imagesTr/a_0000.nii.gz", folder / "labelsTr/a.nii.gz"):
+            path.unlink()
+        merged(spacing_from=choice)
+        assert list((result.folder / "imagesTr").iterdir()) == []
+
+    def test_are_decided_on_the_command_line_or_in_the_file(self, belly, raw, capsys):
+        belly(affine=TWO_MM, zooms=(1, 1, 1))
+        call = ["merge", "1:MRI", "--into", "900", "--name", "All", "--processes", "1"]
+        assert main(call) == 1
+        assert len(capsys.readouterr().err.splitlines()[-2:]) == 2
+        assert main([*call, "--spacing-from", "affine"]) == 0
+        file = raw.path / "merge.yaml"
+        file.write_text("name: Other\ninto: 901\nmembers: [{dataset: 1, modality: MRI}]\nspacing_from: header\n")
+        assert main(["merge", "--members", str(file), "--processes", "1"]) == 0
+        for name, edge in (("Dataset900_All", 2), ("Dataset901_Other", 1)):
+            copy = nibabel.load(raw.path / name / "imagesTr/Belly__a_0000.nii.gz")
+            assert copy.header.get_zooms() == (edge,) * 3
+
+
+class TestEndings:
+    def test_of_every_kind_are_taken(self, belly, raw):
+        for case, ending in zip("abcde", (".nii.gz", ".nii", ".NII.GZ", ".nii.GZ", ".NII"), strict=True):
+            belly(case, ending=ending, affine=TWO_MM)
+        result = merged()
+        assert len(result.collection.cases) == 7
+        assert result.notes == ()
+        for case in "abcde":
+            image, labels, _ = read(result, f"Belly__{case}")
+            np.testing.assert_array_equal(image, VOXELS.T)
+            np.testing.assert_array_equal(labels, LABELS.T)
+
+    def test_that_are_not_read_are_named(self, belly):
+        folder = belly(affine=TWO_MM)
+        (folder / "imagesTr/b_0000.mhd").touch()
+        (folder / "imagesTr/._a_0000.nii.gz").touch()
+        content = json.loads((folder / "dataset.json").read_text())
+        (folder / "dataset.json").write_text(json.dumps({**content, "numTraining": 4}))
+        assert merged().notes == (
+            f"not used, since no images of a known format: b_0000.mhd in {folder}/imagesTr",
+            f"{folder}/dataset.json says numTraining 4, but there are 3 cases",
+        )
+
+    def test_two_of_one_case_are_refused(self, belly):
+        belly("a", affine=TWO_MM)
+        belly("a", affine=TWO_MM, ending=".nii")
+        with pytest.raises(HermesError, match=r"a_0000\.nii and a_0000\.nii\.gz are both a_0000: keep one"):
+            merged()
+
+    def test_digits_that_are_no_channel_are_told(self, belly):
+        belly("patient_0011", affine=TWO_MM)
+        folder = belly("b", affine=TWO_MM)
+        (folder / "imagesTr/patient_0011_0000.nii.gz").rename(folder / "imagesTr/patient_0011.nii.gz")
+        with pytest.raises(HermesError, match=r"is channel 11, .* its last four digits are the channel"):
+            merged()
+
+    @pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+    def test_of_simpleitk_are_taken_in_one_direction(self, raw, ending):
+        folder = raw.add("Dataset001_Belly", cases=(), ending=ending, numTraining=2)
+        files = [(f"imagesTr/{case}_0000", VOXELS) for case in "ab"] + [(f"labelsTr/{case}", LABELS) for case in "ab"]
+        for name, array in files:
+            # To the left, the back and the head: nibabel's axes, turned twice.
+            image = SimpleITK.GetImageFromArray(np.ascontiguousarray(array[::-1, ::-1].T))
+            image.SetSpacing((2, 3, 4))
+            SimpleITK.WriteImage(image, str(folder / f"{name}{ending}"))
+        result = merged()
+        image, labels, spacing = read(result)
+        np.testing.assert_array_equal(image, VOXELS.T)
+        np.testing.assert_array_equal(labels, LABELS.T)
+        assert spacing == [4, 3, 2]
+        assert result.collection.members["Belly"].file_ending == ending
+        assert nibabel.aff2axcodes(nibabel.load(result.folder / "labelsTr/Belly__a.nii.gz").affine) == ("L", "P", "S")
+
+
+class TestVoxels:
+    def test_labels_with_a_slope_are_rounded(self, belly, write_nifti):
+        folder = belly(affine=TWO_MM)
+        write_nifti(folder / "labelsTr/a.nii.gz", LABELS.astype(np.int16) * 10001, TWO_MM, slope=1 / 10001)
+        stored = nibabel.load(folder / "labelsTr/a.nii.gz").get_fdata()
+        assert not np.array_equal(stored, LABELS)
+        np.testing.assert_array_equal(read(merged())[1], LABELS.T)
+
+    @pytest.mark.parametrize("value", [-1e30, float(np.finfo(np.float32).min)])
+    def test_outside_of_the_image_is_said_and_gets_the_lowest_value(self, belly, value):
+        image = VOXELS.astype(np.float32) + 100
+        image[:2] = value
+        belly(image=image, affine=TWO_MM)
+        result = merged()
+        assert [note.partition(" (1 file)")[0] for note in result.notes] == [PADDING]
+        found = read(result)[0].T
+        np.testing.assert_array_equal(found[2:], image[2:])
+        assert np.unique(found[:2]).tolist() == [image[2:].min()]
+
+    def test_singular_sform_is_refused(self, belly):
+        belly(affine=np.diag([2.0, 2, 0, 1]), zooms=(2, 2, 2))
+        with pytest.raises(HermesError, match="does not say where its voxels lie"):
+            merged()
+
+    def test_without_codes_are_said_and_labels_have_none(self, belly):
+        belly(zooms=(2, 3, 4))
+        result = merged()
+        assert [note.partition(" (1 file)")[0] for note in result.notes] == [NO_CODES]
+        header = nibabel.load(result.folder / "labelsTr/Belly__a.nii.gz").header
+        assert (int(header["sform_code"]), int(header["qform_code"])) == (0, 0)
+        assert header.get_zooms() == (2, 3, 4)
+
+    def test_colours_are_refused(self, belly):
+        folder = belly(affine=TWO_MM)
+        colours = nibabel.Nifti1Image(np.zeros(SHAPE, [("R", "u1"), ("G", "u1"), ("B", "u1")]), TWO_MM)
+        (folder / "imagesTr/a_0000.nii.gz").write_bytes(gzip.compress(colours.to_bytes()))
+        with pytest.raises(HermesError, match="stores voxels of type"):
+            merged()
