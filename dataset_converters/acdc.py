@@ -8,6 +8,7 @@ from hermes_nnunet.core.paper.case_lists import CaseLists
 from hermes_nnunet.data.conversion import Converter, NiftiVolume, SourceCase, nothing_found
 
 _PHASES = ("ED", "ES")
+_FIRST_TEST = 101
 
 
 def find_cases(source: Path) -> Sequence[SourceCase]:
@@ -25,10 +26,13 @@ def find_cases(source: Path) -> Sequence[SourceCase]:
 def _case(patient: Path, phase: str) -> SourceCase:
     frame = _frames(patient / "Info.cfg").get(phase)
     stem = f"{patient.name}_frame{frame or 0:02d}"
+    label = patient / f"{stem}_gt.nii.gz"
+    # The first release had no labels for testing.
+    is_test = int(patient.name.removeprefix("patient")) >= _FIRST_TEST
     return SourceCase(
         name=f"{patient.name}_{phase}",
         images=(NiftiVolume(patient / f"{stem}.nii.gz"),),
-        label=NiftiVolume(patient / f"{stem}_gt.nii.gz"),
+        label=None if is_test and not label.exists() else NiftiVolume(label),
         patient=patient.name,
         listed_as=patient.name,
         problems=() if frame is not None else (f"{patient / 'Info.cfg'} does not say which frame {phase} is",),
@@ -49,9 +53,9 @@ CONVERTER = Converter(
     labels=("right_ventricle", "myocardium", "left_ventricle"),
     # The set's own test part; it names no validation part.
     lists=CaseLists(
-        train=tuple(f"patient{number:03d}" for number in range(1, 101)),
+        train=tuple(f"patient{number:03d}" for number in range(1, _FIRST_TEST)),
         val=(),
-        test=tuple(f"patient{number:03d}" for number in range(101, 151)),
+        test=tuple(f"patient{number:03d}" for number in range(_FIRST_TEST, 151)),
     ),
     cases=150,
     home="https://www.creatis.insa-lyon.fr/Challenge/acdc",

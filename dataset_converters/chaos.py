@@ -66,13 +66,18 @@ def find_cases(source: Path) -> Sequence[SourceCase]:
     return [case for patient in patients for case in _cases_of(patient)]
 
 
+def _visible(folder: Path, pattern: str) -> list[Path]:
+    """Files without those that macOS leaves in archives (._IMG-0004-00002.dcm)."""
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+
+
 def _cases_of(patient: Path) -> list[SourceCase]:
     in_phase, out_phase, t2 = (
-        tuple(sorted((patient / folder).glob("*.dcm")))
+        tuple(_visible(patient / folder, "*.dcm"))
         for folder in ("T1DUAL/DICOM_anon/InPhase", "T1DUAL/DICOM_anon/OutPhase", "T2SPIR/DICOM_anon")
     )
     # The masks are called like the slices of one phase, and are for both.
-    masks = {mask.stem for mask in (patient / "T1DUAL/Ground").glob("*.png")}
+    masks = {mask.stem for mask in _visible(patient / "T1DUAL/Ground", "*.png")}
     labelled = max((in_phase, out_phase), key=lambda slices: sum(path.stem in masks for path in slices))
     return [
         _case(patient, "T1DUAL", "t1in", in_phase, labelled),
@@ -91,7 +96,7 @@ def _case(
         problems.append(f"{patient / sequence} has no slices (*.dcm) for it")
     elif _TEST_FOLDER not in patient.parts:
         label = PngMasks(patient / sequence / "Ground", DicomVolume(labelled))
-        surplus = {*label.folder.glob("*.png")} - {*label.files}
+        surplus = {*_visible(label.folder, "*.png")} - {*label.files}
         if surplus:
             problems.append(f"{min(surplus)} is a mask without a slice of its name")
     return SourceCase(

@@ -167,8 +167,11 @@ def _notes(
     if unlabelled:
         notes.append(f"series without RTSTRUCT or SEG, left out: {len(unlabelled)}: {listed(unlabelled)}")
     if folder.others:
-        kinds = ", ".join(f"{count} {modality}" for modality, count in sorted(folder.others.items()))
-        notes.append(f"files of other kinds, left out: {kinds}")
+        kinds = ", ".join(f"{len(paths)} {modality}" for modality, paths in sorted(folder.others.items()))
+        files = listed(str(path) for paths in folder.others.values() for path in paths)
+        notes.append(f"files of other kinds, left out: {kinds}: {files}")
+    if folder.unread:
+        notes.append(f"files that are not DICOM, left out: {len(folder.unread)}: {listed(folder.unread)}")
     return tuple(notes)
 
 

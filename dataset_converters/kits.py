@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hermes_nnunet.data.conversion import Converter, SourceCase, files_by_key, nifti_pairs, nothing_found
+from hermes_nnunet.errors import HermesError
 
 _FIRST_TEST = 210
 
@@ -12,10 +13,16 @@ def find_cases(source: Path) -> Sequence[SourceCase]:
     """case_NNNNN/imaging.nii.gz and case_NNNNN/segmentation.nii.gz, anywhere under `source`.
 
     Raises:
-        HermesError: there is none.
+        HermesError: there is none, or it is a later release.
     """
     images = files_by_key(source, r"(?:.*/)?case_(\d{5})/imaging\.nii\.gz")
     labels = files_by_key(source, r"(?:.*/)?case_(\d{5})/segmentation\.nii\.gz")
+    later = files_by_key(source, r"(?:.*/)?(case_\d{5}/(?:aggregated_MAJ_seg\.nii\.gz|instances/.+))")
+    later |= {number: path for number, path in labels.items() if int(number) >= _FIRST_TEST}
+    if later:
+        raise HermesError(
+            f"{min(later.values())} is of KiTS21 or KiTS23, which label cysts too: use 'hermes_nnunet convert kits23'"
+        )
     if not labels:
         raise nothing_found(source, "case_00000/segmentation.nii.gz")
     tests = {number: path for number, path in images.items() if int(number) >= _FIRST_TEST and number not in labels}

@@ -19,7 +19,12 @@ def find_cases(source: Path) -> Sequence[SourceCase]:
     if not labels:
         raise nothing_found(source, "segmentation-0.nii")
     return [
-        *nifti_pairs(images, labels, lambda number: {"name": f"volume-{number}", "listed_as": number}),
+        *nifti_pairs(
+            images,
+            labels,
+            # Some segmentations are published with another header than their volume.
+            lambda number: {"name": f"volume-{number}", "listed_as": number, "label_on_image": True},
+        ),
         *nifti_pairs({}, {}, lambda number: {"name": f"test-volume-{number}"}, unlabelled=tests),
     ]
 

@@ -12,6 +12,9 @@ from hermes_nnunet.errors import HermesError
 if TYPE_CHECKING:
     from hermes_nnunet.data.conversion.converter import Converter
 
+# What only some converters take.
+_OPTIONS = ("labels", "priority", "background")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
@@ -51,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LABEL",
         help="from_dicom: structures that win where they overlap others, the first of them first",
     )
+    parser.add_argument(
+        "--background",
+        nargs=1,
+        choices=("rest", "zero"),
+        help="brain_structure: where the maps leave more to 1 than each of them has (default), or where all are 0",
+    )
     add_spacing_from(parser)
     parser.add_argument("--name", help="last part of the name of the data set's folder (default: the data set's own)")
     parser.add_argument("--processes", type=int, metavar="N", help="cases at the same time (default: one a core)")
@@ -84,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
         skip_broken=arguments.skip_broken,
         channels=arguments.channels,
         name=arguments.name,
-        options={name: words for name in ("labels", "priority") if (words := getattr(arguments, name)) is not None},
+        options={name: words for name in _OPTIONS if (words := getattr(arguments, name)) is not None},
         spacing_from=arguments.spacing_from,
         processes=arguments.processes,
     )

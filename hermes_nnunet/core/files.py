@@ -11,6 +11,8 @@ from typing import Any
 from hermes_nnunet.errors import HermesError
 
 TEMPORARY_PREFIX = ".writing-"
+# Bytes in a file's name, of nearly all file systems.
+LONGEST_NAME = 255
 
 
 @contextmanager

@@ -63,6 +63,12 @@ def find_dataset(raw: Path, dataset: int | str) -> str:
     if len(found) > 1:
         raise HermesError(f"data set {dataset} is not unique in {RAW}={raw} ({listed(found)}): give the folder's name")
     if not found:
+        old = sorted(path.name for path in raw.glob(f"Task{dataset:03d}_*") if path.is_dir())
+        if old:
+            raise HermesError(
+                f"data set {dataset} is in {RAW}={raw} as {old[0]} only, a data set of nnU-Net v1 or the Decathlon: "
+                "convert it with nnUNetv2_convert_old_nnUNet_dataset or 'hermes_nnunet convert msd'"
+            )
         near = sorted({dataset_id(name) for name in present}, key=lambda number: abs(number - dataset))[:_NEAR_IDS]
         there = f"near ids there: {listed(sorted(near))}" if near else "it has no data sets"
         raise HermesError(f"data set {dataset} is not in {RAW}={raw} ({there}): correct the id or the variable {RAW}")

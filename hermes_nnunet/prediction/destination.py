@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hermes_nnunet.core.files import read_json, write_json
+from hermes_nnunet.core.files import LONGEST_NAME, read_json, write_json
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.label_table import write_colour_tables
@@ -96,6 +96,13 @@ class Destination:
             raise HermesError(f"{self.folder} cannot be written to ({error.strerror}): choose another folder") from None
 
     def _check_replaceable(self, case: ImageSource) -> None:
+        longest = max((path.name for path in self.files(case.name)), key=lambda name: len(name.encode()))
+        surplus = len(longest.encode()) - LONGEST_NAME
+        if surplus > 0:
+            raise HermesError(
+                f"{case.place}: its result would be called {longest}, {surplus} letters too many for names of files: "
+                "rename the image or its folder"
+            )
         images = [path.resolve() for path in case.paths]
         for file in self.files(case.name):
             if any(image.is_relative_to(file.resolve()) for image in images):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hermes_nnunet.core.pictures.labels import Label
+from hermes_nnunet.data.dicom.files import read_dicom
 from hermes_nnunet.data.dicom.slices import Slice
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.wishes import DICOM_OBJECTS
@@ -48,9 +49,7 @@ def write_dicom(
     Raises:
         HermesError: the series lacks what the object has to repeat.
     """
-    from pydicom import dcmread
-
-    datasets = [dcmread(item.path, stop_before_pixels=True) for item in slices]
+    datasets = [_again(item.path) for item in slices]
     _fill_in_uids(datasets)
     label_map = label_map.transpose(2, 1, 0)
     try:
@@ -58,6 +57,14 @@ def write_dicom(
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         where = slices[0].path.parent
         raise HermesError(f"{output_type} cannot be written for the series in {where} ({error})") from None
+
+
+def _again(path: Path) -> "Dataset":
+    """A file that was read as a slice before."""
+    dataset = read_dicom(path)
+    if dataset is None:
+        raise HermesError(f"{path} is no DICOM file any more: leave the series as it is until its results are written")
+    return dataset
 
 
 def _fill_in_uids(datasets: Sequence["Dataset"]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hermes_nnunet.core.images.endings import KNOWN, split_ending
 from hermes_nnunet.core.wording import listed
-from hermes_nnunet.data.dicom.folder import ImageSeries, read_folder
+from hermes_nnunet.data.dicom.folder import DicomFolder, ImageSeries, read_folder
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.image_sources import DicomSource, FileSource, ImageSource
 
@@ -56,14 +56,14 @@ def dicom_cases(source: Path) -> list[ImageSource]:
     """A case for each folder with DICOM images, named like the folder.
 
     Raises:
-        HermesError: there are none, a folder has several series, or pydicom is not installed.
+        HermesError: there are none, a folder has several series, a file is damaged, or pydicom is not installed.
     """
-    by_folder: dict[Path, list[ImageSeries]] = defaultdict(list)
     try:
-        found = read_folder(source).series
+        found = read_folder(source)
     except ModuleNotFoundError:
         raise HermesError("DICOM is read with pydicom: pip install 'hermes-nnunet[dicom]'") from None
-    for series in found:
+    by_folder: dict[Path, list[ImageSeries]] = defaultdict(list)
+    for series in found.series:
         by_folder[series.paths[0].parent].append(series)
     if not by_folder:
         raise HermesError(f"{source} holds no image files ({KNOWN}) and no DICOM images: check the folder")
@@ -71,7 +71,23 @@ def dicom_cases(source: Path) -> list[ImageSource]:
         if len(several) > 1:
             names = listed(f"{series.description.partition(', ')[2]} ({len(series.paths)} files)" for series in several)
             raise HermesError(f"{folder} holds {len(several)} DICOM series: {names}; give each a folder of its own")
-    return [DicomSource(_case_name(folder, source), series) for folder, (series,) in sorted(by_folder.items())]
+    left_out = _left_out(found, sorted(by_folder))
+    return [
+        DicomSource(_case_name(folder, source), series, left_out[folder])
+        for folder, (series,) in sorted(by_folder.items())
+    ]
+
+
+def _left_out(found: DicomFolder, folders: Sequence[Path]) -> dict[Path, tuple[Path, ...]]:
+    """Folder of a case -> files in it that are no slices; the first has those of folders without a case too."""
+    left_out: dict[Path, list[Path]] = {folder: [] for folder in folders}
+    for path in (
+        *found.unread,
+        *(path for paths in found.others.values() for path in paths),
+        *(label.path for label in found.labels),
+    ):
+        left_out[path.parent if path.parent in left_out else folders[0]].append(path)
+    return {folder: tuple(sorted(paths)) for folder, paths in left_out.items()}
 
 
 def _case_name(folder: Path, source: Path) -> str:

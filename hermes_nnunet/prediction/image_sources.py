@@ -9,7 +9,7 @@ import nibabel
 
 from hermes_nnunet.core.images.geometry import check_one_grid
 from hermes_nnunet.core.images.opening import OpenImage, open_image
-from hermes_nnunet.core.images.remarks import Remark
+from hermes_nnunet.core.images.remarks import NO_SLICE, Remark
 from hermes_nnunet.core.images.writing import save_mended, save_on_grid
 from hermes_nnunet.data.dicom.folder import ImageSeries
 from hermes_nnunet.data.dicom.volume import DicomVolume
@@ -86,9 +86,14 @@ class FileSource(ImageSource):
 
 @dataclass(frozen=True)
 class DicomSource(ImageSource):
-    """A DICOM series."""
+    """A DICOM series.
+
+    Attributes:
+        left_out: files that were looked at for slices and are none.
+    """
 
     series: ImageSeries
+    left_out: tuple[Path, ...] = ()
 
     @property
     def volume(self) -> DicomVolume:
@@ -109,7 +114,7 @@ class DicomSource(ImageSource):
 
     def check(self) -> tuple[Remark, ...]:
         self.volume.slices()
-        return ()
+        return tuple(Remark(NO_SLICE, str(path)) for path in self.left_out)
 
 
 @dataclass(frozen=True)

@@ -265,6 +265,12 @@ class TestProblems:
         assert "holds thesis.docx, which is no mask" in capsys.readouterr().err
         assert (out / "a" / "thesis.docx").exists()
 
+    def test_a_result_whose_name_would_be_too_long(self, refused, tmp_path):
+        image = tmp_path / f"{'x' * 250}.nii"
+        nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6), np.float32), np.eye(4)), image)
+        says = f"its result would be called {'x' * 250}.nii.gz, 2 letters too many for names of files: rename the image"
+        refused("--all", says=says, source=image)
+
     def test_dicom_objects_of_what_is_not_dicom(self, refused):
         pytest.importorskip("highdicom")
         refused("--all", "--output-type", "dicom_seg", says="is not DICOM, so dicom_seg cannot refer to it")

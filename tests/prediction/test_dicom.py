@@ -8,16 +8,19 @@ import pytest
 
 from hermes_nnunet import HermesModel
 from hermes_nnunet.cli.main import main
+from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.prediction.dicom_objects import write_dicom
 from hermes_nnunet.prediction.finding import find_cases
 
 pydicom = pytest.importorskip("pydicom")
 
 # Rows run to the left and a little to the back, columns to the feet.
 OBLIQUE = ((0.96, 0.28, 0.0), (0.0, 0.0, -1.0))
+LABEL = Label("liver", 1, (1,), "abdomen", "#ff4f8b")
 
 
-def write_series(folder, voxels, *, uid="1.2.3", spacing=(1.5, 1.5), description="thorax", **tags):
+def write_series(folder, voxels, *, uid="1.2.3", spacing=(1.5, 1.5), description="thorax", orientation=OBLIQUE, **tags):
     """Write int16 voxels (slices, rows, columns), 3 mm apart, file names in no order."""
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
@@ -40,8 +43,8 @@ def write_series(folder, voxels, *, uid="1.2.3", spacing=(1.5, 1.5), description
             "PatientID": "p1",
             **dict.fromkeys(("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime"), ""),
             **dict.fromkeys(("StudyID", "AccessionNumber", "ReferringPhysicianName"), ""),
-            "ImagePositionPatient": [f"{v:.8g}" for v in (-20, -30, 40) + 3 * index * np.cross(*OBLIQUE)],
-            "ImageOrientationPatient": [f"{v:.8g}" for v in np.ravel(OBLIQUE)],
+            "ImagePositionPatient": [f"{v:.8g}" for v in (-20, -30, 40) + 3 * index * np.cross(*orientation)],
+            "ImageOrientationPatient": [f"{v:.8g}" for v in np.ravel(orientation)],
             "PixelSpacing": list(spacing),
             "SliceThickness": 3,
             "Rows": plane.shape[0],
@@ -112,6 +115,98 @@ class TestReading:
         (case,) = find_cases(series)
         with pytest.raises(HermesError, match=r"1 slices are missing between"):
             case.check()
+
+    def test_files_that_are_no_slices_are_told(self, series, predict, capsys):
+        (series / "notes.txt").write_text("read me")
+        predict("--member", "abdomen")
+        assert (
+            f"left out, since not a slice of a DICOM series (1 file): {series / 'notes.txt'}" in capsys.readouterr().err
+        )
+
+    def test_two_patients_with_one_uid_are_two_cases(self, tmp_path, voxels):
+        for patient in ("a", "b"):
+            write_series(tmp_path / "both" / patient, voxels, PatientID=patient)
+        cases = find_cases(tmp_path / "both")
+        assert [(case.name, len(case.paths)) for case in cases] == [("a", 10), ("b", 10)]
+
+
+# Row and column cosines with the position of the patient that they are usual for.
+PLACES = {
+    "head first, supine": ("HFS", ((1, 0, 0), (0, 1, 0))),
+    "columns to the front": ("HFS", ((1, 0, 0), (0, -1, 0))),
+    "rows to the right": ("HFS", ((-1, 0, 0), (0, 1, 0))),
+    "head first, prone": ("HFP", ((-1, 0, 0), (0, -1, 0))),
+    "feet first, supine": ("FFS", ((-1, 0, 0), (0, 1, 0))),
+    "feet first, prone": ("FFP", ((1, 0, 0), (0, -1, 0))),
+    "decubitus": ("HFDR", ((0, 1, 0), (-1, 0, 0))),
+    "sagittal": ("HFS", ((0, 1, 0), (0, 0, -1))),
+    "coronal": ("FFS", ((1, 0, 0), (0, 0, 1))),
+    "oblique": ("HFS", OBLIQUE),
+}
+
+
+class TestPlaceInThePatient:
+    """A segmentation of the one bright voxel lies where that voxel was written, in mm."""
+
+    BRIGHT, SLICE, ROW, COLUMN = 3000, 2, 5, 11
+
+    @pytest.fixture(params=PLACES.values(), ids=PLACES)
+    def written(self, request, tmp_path):
+        """Volume, label map (columns, rows, slices) that went through nnU-Net's reader, place of the bright voxel."""
+        from nnunetv2.imageio.nibabel_reader_writer import NibabelIOWithReorient
+
+        from hermes_nnunet.data.dicom.folder import read_folder
+        from hermes_nnunet.data.dicom.volume import DicomVolume
+
+        patient_position, orientation = request.param
+        voxels = np.zeros((5, 9, 14), np.int16)
+        voxels[self.SLICE, self.ROW, self.COLUMN] = self.BRIGHT
+        tags = {"orientation": orientation, "PatientPosition": patient_position, "RescaleIntercept": 0}
+        write_series(tmp_path / "series", voxels, spacing=(1.5, 2.0), **tags)
+        volume = DicomVolume(read_folder(tmp_path / "series").series[0].paths)
+        nibabel.save(volume.read(), tmp_path / "image.nii.gz")
+        reader = NibabelIOWithReorient()
+        image, properties = reader.read_images([str(tmp_path / "image.nii.gz")])
+        reader.write_seg((image[0] == self.BRIGHT).astype(np.uint8), str(tmp_path / "label.nii.gz"), properties)
+        row, column = np.array(orientation, float)
+        place = (-20, -30, 40) + self.SLICE * 3 * np.cross(row, column) + self.COLUMN * 2.0 * row
+        label_map = np.asarray(nibabel.load(tmp_path / "label.nii.gz").dataobj)
+        return volume, label_map, place + self.ROW * 1.5 * column
+
+    def test_of_a_seg(self, written, tmp_path):
+        pytest.importorskip("highdicom")
+        volume, label_map, place = written
+        write_dicom("dicom_seg", label_map, [LABEL], volume.slices(), tmp_path / "seg.dcm")
+        seg = pydicom.dcmread(tmp_path / "seg.dcm")
+        frames = np.atleast_3d(seg.pixel_array.T).T
+        ((frame, row, column),) = np.argwhere(frames)
+        shared = seg.SharedFunctionalGroupsSequence[0]
+        along = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, float)
+        spacing = shared.PixelMeasuresSequence[0].PixelSpacing
+        first = seg.PerFrameFunctionalGroupsSequence[frame].PlanePositionSequence[0].ImagePositionPatient
+        found = np.array(first, float) + column * spacing[1] * along[:3] + row * spacing[0] * along[3:]
+        np.testing.assert_allclose(found, place, atol=1e-3)
+
+    def test_of_a_structure_set(self, written, tmp_path):
+        pytest.importorskip("rt_utils")
+        volume, label_map, place = written
+        write_dicom("dicom_rtstruct", label_map, [LABEL], volume.slices(), tmp_path / "rs.dcm")
+        (contour,) = pydicom.dcmread(tmp_path / "rs.dcm").ROIContourSequence[0].ContourSequence
+        points = np.reshape(contour.ContourData, (-1, 3)).astype(float)
+        np.testing.assert_allclose(points.mean(axis=0), place, atol=2e-3)
+        named = contour.ContourImageSequence[0].ReferencedSOPInstanceUID
+        (image,) = [path for path in volume.paths if pydicom.dcmread(path).SOPInstanceUID == named]
+        assert self.BRIGHT in pydicom.dcmread(image).pixel_array
+
+    def test_where_files_have_no_preamble(self, written, tmp_path):
+        pytest.importorskip("highdicom")
+        volume, label_map, _ = written
+        write_dicom("dicom_seg", label_map, [LABEL], volume.slices(), tmp_path / "with.dcm")
+        for path in volume.paths:
+            path.write_bytes(path.read_bytes()[132:])
+        write_dicom("dicom_seg", label_map, [LABEL], volume.slices(), tmp_path / "without.dcm")
+        frames = [pydicom.dcmread(tmp_path / name).pixel_array for name in ("with.dcm", "without.dcm")]
+        np.testing.assert_array_equal(*frames)
 
 
 class TestLabelMaps:

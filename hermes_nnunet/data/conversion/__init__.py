@@ -34,8 +34,9 @@ of images and labels, unknown values, empty labels, writing, copying or linking,
 kill, leaving out broken cases, the summary.
 """
 
+from hermes_nnunet.data.conversion.checks import compare_grids
 from hermes_nnunet.data.conversion.converter import Converter, SourceCase, nothing_found
-from hermes_nnunet.data.conversion.finding import files_by_key, nifti_pairs
+from hermes_nnunet.data.conversion.finding import files_by_key, lists_of_folders, nifti_pairs
 from hermes_nnunet.data.conversion.volumes import Grid, NiftiVolume, Volume
 
 __all__ = [
@@ -44,8 +45,9 @@ __all__ = [
     "NiftiVolume",
     "SourceCase",
     "Volume",
+    "compare_grids",
     "files_by_key",
+    "lists_of_folders",
     "nifti_pairs",
     "nothing_found",
-    "reading",
 ]

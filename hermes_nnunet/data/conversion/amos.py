@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from hermes_nnunet.data.conversion.converter import SourceCase, nothing_found
 from hermes_nnunet.data.conversion.finding import files_by_key, nifti_pairs
@@ -9,13 +10,18 @@ from hermes_nnunet.data.conversion.finding import files_by_key, nifti_pairs
 # "id numbers less than 500 belong to CT data" (readme of the data set)
 _FIRST_MR = 500
 
+AMOS_ORGANS = (
+    *("spleen", "right_kidney", "left_kidney", "gallbladder", "esophagus", "liver", "stomach", "aorta", "postcava"),
+    *("pancreas", "right_adrenal_gland", "left_adrenal_gland", "duodenum", "bladder", "prostate_or_uterus"),
+)
+
 
 def is_ct(number: str) -> bool:
     """Whether the image of this id is a CT."""
     return int(number) < _FIRST_MR
 
 
-def find_amos(source: Path, wanted: Callable[[str], bool]) -> Sequence[SourceCase]:
+def find_amos(source: Path, wanted: Callable[[str], bool] = lambda _: True) -> Sequence[SourceCase]:
     """The cases whose id is `wanted`; those of imagesTs are published without label.
 
     Raises:
@@ -37,7 +43,7 @@ def find_amos(source: Path, wanted: Callable[[str], bool]) -> Sequence[SourceCas
     )
 
 
-AMOS_FACTS = {
+AMOS_FACTS: dict[str, Any] = {
     "home": "https://zenodo.org/records/7262581 (amos22.zip)",
     "licence": "CC BY-NC-SA 4.0 (as the publication says)",
     "reference": "Ji et al., AMOS: A Large-Scale Abdominal Multi-Organ Benchmark for Versatile Medical Image "

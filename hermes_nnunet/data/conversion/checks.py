@@ -5,13 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hermes_nnunet.core.files import LONGEST_NAME
 from hermes_nnunet.core.images.geometry import GEOMETRY_TOLERANCE_MM
 from hermes_nnunet.data.conversion.converter import SourceCase
-from hermes_nnunet.data.conversion.volumes import Grid, Volume
+from hermes_nnunet.data.conversion.volumes import FILE_ENDING, Grid, Volume
 from hermes_nnunet.errors import HermesError
 
 # As a file name everywhere, and without what would look like nnU-Net's channel number.
 _CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+# Published label files are off by so much (rounded headers). They get the image's header, so it may be more than an
+# image may differ from another.
+LABEL_TOLERANCE_MM = 0.02
 
 
 @dataclass(frozen=True)
@@ -20,13 +25,15 @@ class Findings:
 
     Attributes:
         problems: a line each.
-        mended: whether the label gets the image's header.
+        mended: whether the label gets the image's header, which differs from its own.
         respaced: files whose headers say two spacings, and will say one.
+        placeless: images whose headers say neither place nor spacing: their affine is 1.
     """
 
     problems: tuple[str, ...]
     mended: bool
     respaced: tuple[str, ...] = ()
+    placeless: tuple[str, ...] = ()
 
 
 def check_case(case: SourceCase) -> Findings:
@@ -34,29 +41,40 @@ def check_case(case: SourceCase) -> Findings:
     problems = list(case.problems)
     if not _CASE_NAME.fullmatch(case.name):
         problems.append("its name must consist of letters, digits and . _ + -")
+    if len(f"{case.name}_0000{FILE_ENDING}") > LONGEST_NAME:
+        problems.append(f"its name has {len(case.name)} letters, too many for names of files: rename it in the source")
     volumes = [*case.images, *([] if case.label is None else [case.label])]
     grids = [_grid(volume, problems) for volume in volumes]
     mended = False
     for volume, grid in list(zip(volumes, grids, strict=True))[1:]:
         if grid is None or grids[0] is None:
             continue
-        difference, problem = compare_grids(grids[0], grid)
+        of_label = volume is case.label
+        tolerance = LABEL_TOLERANCE_MM if of_label else GEOMETRY_TOLERANCE_MM
+        if of_label and case.label_on_image:
+            tolerance = np.inf
+        difference, problem = compare_grids(grids[0], grid, tolerance)
         if problem is not None:
             problems.append(f"{volume.files[0]} {problem} {volumes[0].files[0]}")
-        mended |= volume is case.label and difference > 0 and problem is None
-    pairs = zip(volumes, grids, strict=True)
-    respaced = tuple(volume.files[0].name for volume, grid in pairs if grid is not None and grid.mended)
-    return Findings(tuple(problems), mended, respaced)
+        mended |= of_label and difference != 0 and problem is None
+    known = [(volume, grid) for volume, grid in zip(volumes, grids, strict=True) if grid is not None]
+    respaced = tuple(volume.files[0].name for volume, grid in known if grid.mended)
+    placeless = tuple(
+        volume.files[0].name
+        for volume, grid in known
+        if volume is not case.label and np.array_equal(grid.affine, np.eye(4))
+    )
+    return Findings(tuple(problems), mended, respaced, placeless)
 
 
-def compare_grids(first: Grid, second: Grid) -> tuple[float, str | None]:
+def compare_grids(first: Grid, second: Grid, tolerance_mm: float = GEOMETRY_TOLERANCE_MM) -> tuple[float, str | None]:
     """The largest difference of the two affines in mm, and what keeps the two from being one grid, in words."""
     if first.shape != second.shape:
         return np.inf, f"has shape {second.shape}, not the {first.shape} of"
     difference = float(np.abs(first.affine - second.affine).max())
     # Written to be true of NaN too.
-    if not difference <= GEOMETRY_TOLERANCE_MM:
-        return difference, f"lies {difference:.4g} mm (allowed {GEOMETRY_TOLERANCE_MM} mm) off the grid of"
+    if not (difference <= tolerance_mm or tolerance_mm == np.inf):
+        return difference, f"lies {difference:.4g} mm (allowed {tolerance_mm} mm) off the grid of"
     return difference, None
 
 

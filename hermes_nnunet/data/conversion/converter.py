@@ -22,6 +22,7 @@ class SourceCase:
         label: None where the data set publishes no label for it; such cases are test cases.
         patient: whom no fold parts; by default every case is a patient.
         listed_as: its name in the lists of training and test cases, which may be the patient's; by default `name`.
+        label_on_image: the label lies on the voxels of the image, whatever header it was published with.
         problems: what is wrong with it that its volumes cannot tell, one line each, without the case's name.
     """
 
@@ -30,6 +31,7 @@ class SourceCase:
     label: Volume | None
     patient: str = ""
     listed_as: str = ""
+    label_on_image: bool = False
     problems: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

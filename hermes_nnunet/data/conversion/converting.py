@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from hermes_nnunet.core.images.spacing_choice import check_spacing_from
+from hermes_nnunet.core.images.spacing_choice import HEADER, check_spacing_from
 from hermes_nnunet.core.nnunet_folders import raw_folder
 from hermes_nnunet.core.processes import default_processes, map_cases
 from hermes_nnunet.core.wording import LISTED, did_you_mean, listed
@@ -30,8 +30,11 @@ class ConversionResult:
         folder: the nnU-Net data set.
         parts: its cases, without those left out.
         written: number of cases written now; the others were finished before.
-        mended: cases whose label got the image's header, because they differed within the tolerance.
+        mended: cases whose label got the image's header, because they differed as far as is allowed.
         respaced: files whose headers said two spacings, of which the right one was taken.
+        placeless: images whose headers say neither place nor spacing.
+        gaps: case -> number of voxels that were no numbers and were mended; of the cases that were written now.
+        rounded: those of the cases written now whose label values were rounded to whole numbers.
         left_out: broken case -> its problem.
         missing: names of published cases that the source does not hold.
     """
@@ -43,6 +46,9 @@ class ConversionResult:
     written: int
     mended: Sequence[str]
     respaced: Sequence[str]
+    placeless: Sequence[str]
+    gaps: Mapping[str, int]
+    rounded: Sequence[str]
     left_out: Mapping[str, str]
     missing: Sequence[str]
 
@@ -119,13 +125,14 @@ def convert(
     pending = [task for task in tasks if not task.is_finished()]
     target.begin(settings, tasks, complete=not pending)
     try:
-        problems = map_cases(write_case, pending, processes, "Converting")
+        outcomes = map_cases(write_case, pending, processes, "Converting")
     except OSError as error:
         raise HermesError(
             f"{error.filename or target.path} cannot be written ({error.strerror}): make room, or the folder writable, "
             "and run it again; finished cases are kept"
         ) from None
-    broken = {task.case.name: problem for task, problem in zip(pending, problems, strict=True) if problem is not None}
+    outcome_of = {task.case.name: outcome for task, outcome in zip(pending, outcomes, strict=True)}
+    broken = {name: outcome.problem for name, outcome in outcome_of.items() if outcome.problem is not None}
     _refuse_broken(broken, skip_broken, "all other cases are written: mend these and run it again")
     left_out.update(broken)
     parts = _without(parts, left_out)
@@ -148,6 +155,14 @@ def convert(
             for file in found.respaced
             if case.name not in left_out
         ],
+        placeless=[
+            file
+            for case, found in zip(checked, findings, strict=True)
+            for file in found.placeless
+            if case.name not in left_out
+        ],
+        gaps={name: outcome.gaps for name, outcome in outcome_of.items() if outcome.gaps},
+        rounded=[name for name, outcome in outcome_of.items() if outcome.rounded],
         left_out=left_out,
         missing=missing_names(converter, cases),
     )
@@ -190,10 +205,12 @@ def _with_channels(
 
 
 def _told(case: SourceCase, spacing_from: str | None) -> SourceCase:
+    # The spacing of a label that gets the image's header decides nothing.
+    of_label = HEADER if case.label_on_image else spacing_from
     return replace(
         case,
         images=tuple(volume.told(spacing_from) for volume in case.images),
-        label=None if case.label is None else case.label.told(spacing_from),
+        label=None if case.label is None else case.label.told(of_label),
     )
 
 

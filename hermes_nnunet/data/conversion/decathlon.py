@@ -50,7 +50,7 @@ def decathlon_converter(
 
 
 def _resolved(converter: Converter, source: Path, task: str | None) -> Converter:
-    path = source / "dataset.json"
+    path = _task_folder(source) / "dataset.json"
     content = read_json(path, _REMEDY)
     try:
         title = str(content["name"])
@@ -79,6 +79,15 @@ def _resolved(converter: Converter, source: Path, task: str | None) -> Converter
     )
 
 
+def _task_folder(source: Path) -> Path:
+    """The folder with dataset.json: `source`, or the only one in it that has one, as archives unpack."""
+    if not (source / "dataset.json").is_file():
+        inner = [path.parent for path in source.glob("*/dataset.json") if not path.parent.name.startswith(("_", "."))]
+        if len(inner) == 1:
+            return inner[0]
+    return source
+
+
 def _by_number(names: Mapping[str, Any]) -> dict[int, str]:
     return {int(number): str(names[number]) for number in sorted(names, key=int)}
 
@@ -89,7 +98,8 @@ def _case_name(path: str) -> str:
 
 def _find_cases(source: Path, channels: int) -> Sequence[SourceCase]:
     images, labels, tests = (
-        files_by_key(source, rf"{folder}/(.+?)\.nii(?:\.gz)?") for folder in ("imagesTr", "labelsTr", "imagesTs")
+        files_by_key(_task_folder(source), rf"{folder}/(.+?)\.nii(?:\.gz)?")
+        for folder in ("imagesTr", "labelsTr", "imagesTs")
     )
     if not labels:
         raise nothing_found(source, "labelsTr/<case>.nii.gz")

@@ -1,10 +1,11 @@
 """Finding the files of cases in a folder."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hermes_nnunet.core.paper.case_lists import CaseLists
 from hermes_nnunet.data.conversion.converter import SourceCase
 from hermes_nnunet.data.conversion.volumes import NiftiVolume, Volume
 from hermes_nnunet.errors import HermesError
@@ -44,7 +45,7 @@ def nifti_pairs(
     Args:
         images: key -> image.
         labels: key -> label file.
-        describe: key -> `name` of the case, and `patient` and `listed_as` where they differ from it.
+        describe: key -> `name` of the case, and other fields of it that differ from their defaults.
         unlabelled: key -> image of a case that is published without label.
         channels: number of volumes in an image file, each a channel.
     """
@@ -69,3 +70,14 @@ def nifti_pairs(
             )
         )
     return cases
+
+
+def lists_of_folders(cases: Iterable[SourceCase], *, train: str, val: str, test: str) -> CaseLists:
+    """Lists of the labelled cases of a data set whose parts are folders of images, by the folders' names."""
+    parts: dict[str, list[str]] = {train: [], val: [], test: []}
+    for case in cases:
+        if case.label is not None or case.problems:
+            (volume, *_) = case.images or (case.label,)
+            folder = "" if volume is None else volume.files[0].parent.name.replace("labels", "images")
+            parts[folder if folder in parts else train].append(case.listed_as)
+    return CaseLists(*(tuple(parts[folder]) for folder in (train, val, test)))

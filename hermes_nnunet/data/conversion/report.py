@@ -46,7 +46,7 @@ def result_lines(result: ConversionResult) -> list[str]:
     """What was done, a line each; what the user should look at comes last."""
     converter, parts = result.converter, result.parts
     fold = result.folds[0]
-    folds = f"{len(result.folds)} folds" if len(result.folds) > 1 else "the paper's fold"
+    folds = f"{len(result.folds)} folds" if len(result.folds) > 1 else "the fold of the lists"
     labelled = sum(case.label is not None for case in parts.test)
     lines = [
         f"{converter.title} -> {result.folder}",
@@ -61,10 +61,22 @@ def result_lines(result: ConversionResult) -> list[str]:
             f"spacing mended in {len(result.respaced)} files, whose headers said another in the sform than in pixdim: "
             f"{listed(result.respaced)}"
         )
+    if result.gaps:
+        lines.append(
+            f"voxels that are no numbers replaced by the median of those around: {sum(result.gaps.values())} in "
+            f"{len(result.gaps)} cases: {listed(result.gaps)}"
+        )
+    if result.rounded:
+        lines.append(f"label values rounded to whole numbers in {len(result.rounded)} cases: {listed(result.rounded)}")
+    if result.placeless:
+        lines.append(
+            f"warning: {len(result.placeless)} images have headers that say neither place nor spacing (1 x 1 x 1 mm is "
+            f"taken): {listed(result.placeless, limit=40)}"
+        )
     if parts.unlisted:
         names = listed(case.name for case in parts.unlisted)
         lines.append(
-            f"left out, because the paper's lists do not name them: {len(parts.unlisted)} cases: {names} "
+            f"left out, because the lists do not name them: {len(parts.unlisted)} cases: {names} "
             "(--all-training takes them)"
         )
     if result.missing:

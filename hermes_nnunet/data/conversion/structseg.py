@@ -10,12 +10,15 @@ from hermes_nnunet.data.conversion.finding import files_by_key, nifti_pairs
 def find_structseg(source: Path, task: str) -> Sequence[SourceCase]:
     """Cases in the folder `task`, which `source` is or holds: the other tasks' files have the same names.
 
+    Archives unpack to a folder in one of the same name, and files may be uncompressed.
+
     Raises:
         HermesError: there is none.
     """
-    prefix = "" if source.resolve().name == task else rf"(?:.*/)?{task}/"
-    images = files_by_key(source, rf"{prefix}(\d+)/data\.nii\.gz")
-    labels = files_by_key(source, rf"{prefix}(\d+)/label\.nii\.gz")
+    prefix = rf"(?:.*/)?{task}/"
+    if source.resolve().name == task:
+        prefix = f"(?:{prefix})?"
+    images, labels = (files_by_key(source, rf"{prefix}(\d+)/{name}\.nii(?:\.gz)?") for name in ("data", "label"))
     if not labels:
         raise nothing_found(source, f"{task}/1/label.nii.gz")
     return nifti_pairs(

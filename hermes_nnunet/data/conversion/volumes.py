@@ -16,6 +16,7 @@ from hermes_nnunet.core.images.nifti_headers import nifti_geometry
 from hermes_nnunet.core.images.opening import stored_header
 from hermes_nnunet.core.images.writing import compressed, save_stored
 from hermes_nnunet.core.reading import reading
+from hermes_nnunet.data.conversion.voxel_mending import without_gaps
 from hermes_nnunet.errors import HermesError
 
 FILE_ENDING = ".nii.gz"
@@ -65,19 +66,25 @@ class Volume(ABC):
         with reading(self.files[0]):
             return np.asanyarray(self.read().dataobj)
 
-    def write(self, path: Path, *, link: bool) -> None:
+    def write(self, path: Path, *, link: bool) -> int:
         """Write it as compressed NIfTI, so that the file is whole or not there.
 
         Args:
             path: of the file to write, in a folder that is there.
             link: make a symbolic link instead where a file of the data set has the right bytes already.
+
+        Returns:
+            The number of voxels that were no numbers and had to be mended.
         """
         with reading(self.files[0]):
             image = self.read()
             voxels = np.asanyarray(image.dataobj)
-        _check_finite(voxels, self.files[0])
+        voxels, gaps = without_gaps(voxels, str(self.files[0]))
+        if gaps:
+            image = nibabel.Nifti1Image(voxels, image.affine, image.header)
         with written_beside(path) as temporary:
             nibabel.save(image, temporary)
+        return gaps
 
 
 @dataclass(frozen=True)
@@ -110,32 +117,28 @@ class NiftiVolume(Volume):
         with reading(self.path):
             return image if image.ndim == 3 else image.slicer[..., self.index or 0]
 
-    def write(self, path: Path, *, link: bool) -> None:
+    def write(self, path: Path, *, link: bool) -> int:
         image, mended = self._open()
         proxy = cast(ArrayProxy, image.dataobj)
         with reading(self.path):
             # Reads all of it, which a copy of the bytes would not prove.
             stored = np.asanyarray(proxy.get_unscaled())
-        _check_finite(stored, self.path)
-        if mended:
-            # A copy of the bytes, or a link, would keep the header that says two spacings.
-            self._write_stored(stored, image, path)
-        elif image.ndim == 3 and self.path.name.endswith(FILE_ENDING):
+        stored = stored if image.ndim == 3 else stored[..., self.index or 0]
+        stored, gaps = without_gaps(stored, str(self.path))
+        if mended or gaps or image.ndim > 3:
+            # A copy of the bytes, or a link, would keep what had to be mended.
+            with written_beside(path) as temporary:
+                save_stored(stored, image.header, proxy, temporary)
+        elif self.path.name.endswith(FILE_ENDING):
             with written_beside(path) as temporary:
                 if link:
                     temporary.symlink_to(os.path.abspath(self.path))
                 else:
                     shutil.copyfile(self.path, temporary)
-        elif image.ndim == 3:
+        else:
             with written_beside(path) as temporary, open(self.path, "rb") as source, compressed(temporary) as target:
                 shutil.copyfileobj(source, target)
-        else:
-            self._write_stored(stored, image, path)
-
-    def _write_stored(self, stored: np.ndarray, image: nibabel.Nifti1Image, path: Path) -> None:
-        chosen = stored if image.ndim == 3 else stored[..., self.index or 0]
-        with written_beside(path) as temporary:
-            save_stored(chosen, image.header, cast(ArrayProxy, image.dataobj), temporary)
+        return gaps
 
     def _open(self) -> tuple[nibabel.Nifti1Image, bool]:
         """The file, and whether its header had to be mended."""
@@ -158,8 +161,3 @@ class NiftiVolume(Volume):
                 header[name] = value
             image = type(image)(image.dataobj, geometry.affine, header)
         return image, mended
-
-
-def _check_finite(voxels: np.ndarray, path: Path) -> None:
-    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
-        raise HermesError(f"{path} holds NaN or infinite voxels")

@@ -9,6 +9,7 @@ import numpy as np
 from hermes_nnunet.core.images.opening import open_image
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.conversion.converter import SourceCase
+from hermes_nnunet.data.conversion.voxel_mending import whole_labels
 from hermes_nnunet.data.merge.case_rewriting import map_values, write_label
 from hermes_nnunet.errors import HermesError
 
@@ -45,36 +46,52 @@ class CaseTask:
         return all(path.stat().st_mtime_ns <= written for volume in volumes for path in volume.files)
 
 
-def write_case(task: CaseTask) -> str | None:
-    """Write images and label of a case; the problem in one line where it is broken, and then none of its files.
+@dataclass(frozen=True)
+class WrittenCase:
+    """What came of a case.
+
+    Attributes:
+        problem: in one line where the case is broken; then none of its files is written.
+        gaps: number of voxels that were no numbers and have the median of those around now.
+        rounded: label values were beside whole numbers and have been rounded.
+    """
+
+    problem: str | None = None
+    gaps: int = 0
+    rounded: bool = False
+
+
+def write_case(task: CaseTask) -> WrittenCase:
+    """Write images and label of a case, or none of its files where it is broken.
 
     Raises:
         OSError: the files cannot be written, which is not the case's fault.
     """
     written = False
     try:
-        mapped = None if task.case.label is None else _mapped_label(task)
-        for volume, path in zip(task.case.images, task.images, strict=True):
-            volume.write(path, link=task.link)
+        mapped, rounded = (None, False) if task.case.label is None else _mapped_label(task)
+        volumes = zip(task.case.images, task.images, strict=True)
+        gaps = sum(volume.write(path, link=task.link) for volume, path in volumes)
         if mapped is not None and task.label is not None:
             write_label(mapped, open_image(task.images[0]).geometry, [task.label])
         written = True
     except HermesError as error:
-        return str(error)
+        return WrittenCase(str(error))
     finally:
         if not written:
             for path in task.outputs:
                 path.unlink(missing_ok=True)
-    return None
+    return WrittenCase(gaps=gaps, rounded=rounded)
 
 
-def _mapped_label(task: CaseTask) -> np.ndarray:
+def _mapped_label(task: CaseTask) -> tuple[np.ndarray, bool]:
+    """Values to write, and whether published ones had to be rounded."""
     assert task.case.label is not None
     name = task.case.label.files[0]
-    voxels = task.case.label.voxels()
+    voxels, rounded = whole_labels(task.case.label.voxels())
     mapped, unknown = map_values(voxels, task.values, "uint8")
     if unknown:
         raise HermesError(f"{name} holds the values {listed(unknown)}, known are {listed(sorted(task.values))}")
     if not task.may_be_empty and not mapped.any():
         raise HermesError(f"{name} labels nothing: all voxels are background")
-    return mapped
+    return mapped, rounded

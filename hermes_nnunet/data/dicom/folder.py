@@ -1,13 +1,16 @@
 """What a folder of DICOM files holds: series of images, and label objects (RTSTRUCT, SEG) that name structures."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from tqdm import tqdm
 
+from hermes_nnunet.core.wording import listed
+from hermes_nnunet.data.dicom.files import could_be_dicom, read_dicom
 from hermes_nnunet.data.dicom.segmentations import segment_numbers
 from hermes_nnunet.data.dicom.structure_sets import contours_by_name
 from hermes_nnunet.errors import HermesError
@@ -20,7 +23,18 @@ SEG = "SEG"
 # DICOM's word -> ours.
 IMAGE_MODALITIES = {"CT": "CT", "MR": "MR", "PT": "PET"}
 
-_TAGS = ("Modality", "SeriesInstanceUID", "FrameOfReferenceUID", "PatientID", "SeriesDescription")
+_TAGS = ("SeriesInstanceUID", "FrameOfReferenceUID", "PatientID", "SeriesDescription", "SOPClassUID")
+# Kind of object -> modality, for headers that lost it: storage classes of DICOM, PS3.4 table B.5-1.
+_MODALITY_OF_CLASS = {
+    "1.2.840.10008.5.1.4.1.1.2": "CT",
+    "1.2.840.10008.5.1.4.1.1.2.1": "CT",
+    "1.2.840.10008.5.1.4.1.1.4": "MR",
+    "1.2.840.10008.5.1.4.1.1.4.1": "MR",
+    "1.2.840.10008.5.1.4.1.1.128": "PT",
+    "1.2.840.10008.5.1.4.1.1.130": "PT",
+    "1.2.840.10008.5.1.4.1.1.481.3": RTSTRUCT,
+    "1.2.840.10008.5.1.4.1.1.66.4": SEG,
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,7 @@ class LabelObject:
 
     Attributes:
         kind: RTSTRUCT or SEG.
+        patient: the patient's id; empty where it was taken away.
         series: uid of the series that it was drawn on; empty where it does not say.
         names: of its structures.
         problem: why it cannot be used, or empty.
@@ -56,6 +71,7 @@ class LabelObject:
 
     path: Path
     kind: str
+    patient: str
     series: str
     frame_of_reference: str
     names: tuple[str, ...]
@@ -64,16 +80,23 @@ class LabelObject:
 
 @dataclass(frozen=True)
 class DicomFolder:
-    """Image series, label objects, and how many files of other modalities there are."""
+    """What lies in a folder.
+
+    Attributes:
+        others: modality ("no modality" where the header has none) -> DICOM files that are neither images nor labels.
+        unread: files that are not DICOM.
+    """
 
     series: tuple[ImageSeries, ...]
     labels: tuple[LabelObject, ...]
-    others: dict[str, int]
+    others: dict[str, tuple[Path, ...]]
+    unread: tuple[Path, ...]
 
     def series_of(self, label: LabelObject) -> ImageSeries | None:
         """The series that a label object was drawn on.
 
-        Where one of the two has no uid, it is the only series in the label's frame of reference.
+        Where one of the two has no uid, it is the only series in the label's frame of reference; where several have
+        the uid, it is that of the label's patient and frame of reference.
         """
         named = [series for series in self.series if series.uid and series.uid == label.series]
         if not named:
@@ -84,64 +107,122 @@ class DicomFolder:
                 and series.frame_of_reference == label.frame_of_reference
                 and not (series.uid and label.series)
             ]
+        if len(named) > 1:
+            named = [series for series in named if not label.patient or series.patient == label.patient]
+        if len(named) > 1:
+            named = [series for series in named if series.frame_of_reference == label.frame_of_reference]
         return named[0] if len(named) == 1 else None
 
 
+class _SeriesKey(NamedTuple):
+    """What all slices of a series have in common; each text may be empty."""
+
+    uid: str
+    folder: Path
+    modality: str
+    patient: str
+    frame_of_reference: str
+
+
 def read_folder(source: Path) -> DicomFolder:
-    """Read the headers of all DICOM files under a folder; other files are passed over.
+    """Read the headers of all files under a folder but hidden ones.
+
+    A series is what has one uid, patient and frame of reference and lies in one folder.
 
     Raises:
-        HermesError: a DICOM file is damaged.
+        HermesError: a DICOM file is damaged, or it is not clear which slices are one image.
     """
-    slices: dict[tuple[str, str], list[tuple[Path, Dataset]]] = {}
+    slices: dict[_SeriesKey, list[tuple[Path, Dataset]]] = defaultdict(list)
     labels = []
-    others: Counter[str] = Counter()
+    others: dict[str, list[Path]] = defaultdict(list)
+    unread = []
     files = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
     for path in tqdm(files, desc="Reading headers", unit="file"):
-        header = _read(path, specific_tags=list(_TAGS))
+        header = read_dicom(path, tags=_TAGS)
         if header is None:
+            unread.append(path)
             continue
-        modality = str(header.get("Modality", ""))
+        modality = _modality(header)
         if modality in IMAGE_MODALITIES:
-            uid = str(header.get("SeriesInstanceUID") or "")
-            # Files without a uid are a series if they lie together.
-            slices.setdefault((uid, "" if uid else str(path.parent)), []).append((path, header))
+            key = _SeriesKey(
+                uid=_text(header, "SeriesInstanceUID"),
+                folder=path.parent,
+                modality=modality,
+                patient=_text(header, "PatientID"),
+                frame_of_reference=_text(header, "FrameOfReferenceUID"),
+            )
+            slices[key].append((path, header))
         elif modality in (RTSTRUCT, SEG):
             labels.append(_label_object(path, modality))
         else:
-            others[modality or "no modality"] += 1
-    return DicomFolder(tuple(_series(members, source) for members in slices.values()), tuple(labels), dict(others))
+            others[modality or "no modality"].append(path)
+    _check_damaged(unread, [path for members in slices.values() for path, _ in members])
+    _check_uids({key: [path for path, _ in members] for key, members in slices.items()})
+    return DicomFolder(
+        series=tuple(_series(members, source) for members in slices.values()),
+        labels=tuple(labels),
+        others={kind: tuple(paths) for kind, paths in others.items()},
+        unread=tuple(unread),
+    )
 
 
-def _read(path: Path, **options: Any) -> "Dataset | None":
-    from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
+def _text(header: "Dataset", tag: str) -> str:
+    return str(header.get(tag) or "").strip()
 
-    try:
-        return dcmread(path, stop_before_pixels=True, **options)
-    except InvalidDicomError:
-        return None
-    except Exception as error:  # pydicom raises many kinds for damaged files
-        reason = " ".join(str(error).split())
+
+def _modality(header: "Dataset") -> str:
+    kind = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
+    return _text(header, "Modality") or _MODALITY_OF_CLASS.get(str(kind), "")
+
+
+def _check_damaged(unread: Iterable[Path], slices: Iterable[Path]) -> None:
+    """Raises: HermesError where files are not DICOM, but named as if they were slices."""
+    beside = defaultdict(list)
+    for path in slices:
+        beside[path.parent].append(path)
+    damaged = [path for path in unread if could_be_dicom(path, beside[path.parent])]
+    if damaged:
         raise HermesError(
-            f"{path} is damaged ({type(error).__name__}: {reason}): copy it again, or remove it"
-        ) from None
+            f"{damaged[0].parent}: {listed(path.name for path in damaged)}: not readable as DICOM, but called like it: "
+            "copy the files again, or remove them if they are no slices"
+        )
+
+
+def _check_uids(groups: Mapping[_SeriesKey, Sequence[Path]]) -> None:
+    """Raises: HermesError where it is not clear whether slices with one series uid are of one image."""
+    by_uid = defaultdict(list)
+    for key in groups:
+        by_uid[key.uid].append(key)
+    by_uid.pop("", None)
+    for uid, several in by_uid.items():
+        for one, other in combinations(several, 2):
+            if one.folder == other.folder:
+                raise HermesError(
+                    f"{one.folder}: {groups[one][0].name} and {groups[other][0].name} have one series uid ({uid}), but "
+                    "different modalities, patients or frames of reference: give each image a folder of its own"
+                )
+            if (one.patient, one.frame_of_reference) == (other.patient, other.frame_of_reference):
+                raise HermesError(
+                    f"{one.folder} ({len(groups[one])} files) and {other.folder} ({len(groups[other])} files) hold one "
+                    f"series ({uid}) of one patient: move its slices to one folder, or take one of the two away if it "
+                    "is a copy or another patient's"
+                )
 
 
 def _series(members: Sequence[tuple[Path, "Dataset"]], source: Path) -> ImageSeries:
     path, header = members[0]
     return ImageSeries(
-        uid=str(header.get("SeriesInstanceUID") or ""),
-        frame_of_reference=str(header.get("FrameOfReferenceUID") or ""),
-        modality=IMAGE_MODALITIES[str(header.Modality)],
-        patient=str(header.get("PatientID") or "").strip() or path.parent.name,
+        uid=_text(header, "SeriesInstanceUID"),
+        frame_of_reference=_text(header, "FrameOfReferenceUID"),
+        modality=IMAGE_MODALITIES[_modality(header)],
+        patient=_text(header, "PatientID") or path.parent.name,
         description=f"{path.parent.relative_to(source)}, {header.get('SeriesDescription') or 'no description'}",
         paths=tuple(path for path, _ in members),
     )
 
 
 def _label_object(path: Path, kind: str) -> LabelObject:
-    dataset = _read(path)
+    dataset = read_dicom(path)
     assert dataset is not None
     problem = ""
     names: tuple[str, ...] = ()
@@ -152,7 +233,7 @@ def _label_object(path: Path, kind: str) -> LabelObject:
     except (AttributeError, TypeError, ValueError) as error:
         problem = f"it is damaged ({' '.join(str(error).split())}): copy it again, or remove it"
     frame, series = _references(dataset, kind)
-    return LabelObject(path, kind, series, frame, names, problem)
+    return LabelObject(path, kind, _text(dataset, "PatientID"), series, frame, names, problem)
 
 
 def _references(dataset: "Dataset", kind: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.conversion import Grid, Volume
+from hermes_nnunet.data.dicom.files import read_dicom
 from hermes_nnunet.data.dicom.folder import RTSTRUCT, LabelObject
 from hermes_nnunet.data.dicom.segmentations import segment_masks
 from hermes_nnunet.data.dicom.structure_sets import contours_by_name, filled
@@ -69,9 +70,9 @@ class LabelMap(Volume):
 
 def _masks_of(label: LabelObject, names: Sequence[str], grid: Grid) -> Iterator[np.ndarray]:
     if label.kind == RTSTRUCT:
-        from pydicom import dcmread
-
-        contours = contours_by_name(dcmread(label.path))
+        dataset = read_dicom(label.path)
+        assert dataset is not None
+        contours = contours_by_name(dataset)
         for name in names:
             try:
                 yield filled(contours[name], grid)

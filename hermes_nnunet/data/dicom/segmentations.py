@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hermes_nnunet.core.images.geometry import LPS_TO_RAS
 from hermes_nnunet.data.conversion import Grid
-from hermes_nnunet.data.dicom.slices import LPS_TO_RAS
+from hermes_nnunet.data.dicom.files import read_dicom
 from hermes_nnunet.errors import HermesError
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def segment_masks(path: Path, names: Sequence[str], grid: Grid) -> Iterator[np.n
     except ImportError:
         raise HermesError("DICOM SEG needs highdicom: pip install 'hermes-nnunet[dicom]'") from None
     try:
-        segmentation = highdicom.seg.segread(path)
+        dataset = read_dicom(path, pixels=True)
+        segmentation = highdicom.seg.Segmentation.from_dataset(dataset, copy=False)
         numbers = segment_numbers(segmentation)
         for name in names:
             volume = segmentation.get_volume(segment_numbers=[numbers[name]])

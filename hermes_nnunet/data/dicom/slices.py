@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hermes_nnunet.core.images.geometry import LPS_TO_RAS
 from hermes_nnunet.data.conversion import Grid
+from hermes_nnunet.data.dicom.files import read_dicom
 from hermes_nnunet.errors import HermesError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 GEOMETRY_TAGS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
 
 # Share of the slice distance by which a slice may lie off the regular grid: scanners round positions.
@@ -81,13 +82,9 @@ def read_slice(path: Path) -> Slice:
     Raises:
         HermesError: it is no DICOM image of one frame with a place.
     """
-    from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
-
-    try:
-        dataset = dcmread(path, stop_before_pixels=True, specific_tags=[*GEOMETRY_TAGS, "NumberOfFrames"])
-    except (InvalidDicomError, OSError, EOFError) as error:
-        raise HermesError(f"{path} cannot be read as DICOM ({error}): copy it again, or leave it out") from None
+    dataset = read_dicom(path, tags=[*GEOMETRY_TAGS, "NumberOfFrames"])
+    if dataset is None:
+        raise HermesError(f"{path} cannot be read as DICOM: copy it again, or leave it out")
     return slice_of(dataset, path)
 
 

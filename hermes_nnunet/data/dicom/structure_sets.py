@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hermes_nnunet.core.images.geometry import LPS_TO_RAS
 from hermes_nnunet.data.conversion import Grid
-from hermes_nnunet.data.dicom.slices import LPS_TO_RAS
 from hermes_nnunet.errors import HermesError
 
 if TYPE_CHECKING:

@@ -52,6 +52,8 @@ def _read_pixels(ordered: list[Slice]) -> np.ndarray:
     import SimpleITK
 
     reader = SimpleITK.ImageSeriesReader()
+    # By name, since without a preamble it would not be found by the file's first bytes.
+    reader.SetImageIO("GDCMImageIO")
     reader.SetFileNames([str(item.path) for item in ordered])
     # Slope and intercept may differ from slice to slice: the first does not tell the type of all.
     reader.SetOutputPixelType(SimpleITK.sitkFloat32)

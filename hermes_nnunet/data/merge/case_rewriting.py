@@ -13,6 +13,7 @@ from hermes_nnunet.core.images.opening import OpenImage, open_image
 from hermes_nnunet.core.images.remarks import Remark
 from hermes_nnunet.core.images.writing import save_mended, save_on_grid
 from hermes_nnunet.core.wording import listed
+from hermes_nnunet.data.merge.content import content_hash
 from hermes_nnunet.errors import HermesError
 
 _UNKNOWN = -1
@@ -29,6 +30,7 @@ class CaseFiles:
         outputs: label files to write, all with the same content.
         values: every value that the label file may hold -> value of the collection.
         dtype: of the label files to write.
+        hashes: text file for each image, to write the hash of its content to before the label files.
         spacing_from: what decides the spacing where a header says two and nothing in it does.
         copies: image -> file to write it to, with a header that says one thing; for those that need `spacing_from`.
     """
@@ -38,6 +40,7 @@ class CaseFiles:
     outputs: tuple[Path, ...]
     values: Mapping[int, int]
     dtype: str
+    hashes: tuple[Path, ...] = ()
     spacing_from: str | None = None
     copies: Mapping[Path, Path] = field(default_factory=dict)
 
@@ -54,6 +57,7 @@ def rewrite_case(files: CaseFiles) -> CaseReport:
     """Write the label files of a case, unless there are problems with its files."""
     problems: list[str] = []
     remarks: list[Remark] = []
+    hashes: dict[Path, str] = {}
     label = _open(files.label, files.spacing_from, problems)
     geometry = None
     for path in files.images:
@@ -63,6 +67,7 @@ def rewrite_case(files: CaseFiles) -> CaseReport:
         geometry = image.geometry
         try:
             remarks += (*image.remarks, *image.voxel_remarks())
+            hashes[path] = content_hash(image)
         except HermesError as error:
             problems.append(str(error))
         problem = None if label is None else grid_problem(image.geometry, image.name, label.geometry, label.name)
@@ -81,6 +86,8 @@ def rewrite_case(files: CaseFiles) -> CaseReport:
         )
     if geometry is not None and not problems:
         try:
+            for path, file in zip(files.images, files.hashes, strict=bool(files.hashes)):
+                file.write_text(hashes[path])
             write_label(mapped, geometry, files.outputs)
             _write_copies(files)
         except OSError as error:
@@ -88,6 +95,22 @@ def rewrite_case(files: CaseFiles) -> CaseReport:
                 f"{files.outputs[0]} cannot be written ({error.strerror}): make room, or the folder writable"
             )
     return CaseReport(tuple(problems), tuple(remarks))
+
+
+def hash_images(images: tuple[Sequence[Path], str | None]) -> tuple[list[str], list[str]]:
+    """Hash of each image's content, and problems, a line each.
+
+    Args:
+        images: the files, and what decides the spacing where a header says two.
+    """
+    problems: list[str] = []
+    hashes = []
+    for path in images[0]:
+        try:
+            hashes.append(content_hash(open_image(path, images[1])))
+        except HermesError as error:
+            problems.append(str(error))
+    return hashes, problems
 
 
 def map_values(own: np.ndarray, values: Mapping[int, int], dtype: str) -> tuple[np.ndarray, list[int | float]]:

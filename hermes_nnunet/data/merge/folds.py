@@ -1,8 +1,11 @@
 """Folds in which every member has both halves and no patient is parted."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.core.wording import listed
@@ -58,27 +61,54 @@ def _check_fold(split: Fold, patients: Mapping[str, str], where: str) -> None:
         )
 
 
-def make_folds(member: str, patients: Mapping[str, str], number: int) -> list[Fold]:
+def make_folds(
+    member: str, patients: Mapping[str, str], number: int, validated: Mapping[str, Sequence[bool]] | None = None
+) -> list[Fold]:
     """Seeded folds by patient, as even as nnU-Net's; a member with fewer patients than folds has as many as patients.
+
+    Args:
+        patients: case -> patient, or whatever else no fold may part.
+        number: of folds of the collection.
+        validated: patient -> for each of these folds, whether other members have the patient in its validation half.
+            The folds agree with that, unless a half would be empty.
 
     Raises:
         HermesError: there is one patient only.
     """
-    from sklearn.model_selection import KFold
-
     names = sorted(set(patients.values()))
     if len(names) < 2:
+        linked = f", and its {len(patients)} cases are of one patient or image" if len(patients) > 1 else ""
         raise HermesError(
-            f"member {member} has one patient only ({names[0]}), who cannot be both trained on and validated on: "
-            "correct its patient_pattern, or leave the member out"
+            f"member {member} has one patient only ({names[0]}){linked}, who cannot be both trained on and validated "
+            "on: correct its patient_pattern, or leave the member out"
         )
     # A collection of one fold takes the first of these.
     parts = number if number > 1 else DEFAULT_FOLDS
-    splitter = KFold(n_splits=min(parts, len(names)), shuffle=True, random_state=SEED)
-    return [
-        {"train": _cases_of(patients, {names[i] for i in train}), "val": _cases_of(patients, {names[i] for i in val})}
-        for train, val in splitter.split(names)
-    ]
+    halves = _agreeing(names, parts, number, validated) if validated else []
+    if not halves or not all(0 < len(chosen) < len(names) for chosen in halves):
+        halves = _even(names, min(parts, len(names)))
+    return [{"train": _cases_of(patients, {*names} - chosen), "val": _cases_of(patients, chosen)} for chosen in halves]
+
+
+def _even(names: Sequence[str], parts: int) -> list[set[str]]:
+    """Patients that each fold validates, as nnU-Net divides them."""
+    from sklearn.model_selection import KFold
+
+    splitter = KFold(n_splits=parts, shuffle=True, random_state=SEED)
+    return [{names[index] for index in chosen} for _, chosen in splitter.split(names)]
+
+
+def _agreeing(names: Sequence[str], parts: int, number: int, validated: Mapping[str, Sequence[bool]]) -> list[set[str]]:
+    """Patients that each of `number` folds validates: those that others do, and the rest where fewest are."""
+    chosen: list[set[str]] = [set() for _ in range(parts)]
+    for name, of_fold in validated.items():
+        for fold, is_validated in enumerate(of_fold):
+            if is_validated:
+                chosen[fold].add(name)
+    free = [name for name in names if name not in validated]
+    for index in np.random.RandomState(SEED).permutation(len(free)):
+        min(chosen, key=len).add(free[index])
+    return chosen[:number]
 
 
 def _cases_of(patients: Mapping[str, str], chosen: Collection[str]) -> list[str]:
@@ -112,3 +142,36 @@ def join_folds(
         }
         for fold in range(number)
     ]
+
+
+def part_from_validated(
+    folds: Sequence[Fold], bonds: Mapping[str, Hashable], member_of: Mapping[str, str]
+) -> tuple[list[Fold], list[int]]:
+    """Take out of training what is validated under another name: members' own folds may disagree.
+
+    Args:
+        bonds: case -> what it has in common with cases of the same patient or image, and with no others.
+        member_of: case -> member.
+
+    Returns:
+        The folds, and the number of cases that each of them lost.
+
+    Raises:
+        HermesError: a member would have nothing to train on.
+    """
+    parted, lost = [], []
+    for number, fold in enumerate(folds):
+        validated = {bonds[case] for case in fold["val"]}
+        train = [case for case in fold["train"] if bonds[case] not in validated]
+        gone = Counter(member_of[case] for case in fold["train"])
+        gone.subtract(member_of[case] for case in train)
+        for member, count in gone.items():
+            if count and not any(member_of[case] == member for case in train):
+                raise HermesError(
+                    f"all {count} training cases of member {member} in fold {number} are validated as cases of other "
+                    f"members (same images or patients): remove {SPLITS_FILE} of one of them to have folds made that "
+                    "agree, or leave one out"
+                )
+        parted.append({"train": train, "val": list(fold["val"])})
+        lost.append(len(fold["train"]) - len(train))
+    return parted, lost

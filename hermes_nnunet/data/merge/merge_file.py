@@ -11,7 +11,16 @@ from hermes_nnunet.core.wording import did_you_mean
 from hermes_nnunet.data.merge.specification import OTHERS, MemberSpecification, MergeSpecification
 from hermes_nnunet.errors import HermesError
 
-MERGE_KEYS = ("name", "into", "new_modalities", "members", "shared_tasks", "may_overlap", "spacing_from")
+MERGE_KEYS = (
+    "name",
+    "into",
+    "new_modalities",
+    "members",
+    "shared_tasks",
+    "shared_patients",
+    "may_overlap",
+    "spacing_from",
+)
 MEMBER_KEYS = (
     "dataset",
     "modality",
@@ -52,6 +61,7 @@ def read_merge_file(
         members=tuple(_member(member, f"{where}: member {index}") for index, member in enumerate(members, start=1)),
         new_modalities=(*_texts(content, "new_modalities", where), *new_modalities),
         shared_tasks=_shared_tasks(content, where),
+        shared_patients=_shared_patients(content, where),
         may_overlap=_may_overlap(content, where),
         spacing_from=_optional_text(content, "spacing_from", where) if spacing_from is None else spacing_from,
     )
@@ -202,6 +212,15 @@ def _absent(content: Mapping[str, Any], where: str) -> str | tuple[str, ...]:
 
 def _is_list_of_texts(content: Any) -> bool:
     return isinstance(content, list) and all(isinstance(text, str) for text in content)
+
+
+def _shared_patients(content: Mapping[str, Any], where: str) -> bool | tuple[str, ...]:
+    shared = content.get("shared_patients", False)
+    if isinstance(shared, bool):
+        return shared
+    if isinstance(shared, str):
+        raise HermesError(f"{where}: shared_patients must be true, false or a list of members, not {shared!r}")
+    return _texts(content, "shared_patients", where)
 
 
 def _texts(content: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The merge itself."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,12 +8,14 @@ from hermes_nnunet.collection import Collection, member_and_own_case
 from hermes_nnunet.core.images.remarks import Remark, remark_lines
 from hermes_nnunet.core.nnunet_folders import raw_folder
 from hermes_nnunet.core.processes import default_processes
-from hermes_nnunet.data.merge.folds import Fold
+from hermes_nnunet.data.merge.folds import SPLITS_FILE, Fold
+from hermes_nnunet.data.merge.linking import Links
 from hermes_nnunet.data.merge.planning import MergePlan, plan_merge
 from hermes_nnunet.data.merge.record import MergeRecord
 from hermes_nnunet.data.merge.specification import MergeSpecification
 from hermes_nnunet.data.merge.staging import files_of, out_of_date, write_collection
 from hermes_nnunet.data.merge.target import existing_record
+from hermes_nnunet.data.merge.workers import image_hashes
 from hermes_nnunet.errors import HermesError
 
 
@@ -33,6 +36,8 @@ class MergeResult:
     Attributes:
         folder: of the collection, in nnUNet_raw.
         folds: content of splits_final.json.
+        lost: cases that each fold does not train on, since they are validated under another name.
+        links: what is kept on one side of every fold.
         fold_origins: member -> where its folds come from: "raw", "preprocessed" (its own file there) or "made".
         is_new: the collection was not there before.
         changes: by member, only members with changes; empty for a new collection.
@@ -44,6 +49,8 @@ class MergeResult:
     folder: Path
     collection: Collection
     folds: list[Fold]
+    lost: list[int]
+    links: Links
     fold_origins: dict[str, str]
     is_new: bool
     changes: dict[str, MemberChanges]
@@ -75,14 +82,26 @@ def merge(specification: MergeSpecification, *, processes: int | None = None, dr
     plan = plan_merge(specification, raw_folder())
     record = existing_record(specification, plan)
     pending, removed, changes = _compare(plan, record)
+    processes = processes or default_processes()
+    known = _known_hashes(plan, record, pending)
+    # Collections of releases that did not compare images have no hashes.
+    unread = {name: case.images for name, case in plan.cases.items() if name not in {*known, *pending}}
+    if unread and not dry_run:
+        known |= image_hashes(unread, specification.spacing_from, processes)
+    plan = plan.with_hashes(known)
     outdated_files = out_of_date(plan)
     remarks: tuple[Remark, ...] = ()
-    if not dry_run and (pending or removed or outdated_files):
-        remarks = write_collection(plan, pending, removed, processes or default_processes())
+    if not dry_run and (pending or removed or outdated_files or unread):
+        written, remarks = write_collection(plan, pending, removed, processes)
+        if written.folds.folds != plan.folds.folds and SPLITS_FILE not in outdated_files:
+            outdated_files.insert(0, SPLITS_FILE)
+        plan = written
     return MergeResult(
         folder=plan.folder,
         collection=plan.collection,
-        folds=plan.folds,
+        folds=plan.folds.folds,
+        lost=plan.folds.lost,
+        links=plan.folds.links,
         fold_origins=plan.fold_origins,
         is_new=record is None,
         changes={} if record is None else changes,
@@ -90,6 +109,13 @@ def merge(specification: MergeSpecification, *, processes: int | None = None, dr
         dry_run=dry_run,
         notes=(*plan.notes, *remark_lines(remarks)),
     )
+
+
+def _known_hashes(plan: MergePlan, record: MergeRecord | None, pending: Iterable[str]) -> dict[str, list[str]]:
+    """Hashes of the images of cases that have not changed since an earlier merge read them."""
+    if record is None:
+        return {}
+    return {case: record.hashes[case] for case in plan.cases if case in record.hashes and case not in set(pending)}
 
 
 def _compare(plan: MergePlan, record: MergeRecord | None) -> tuple[list[str], list[str], dict[str, MemberChanges]]:

@@ -4,7 +4,8 @@ import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ from hermes_nnunet.collection import (
     Member,
     case_identifier,
 )
+from hermes_nnunet.core.files import LONGEST_NAME
 from hermes_nnunet.core.images import READER_WRITER
 from hermes_nnunet.core.images.opening import open_image
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, optional_folder
 from hermes_nnunet.data.merge.exclusion import TaskNames, absences, exclusions
-from hermes_nnunet.data.merge.folds import SPLITS_FILE, Fold, join_folds, make_folds, number_of_folds, read_own_folds
+from hermes_nnunet.data.merge.fold_planning import CollectionFolds, collection_folds
+from hermes_nnunet.data.merge.folds import SPLITS_FILE, Fold, read_own_folds
+from hermes_nnunet.data.merge.linking import LinkedCase, link
 from hermes_nnunet.data.merge.record import MergeRecord, normalised_specification, stamp
 from hermes_nnunet.data.merge.sources import SourceCase, SourceMember, read_member
 from hermes_nnunet.data.merge.specification import MergeSpecification
@@ -56,8 +60,9 @@ class MergePlan:
         folder: of the collection, in nnUNet_raw.
         cases: by their names in the collection.
         dataset_json: content of dataset.json.
-        folds: content of splits_final.json.
+        own_folds: member -> its own folds, None where it has none.
         fold_origins: member -> where its folds come from: "raw", "preprocessed" (its own file there) or "made".
+        sharing: members in which one name of a patient means one person.
         spacing_from: what decides the spacing of images whose headers say two.
         notes: what people should know of the members' files.
     """
@@ -66,11 +71,32 @@ class MergePlan:
     collection: Collection
     cases: dict[str, PlannedCase]
     dataset_json: dict[str, Any]
-    folds: list[Fold]
+    own_folds: dict[str, list[Fold] | None]
     fold_origins: dict[str, str]
+    sharing: tuple[str, ...]
     record: MergeRecord
     spacing_from: str | None
     notes: tuple[str, ...]
+
+    def with_hashes(self, hashes: Mapping[str, Sequence[str]]) -> "MergePlan":
+        """The same merge, when hashes of (more of) the images are known: case -> one for each of its images."""
+        known = {case: list(hashes[case]) for case in self.cases if case in hashes}
+        return replace(self, record=replace(self.record, hashes=known))
+
+    @cached_property
+    def folds(self) -> CollectionFolds:
+        """Content of splits_final.json, as far as the hashes of images are known.
+
+        Raises:
+            HermesError: a member has one patient only, or nothing to train on.
+        """
+        identifiers: dict[str, dict[str, list[str]]] = {name: {} for name in self.own_folds}
+        linked = []
+        for name, case in self.cases.items():
+            identifiers[case.member.name].setdefault(case.source.name, []).append(name)
+            images = tuple(self.record.hashes.get(name, ()))
+            linked.append(LinkedCase(case.member.name, case.source.name, case.source.patient, images))
+        return collection_folds(self.own_folds, link(linked, self.sharing), identifiers)
 
     @property
     def label_dtype(self) -> str:
@@ -93,19 +119,21 @@ def plan_merge(specification: MergeSpecification, raw: Path) -> MergePlan:
     folder = raw / specification.dataset_name
     cases = _planned_cases(members, specification.spacing_from)
     collection = _collection(members, tasks, cases, specification.may_overlap)
-    folds, fold_origins = _folds(members, cases)
+    own_folds, fold_origins = _own_folds(members)
     references = {
         path: f"{IMAGES_FOLDER}/{case.copies[path]}" if path in case.copies else _reference(path, raw, folder)
         for case in cases.values()
         for path in (*case.images, case.source.label)
     }
-    return MergePlan(
+    _check_file_names(cases, references)
+    plan = MergePlan(
         folder=folder,
         collection=collection,
         cases=cases,
         dataset_json=_dataset_json(specification, collection, tasks, members[0].image_channels, cases, references),
-        folds=folds,
+        own_folds=own_folds,
         fold_origins=fold_origins,
+        sharing=specification.sharing([member.name for member in members]),
         record=MergeRecord(
             specification=normalised_specification(specification, members),
             values={
@@ -116,10 +144,32 @@ def plan_merge(specification: MergeSpecification, raw: Path) -> MergePlan:
                 name: [stamp(path, references[path]) for path in (*case.images, case.source.label)]
                 for name, case in cases.items()
             },
+            hashes={},
         ),
         spacing_from=specification.spacing_from,
         notes=tuple(note for member in members for note in member.notes),
     )
+    _ = plan.folds  # whatever is wrong with them is told before images are read
+    return plan
+
+
+def _check_file_names(cases: Mapping[str, PlannedCase], references: Mapping[Path, str]) -> None:
+    for path, reference in references.items():
+        if "$" in reference:
+            raise HermesError(
+                f"{path} has a '$' in its name, which nnU-Net takes for a variable: rename the file or folder, image "
+                "and label alike"
+            )
+    for name, case in cases.items():
+        if "$" in name:
+            raise HermesError(f"case {case.source.name} of {case.member.dataset_name} has a '$' in its name: rename it")
+        # The longest name that files of a case get: that of an image to predict.
+        surplus = len(f"{name}_0000{FILE_ENDING}".encode()) - LONGEST_NAME
+        if surplus > 0:
+            raise HermesError(
+                f"case {case.source.name} of {case.member.dataset_name} would be called {name} in the collection, "
+                f"{surplus} letters too many for names of files: rename the case, or give the member a shorter name:"
+            )
 
 
 def _check_together(members: Sequence[SourceMember]) -> None:
@@ -205,23 +255,15 @@ def _member(member: SourceMember, tasks: TaskPlan, cases: int) -> Member:
     )
 
 
-def _folds(members: Sequence[SourceMember], cases: dict[str, PlannedCase]) -> tuple[list[Fold], dict[str, str]]:
-    own: list[list[Fold] | None] = []
+def _own_folds(members: Sequence[SourceMember]) -> tuple[dict[str, list[Fold] | None], dict[str, str]]:
+    own: dict[str, list[Fold] | None] = {}
     origins = {}
-    patients = [{case.name: case.patient for case in member.cases} for member in members]
-    for member, patient_of in zip(members, patients, strict=True):
+    for member in members:
         path, place = _own_splits_file(member)
-        own.append(None if path is None else read_own_folds(path, patient_of))
+        patients = {case.name: case.patient for case in member.cases}
+        own[member.name] = None if path is None else read_own_folds(path, patients)
         origins[member.name] = "made" if path is None else place
-    number = number_of_folds(own)
-    member_folds = [
-        make_folds(member.name, patient_of, number) if folds is None else folds
-        for member, patient_of, folds in zip(members, patients, own, strict=True)
-    ]
-    identifiers: dict[str, dict[str, list[str]]] = {member.name: {} for member in members}
-    for name, case in cases.items():
-        identifiers[case.member.name].setdefault(case.source.name, []).append(name)
-    return join_folds(member_folds, list(identifiers.values()), number), origins
+    return own, origins
 
 
 def _own_splits_file(member: SourceMember) -> tuple[Path | None, str]:

@@ -28,11 +28,13 @@ class MergeRecord:
         specification: normalised, as JSON: equal for merges that mean the same.
         values: member -> own value (as text) -> value of the collection.
         cases: case of the collection -> stamps of its images, then of its label file.
+        hashes: case of the collection -> hash of each image's content; a case is missing as long as nobody has read it.
     """
 
     specification: dict[str, Any]
     values: dict[str, dict[str, int]]
     cases: dict[str, list[Stamp]]
+    hashes: dict[str, list[str]]
 
     def write(self, folder: Path) -> None:
         write_json({"format_version": FORMAT_VERSION, **vars(self)}, folder / RECORD_FILE)
@@ -58,7 +60,7 @@ def read_record(folder: Path, remedy: str) -> MergeRecord:
     if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
         raise HermesError(f"{path} is not of format version {FORMAT_VERSION}, which this release reads: {remedy}")
     try:
-        return MergeRecord(content["specification"], content["values"], content["cases"])
+        return MergeRecord(content["specification"], content["values"], content["cases"], content.get("hashes", {}))
     except KeyError as error:
         raise HermesError(f"{path} has no {error}: {remedy}") from None
 
@@ -83,6 +85,7 @@ def normalised_specification(specification: MergeSpecification, members: Sequenc
         ],
         "shared_tasks": {task: list(labels) for task, labels in specification.shared_tasks.items()},
         **_where_given("may_overlap", [list(group) for group in specification.may_overlap]),
+        **_where_given("shared_patients", sorted(specification.sharing([member.name for member in members]))),
         **_where_given("spacing_from", specification.spacing_from),
     }
 

@@ -67,7 +67,7 @@ def knowledge_lines(collection: Collection) -> list[str]:
 
 def result_lines(result: MergeResult) -> list[str]:
     """What was done, or would be, and the command that comes next; a line each."""
-    notes = [f"note: {note}" for note in result.notes]
+    notes = [*(f"note: {note}" for note in result.notes), *_link_lines(result)]
     lines = [*notes, *(f"{member}: {_counted(changes)}" for member, changes in result.changes.items())]
     if result.is_up_to_date:
         return [*notes, f"{result.folder} is up to date: nothing to do"]
@@ -79,6 +79,25 @@ def result_lines(result: MergeResult) -> list[str]:
     clean = "" if result.is_new else " --clean"
     command = f"nnUNetv2_plan_and_preprocess -d {dataset_id(result.folder.name)} -pl HermesPlanner -c 3d_fullres{clean}"
     return [*lines, f"written to {result.folder}; next: {command}"]
+
+
+def _link_lines(result: MergeResult) -> list[str]:
+    """What is kept on one side of every fold beside each member's own patients."""
+    lines = [
+        f"images that several cases of {' and '.join(members)} have: {count}, kept on one side of every fold"
+        for members, count in sorted(result.links.same_images.items())
+    ]
+    if result.links.same_patients:
+        lines.append(
+            f"patients that several members have: {result.links.same_patients}, kept on one side of every fold"
+        )
+    lost = listed(f"{count} in fold {fold}" for fold, count in enumerate(result.lost) if count)
+    if lost:
+        lines.append(
+            f"warning: cases left out of training, since they are validated under another name: {lost} (own "
+            "splits_final.json of members disagree)"
+        )
+    return lines
 
 
 def _counted(changes: MemberChanges) -> str:

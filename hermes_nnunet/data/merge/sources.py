@@ -13,6 +13,7 @@ from hermes_nnunet.core.images.endings import IMAGE_ENDINGS, KNOWN
 from hermes_nnunet.core.nnunet_folders import find_dataset
 from hermes_nnunet.core.wording import did_you_mean, listed, problem_lines
 from hermes_nnunet.data.merge.member_files import Files, files_in_folders
+from hermes_nnunet.data.merge.old_datasets import check_not_old
 from hermes_nnunet.data.merge.own_labels import OwnLabels, read_own_labels
 from hermes_nnunet.data.merge.specification import MemberSpecification, check_word
 from hermes_nnunet.errors import HermesError
@@ -71,6 +72,7 @@ def read_member(raw: Path, specification: MemberSpecification) -> SourceMember:
         raise HermesError(f"{where} holds no keys with values: a member needs nnU-Net's dataset.json")
     if HERMES_BLOCK in dataset_json:
         raise HermesError(f"{dataset_name} is itself a collection: name its members instead of it")
+    check_not_old(dataset_json, folder)
     file_ending = _file_ending(dataset_json, where)
     channel_names = _channel_names(dataset_json, where)
     cases, notes = _cases(specification, folder, dataset_json, file_ending, len(channel_names))
@@ -103,6 +105,8 @@ def _name(specification: MemberSpecification, dataset_name: str) -> str:
 
 def _file_ending(dataset_json: Mapping[str, Any], where: str) -> str:
     ending = dataset_json.get("file_ending")
+    if isinstance(ending, str) and f".{ending}".lower() in IMAGE_ENDINGS:
+        return f".{ending}"
     if not isinstance(ending, str) or ending.lower() not in IMAGE_ENDINGS:
         raise HermesError(
             f"{where}: file_ending is {ending!r}, but members' files must be of one of {KNOWN}: convert every image "

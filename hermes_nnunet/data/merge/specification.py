@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hermes_nnunet.core.images.spacing_choice import check_spacing_from
-from hermes_nnunet.core.wording import did_you_mean
+from hermes_nnunet.core.wording import did_you_mean, listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.modalities import KNOWN_MODALITIES
 
@@ -100,6 +100,7 @@ class MergeSpecification:
         shared_tasks: task name -> the "<member>/<label>" that it stands for, in names after renaming.
         may_overlap: groups of names (of tasks, labels or members) that may have voxels in common, whatever their names
             say.
+        shared_patients: names of members in which one name of a patient means one person; True for all members.
         spacing_from: "affine" or "header", where an image's header says two spacings and nothing in it decides.
 
     Raises:
@@ -112,6 +113,7 @@ class MergeSpecification:
     new_modalities: Sequence[str] = ()
     shared_tasks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     may_overlap: Sequence[Sequence[str]] = ()
+    shared_patients: bool | Sequence[str] = False
     spacing_from: str | None = None
 
     def __post_init__(self) -> None:
@@ -135,6 +137,23 @@ class MergeSpecification:
     @property
     def dataset_name(self) -> str:
         return f"Dataset{self.into:03d}_{self.name}"
+
+    def sharing(self, members: Sequence[str]) -> tuple[str, ...]:
+        """Those of the collection's members that share patients.
+
+        Raises:
+            HermesError: there is no such member, or one alone.
+        """
+        if isinstance(self.shared_patients, bool):
+            return tuple(members) if self.shared_patients else ()
+        for name in self.shared_patients:
+            if name not in members:
+                raise HermesError(
+                    f"shared_patients names '{name}'{did_you_mean(name, members)}: the members are {listed(members)}"
+                )
+        if len(set(self.shared_patients)) == 1:
+            raise HermesError(f"shared_patients names {self.shared_patients[0]} alone: name two members or more")
+        return tuple(self.shared_patients)
 
 
 def member_from_word(word: str) -> MemberSpecification:

@@ -22,6 +22,8 @@ from hermes_nnunet.errors import HermesError
 
 DATASET_FILE = "dataset.json"
 LOCK_FILE = ".lock"
+# In the staging folder only: the merge record has them in the end.
+HASHES_FOLDER = "hashes"
 
 
 def label_file(folder: Path, case: str) -> Path:
@@ -41,13 +43,14 @@ def files_of(folder: Path, plan: MergePlan, case: str) -> list[Path]:
 
 def write_collection(
     plan: MergePlan, pending: Sequence[str], removed: Iterable[str], processes: int
-) -> tuple[Remark, ...]:
+) -> tuple[MergePlan, tuple[Remark, ...]]:
     """Write the label files of `pending` cases, delete those of `removed` ones, and write the JSON files.
 
     Everything is made in a hidden folder beside and moved at the end. A merge that was killed goes on from there.
 
     Returns:
-        Remarks on how images were read.
+        The plan, with what the content of the pending cases' images changes in its folds, and remarks on how images
+        were read.
 
     Raises:
         HermesError: members' files have problems; nothing is left behind then.
@@ -61,19 +64,23 @@ def write_collection(
         if problems:
             shutil.rmtree(staging)
             raise HermesError(problem_lines(problems, "nothing was written"))
+        plan = plan.with_hashes({**plan.record.hashes, **_written_hashes(staging, plan, pending)})
+        _ = plan.folds  # may be refused, and is before anything is moved
         if plan.folder.exists():
             _move_into(staging, plan, pending, removed)
         else:
+            plan.record.write(staging)
+            shutil.rmtree(staging / HASHES_FOLDER)
             for name, content in _json_files(plan).items():
                 write_json(content, staging / name)
             (staging / LOCK_FILE).unlink()
             os.rename(staging, plan.folder)
-    return tuple(remark for report in reports for remark in report.remarks)
+    return plan, tuple(remark for report in reports for remark in report.remarks)
 
 
 def _json_files(plan: MergePlan) -> dict[str, Any]:
     """In the order of writing: dataset.json last, since with it a collection is complete."""
-    return {SPLITS_FILE: plan.folds, DATASET_FILE: plan.dataset_json}
+    return {SPLITS_FILE: plan.folds.folds, DATASET_FILE: plan.dataset_json}
 
 
 def _make(staging: Path) -> None:
@@ -102,7 +109,7 @@ def _locked(staging: Path) -> Iterator[None]:
 
 def _prepare(staging: Path, plan: MergePlan, pending: Sequence[str]) -> list[str]:
     """Keep what a killed merge left in the staging folder and still holds, and say which cases it lacks."""
-    for part in _parts(plan):
+    for part in (*_parts(plan), HASHES_FOLDER):
         (staging / part).mkdir(exist_ok=True)
     try:
         left = read_record(staging, "begin anew")
@@ -113,7 +120,7 @@ def _prepare(staging: Path, plan: MergePlan, pending: Sequence[str]) -> list[str
             case
             for case in pending
             if left.says_the_same(plan.record, case, plan.cases[case].member.name)
-            and all(path.is_file() for path in files_of(staging, plan, case))
+            and all(path.is_file() for path in (*files_of(staging, plan, case), *_hash_files(staging, plan, case)))
         }
     kept = {path for case in finished for path in files_of(staging, plan, case)}
     for part in _parts(plan):
@@ -143,6 +150,7 @@ def _case_files(plan: MergePlan, cases: Sequence[str], staging: Path) -> list[Ca
             outputs=tuple(label_file(staging, case) for case in names),
             values={int(own): value for own, value in plan.record.values[plan.cases[names[0]].member.name].items()},
             dtype=plan.label_dtype,
+            hashes=tuple(path for case in names for path in _hash_files(staging, plan, case)),
             spacing_from=plan.spacing_from,
             copies={
                 image: staging / IMAGES_FOLDER / copy
@@ -152,6 +160,15 @@ def _case_files(plan: MergePlan, cases: Sequence[str], staging: Path) -> list[Ca
         )
         for label, names in by_label.items()
     ]
+
+
+def _hash_files(staging: Path, plan: MergePlan, case: str) -> list[Path]:
+    """Where the hash of each of a case's images is written."""
+    return [staging / HASHES_FOLDER / f"{index}_{case}" for index in range(len(plan.cases[case].images))]
+
+
+def _written_hashes(staging: Path, plan: MergePlan, cases: Iterable[str]) -> dict[str, list[str]]:
+    return {case: [path.read_text() for path in _hash_files(staging, plan, case)] for case in cases}
 
 
 def _move_into(staging: Path, plan: MergePlan, pending: Iterable[str], removed: Iterable[str]) -> None:

@@ -1,9 +1,12 @@
-"""Rewriting many cases in parallel."""
+"""Reading and rewriting many cases in parallel."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from hermes_nnunet.core.processes import map_cases
-from hermes_nnunet.data.merge.case_rewriting import CaseFiles, CaseReport, rewrite_case
+from hermes_nnunet.core.wording import problem_lines
+from hermes_nnunet.data.merge.case_rewriting import CaseFiles, CaseReport, hash_images, rewrite_case
+from hermes_nnunet.errors import HermesError
 
 
 def rewrite_cases(cases: Sequence[CaseFiles], processes: int) -> list[CaseReport]:
@@ -13,3 +16,19 @@ def rewrite_cases(cases: Sequence[CaseFiles], processes: int) -> list[CaseReport
         HermesError: a process died, for example because memory ran out.
     """
     return map_cases(rewrite_case, cases, processes, "Merging")
+
+
+def image_hashes(
+    images: Mapping[str, Sequence[Path]], spacing_from: str | None, processes: int
+) -> dict[str, list[str]]:
+    """Hashes of each case's images.
+
+    Raises:
+        HermesError: an image cannot be read, or a process died.
+    """
+    items = [(tuple(paths), spacing_from) for paths in images.values()]
+    results = map_cases(hash_images, items, processes, "Comparing images")
+    problems = [problem for _, of_case in results for problem in of_case]
+    if problems:
+        raise HermesError(problem_lines(problems, "nothing was written"))
+    return {case: hashes for case, (hashes, _) in zip(images, results, strict=True)}

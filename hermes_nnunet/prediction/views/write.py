@@ -2,12 +2,15 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from hermes_nnunet.collection import Collection, Member
-from hermes_nnunet.core.files import read_json, write_json, written_beside
+from hermes_nnunet.core.files import TEMPORARY_PREFIX, read_json, write_json, written_beside
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.views.content import view_dataset_json, view_plans, view_summary
 from hermes_nnunet.prediction.views.segmentations import write_own_segmentations
@@ -46,25 +49,46 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str]) -> list[
     messages = []
     for name, member in collection.members.items():
         view = results / member.dataset_name / model.name
-        if view.exists() and not (view / MARKER).is_file():
-            messages.append(
-                f"{name}: {view} was not made by Hermes and is left alone: move it away and run 'hermes_nnunet views'"
-            )
-            continue
-        _write_view(view, model, member, plans, collection, folds)
+        view.parent.mkdir(parents=True, exist_ok=True)
+        # Folds of one model may end at the same time, in processes of their own.
+        with FileLock(view.with_name(f".{view.name}.lock")):
+            if _is_free(view):
+                _make(view)
+            if not (view / MARKER).is_file():
+                messages.append(
+                    f"{name}: {view} was not made by Hermes and is left alone: move it away and run 'hermes_nnunet "
+                    "views'"
+                )
+                continue
+            _write_view(view, model, member, plans, collection, folds)
         messages.append(f"{name}: {view}")
     return messages
+
+
+def _is_free(view: Path) -> bool:
+    """Whether nothing is there, or an empty folder."""
+    return not view.exists() or (view.is_dir() and next(view.iterdir(), None) is None)
+
+
+def _make(view: Path) -> None:
+    """Make the folder together with its marker, so that whenever this is cut short, the folder is known to be ours."""
+    with tempfile.TemporaryDirectory(dir=view.parent, prefix=TEMPORARY_PREFIX) as folder:
+        made = Path(folder) / view.name
+        made.mkdir()
+        write_json(_marker(folds=[]), made / MARKER)
+        os.rename(made, view)
+
+
+def _marker(folds: Sequence[str], **origin: str) -> dict[str, Any]:
+    return {"format_version": FORMAT_VERSION, **origin, "folds": list(folds)}
 
 
 def _write_view(
     view: Path, model: Path, member: Member, plans: dict[str, Any], collection: Collection, folds: Sequence[int | str]
 ) -> None:
-    view.mkdir(parents=True, exist_ok=True)
-    known_folds = read_json(view / MARKER, "delete the view")["folds"] if (view / MARKER).is_file() else []
+    known_folds = read_json(view / MARKER, "delete the view")["folds"]
     all_folds = sorted({str(fold) for fold in (*known_folds, *folds)})
-    # The marker goes first: whatever follows, the folder is known to be ours.
-    marker = {"format_version": FORMAT_VERSION, "member": member.name, "model": str(model), "folds": all_folds}
-    write_json(marker, view / MARKER)
+    write_json(_marker(all_folds, member=member.name, model=str(model)), view / MARKER)
     num_training = sum(case.member == member.name for case in collection.cases.values())
     write_json(view_dataset_json(member, num_training), view / "dataset.json")
     write_json(view_plans(plans, member.name), view / "plans.json")

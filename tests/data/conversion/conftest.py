@@ -2,6 +2,7 @@
 
 import json
 import os
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +56,7 @@ class Source:
         dtype: type = np.int16,
     ) -> Path:
         """Noise, the same for the same name."""
-        seed = sum(name.encode())
+        seed = zlib.crc32(name.encode())
         return self.write(name, np.random.default_rng(seed).integers(-1000, 1000, shape).astype(dtype), affine)
 
     def label(

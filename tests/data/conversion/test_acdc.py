@@ -34,6 +34,16 @@ class TestFrames:
             result.voxels("labelsTr/patient002_ED.nii.gz"), np.resize([0, 1, 2, 3, 1], (6, 5, 4))
         )
 
+    def test_of_the_first_release_have_no_labels_for_testing(self, acdc, converted):
+        for path in (acdc.path / "database/testing").rglob("*_gt.nii.gz"):
+            path.unlink()
+        result = converted("acdc")
+        assert result.names("imagesTs") == ["patient101_ED_0000.nii.gz", "patient101_ES_0000.nii.gz"]
+        assert result.names("labelsTs") == []
+        (acdc.path / "database/training/patient001/patient001_frame01_gt.nii.gz").unlink()
+        with pytest.raises(HermesError, match=r"case patient001_ED: .*patient001_frame01_gt\.nii\.gz is missing"):
+            converted("acdc", 12)
+
     def test_of_a_patient_stay_together_in_folds(self, acdc, converted):
         folds = converted("acdc").json("splits_final.json")
         assert len(folds) == 3

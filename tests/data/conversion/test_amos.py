@@ -53,3 +53,21 @@ class TestAmosMr:
         np.testing.assert_array_equal(
             result.voxels("labelsTr/amos_0553.nii.gz"), np.where(published > 13, 0, published)
         )
+
+
+class TestAmos22:
+    def test_is_the_release_with_its_validation_part_as_fold(self, amos22, converted):
+        result = converted("amos22")
+        numbers = (70, 212, 518, 553)
+        assert result.json("splits_final.json") == [
+            {"train": [f"amos_{number:04d}" for number in numbers], "val": ["amos_0013", "amos_0588"]}
+        ]
+        assert result.names("imagesTs") == ["amos_0002_0000.nii.gz", "amos_0501_0000.nii.gz"]
+        assert len(result.json("dataset.json")["labels"]) == 16
+        np.testing.assert_array_equal(result.voxels("labelsTr/amos_0588.nii.gz"), np.resize(range(16), (6, 5, 4)))
+        assert result.result.missing == []
+
+    def test_has_the_organs_of_the_ct_images(self, converted):
+        from hermes_nnunet.data.conversion.registry import find_converter
+
+        assert find_converter("amos22").labels == find_converter("amos_ct").labels

@@ -38,6 +38,20 @@ class TestBcv:
         assert len(result.result.missing) == 26
         assert (result.voxels("labelsTr/img0001.nii.gz").ravel() <= 13).all()
 
+    def test_has_its_tests_without_label(self, source, converted):
+        source.pairs(NUMBERS, "RawData/Training/img/img{:04d}.nii.gz", "RawData/Training/label/label{:04d}.nii.gz", [1])
+        for number in (61, 80):
+            source.image(f"RawData/Testing/img/img{number:04d}.nii.gz")
+        result = converted("bcv")
+        assert result.names("imagesTs") == [f"img{number:04d}_0000.nii.gz" for number in (6, 61, 80)]
+        assert result.names("labelsTs") == ["img0006.nii.gz"]
+
+    def test_training_image_without_label_is_told(self, source, converted):
+        source.pairs(NUMBERS, "img/img{:04d}.nii.gz", "label/label{:04d}.nii.gz", [1])
+        source.image("img/img0003.nii.gz")
+        with pytest.raises(HermesError, match=r"case img0003: .*img0003\.nii\.gz has no label beside it"):
+            converted("bcv")
+
     def test_of_an_empty_folder_is_refused(self, source, converted):
         with pytest.raises(HermesError) as error:
             converted("bcv")

@@ -2,6 +2,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from hermes_nnunet.data.conversion.report import result_lines
 from hermes_nnunet.errors import HermesError
 
 TISSUES = ("graymatter", "whitematter", "csf")
@@ -47,6 +48,25 @@ class TestLabels:
         label = converted("brain_structure").voxels("labelsTr/dlbs_0028401.nii.gz")
         assert label[2, 3, 1] == 2
         assert label.sum() == 2
+
+    def test_are_background_only_where_all_maps_are_zero_by_the_papers_rule(self, brains, converted):
+        maps = np.full((3, 6, 5, 4), 0.01, np.float32)
+        maps[:, 0] = 0
+        maps[2, 1] = 0.02
+        for tissue, voxels in zip(TISSUES, maps, strict=True):
+            brains.write(f"train/mask/dlbs_0028401_probmask_{tissue}.nii", voxels)
+        result = converted("brain_structure", options={"background": ["zero"]})
+        label = result.voxels("labelsTr/dlbs_0028401.nii.gz")
+        assert np.unique(label[0]).tolist() == [0]
+        assert np.unique(label[1]).tolist() == [3]
+        assert np.unique(label[2:]).tolist() == [1]
+        lines = result_lines(result.result)
+        assert "background: where all three maps are 0, as in the paper" in lines
+        assert "the paper's lists name cases of DLBS only: those of IXI and SALD need --all-training" in lines
+
+    def test_another_rule_is_refused(self, brains, converted):
+        with pytest.raises(HermesError, match="--background none: choose rest or zero"):
+            converted("brain_structure", options={"background": ["none"]})
 
     def test_come_from_maps_stored_as_bytes_too(self, brains, converted):
         for tissue, voxels in zip(TISSUES, probabilities("dlbs_0028401")[1:], strict=True):

@@ -86,6 +86,14 @@ class TestTask:
         assert result.json("dataset.json")["labels"] == {"background": 0, "near": 1, "far": 2}
         assert np.unique(result.voxels("labelsTr/prostate_00.nii.gz")).tolist() == [0, 1, 2]
 
+    def test_may_lie_in_a_folder_in_the_one_that_is_given(self, task, converted, tmp_path):
+        source = task()
+        (tmp_path / "outer").mkdir()
+        (tmp_path / "outer" / "__MACOSX").mkdir()
+        source.path.rename(tmp_path / "outer" / "Task05_Prostate")
+        result = converted("msd", folder=tmp_path / "outer")
+        assert result.names("labelsTr") == [f"{name}.nii.gz" for name in NAMES]
+
     def test_names_the_missing_cases(self, task, converted):
         source = task()
         (source.path / "imagesTr/prostate_01.nii.gz").unlink()

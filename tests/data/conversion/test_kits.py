@@ -21,6 +21,17 @@ class TestKits:
         with pytest.raises(HermesError, match=r"^case case_00002: .*imaging\.nii\.gz has no label beside it"):
             converted("kits")
 
+    @pytest.mark.parametrize(
+        "later",
+        ["case_00000/aggregated_MAJ_seg.nii.gz", "case_00001/instances/kidney_instance-1_annotation-1.nii.gz"],
+    )
+    def test_points_to_the_converter_of_later_releases(self, source, converted, raw, later):
+        source.pairs((0, 1), IMAGE, LABEL, range(3))
+        source.label(f"data/{later}", [1])
+        with pytest.raises(HermesError, match=r"is of KiTS21 or KiTS23, .* use 'hermes_nnunet convert kits23'"):
+            converted("kits")
+        assert not list(raw.iterdir())
+
     def test_refuses_the_cysts_of_later_releases(self, source, converted):
         source.pairs((0, 1), IMAGE, LABEL, range(4))
         with pytest.raises(HermesError, match=r"segmentation\.nii\.gz holds the values 3, known are 0, 1, 2"):

@@ -11,7 +11,7 @@ class TestResultLines:
         result = converted(toy(lists=lists)).result
         assert result_lines(result) == [
             f"A toy -> {result.folder}",
-            "training: 3 cases, the paper's fold (fold 0: 2 train, 1 val)",
+            "training: 3 cases, the fold of the lists (fold 0: 2 train, 1 val)",
             "test: 2 cases, 1 with labels",
             "written now: 5 cases, before: 0",
         ]
@@ -29,7 +29,7 @@ class TestResultLines:
         assert result_lines(result)[3:] == [
             "written now: 2 cases, before: 0",
             "header of the label mended in 1 cases: a1",
-            "left out, because the paper's lists do not name them: 1 cases: z9 (--all-training takes them)",
+            "left out, because the lists do not name them: 1 cases: z9 (--all-training takes them)",
             "warning: 1 of 4 published cases are missing in the source: c1",
             "a note of this set",
             f"left out: a2: {toy_source.path / 'a2_seg.nii.gz'} holds the values 3, known are 0, 2, 7, 9",

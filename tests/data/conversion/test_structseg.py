@@ -18,6 +18,13 @@ class TestStructsegOar:
             labels = result.json("dataset.json")["labels"]
             assert labels == {"background": 0, **{name: value for value, name in enumerate(THORAX, start=1)}}
 
+    @pytest.mark.parametrize("inner", ["", "Thoracic_OAR"])
+    def test_may_be_uncompressed_in_a_folder_of_the_same_name(self, source, converted, inner):
+        image, label = (f"Thoracic_OAR/Thoracic_OAR/{{}}/{name}.nii" for name in ("data", "label"))
+        source.pairs((5, 3), image, label, range(7))
+        result = converted("structseg_oar", folder=source.path / inner)
+        assert result.names("imagesTr") == ["Thoracic_OAR_03_0000.nii.gz", "Thoracic_OAR_05_0000.nii.gz"]
+
     def test_of_another_tasks_folder_is_refused(self, source, converted):
         source.pairs((5, 3), "Lung_GTV/{}/data.nii.gz", "Lung_GTV/{}/label.nii.gz", [0, 1])
         with pytest.raises(HermesError, match=r"Lung_GTV holds no Thoracic_OAR/1/label\.nii\.gz"):

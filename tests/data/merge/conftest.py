@@ -1,6 +1,7 @@
 """Small data sets in nnU-Net's raw format."""
 
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,10 @@ class RawFolder:
         return folder
 
     def write_image(self, folder: Path, name: str, affine: np.ndarray = RAS, shape: Sequence[int] = SHAPE) -> Path:
-        """Noise, the same for the same name."""
-        voxels = np.random.default_rng(len(name)).integers(-1000, 1000, shape).astype(np.int16)
+        """Noise, the same for the same name of data set and file."""
         path = folder / "imagesTr" / name
+        seed = zlib.crc32(f"{folder.name}/{name}".encode())
+        voxels = np.random.default_rng(seed).integers(-1000, 1000, shape).astype(np.int16)
         nibabel.save(nibabel.Nifti1Image(voxels, affine), path)
         return path
 

@@ -1,4 +1,5 @@
 import gzip
+import json
 import re
 
 import nibabel
@@ -72,6 +73,32 @@ class TestDatasets:
         assert "file_ending is '.tif'" in message
         assert "SimpleITK.WriteImage(SimpleITK.ReadImage('x_0000.tif'), 'x_0000.nii.gz')" in message
 
+    @pytest.mark.parametrize(
+        ("image", "command"),
+        [
+            ("a_0000.nii.gz", "nnUNetv2_convert_old_nnUNet_dataset {} DatasetXXX_Belly"),
+            ("a.nii.gz", "hermes_nnunet convert msd {} -d ID"),
+        ],
+    )
+    def test_of_nnunet_v1_or_the_decathlon_is_told_with_the_command(self, raw, refused, image, command):
+        folder = raw.add("Dataset001_Belly", cases=())
+        raw.write_image(folder, image)
+        content = {
+            "name": "Belly",
+            "tensorImageSize": "3D",
+            "modality": {"0": "CT"},
+            "labels": {"0": "background", "1": "liver"},
+            "training": [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}],
+        }
+        (folder / "dataset.json").write_text(json.dumps(content))
+        assert command.format(folder) in refused(CT)
+
+    def test_that_lies_there_as_a_task_of_v1_only_is_told(self, raw, refused):
+        (raw.path / "Task001_Belly").mkdir()
+        message = refused(CT)
+        assert "as Task001_Belly only" in message
+        assert "nnUNetv2_convert_old_nnUNet_dataset" in message
+
     def test_without_dataset_json_is_told(self, raw, refused):
         (raw.add("Dataset001_Belly") / "dataset.json").unlink()
         assert "Dataset001_Belly/dataset.json does not exist" in refused(CT)
@@ -90,6 +117,19 @@ class TestDatasets:
 
 
 class TestFiles:
+    def test_with_a_dollar_in_their_name_are_told(self, raw, refused):
+        folder = raw.add("Dataset001_Belly", cases=("a", "b$HOME"))
+        message = refused(CT)
+        assert message.startswith(
+            f"{folder}/imagesTr/b$HOME_0000.nii.gz has a '$' in its name, which nnU-Net takes for"
+        )
+
+    def test_whose_names_would_become_too_long_are_told(self, raw, refused):
+        raw.add("Dataset001_LongNamedBelly", cases=("a", "b" * 235))
+        message = refused(CT)
+        assert f"would be called LongNamedBelly__{'b' * 235} in the collection, 8 letters too many" in message
+        assert "give the member a shorter name:" in message
+
     def test_image_without_label_and_label_without_image_are_told(self, raw, refused):
         folder = raw.add("Dataset001_Belly")
         (folder / "labelsTr/a.nii.gz").unlink()

@@ -175,6 +175,20 @@ def test_example_of_the_documentation_merges(raw, read):
     assert "stem" in collection.task_names
 
 
+@pytest.mark.parametrize(
+    ("text", "shared"), [("", False), ("shared_patients: true", True), ("shared_patients: [A, B]", ("A", "B"))]
+)
+def test_shared_patients_are_all_or_some(read, text, shared):
+    assert read(f"name: A\ninto: 1\nmembers: [{{dataset: 1, modality: CT}}]\n{text}").shared_patients == shared
+
+
+def test_shared_patients_that_are_no_members_are_told(read, raw):
+    raw.add("Dataset001_Belly")
+    read_file = read("name: A\ninto: 900\nmembers: [{dataset: 1, modality: CT}]\nshared_patients: [Bely, Belly]")
+    with pytest.raises(HermesError, match=r"shared_patients names 'Bely' \(did you mean 'Belly'\?\)"):
+        merge(read_file, dry_run=True)
+
+
 def test_documentation_names_every_key_and_modality():
     text = DOCUMENTATION.read_text()
     assert f": {', '.join(KNOWN_MODALITIES)}." in text

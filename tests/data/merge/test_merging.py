@@ -1,3 +1,4 @@
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -215,6 +216,15 @@ class TestModalityByCase:
         other = replace(self.MEMBER, modality={"T1": "_t1in$", "T2": "_t1out|_t2$"})
         with pytest.raises(HermesError, match=r"made by another merge .*modality_patterns\.T1 was"):
             merge(specification(other), processes=1)
+
+
+def test_a_file_ending_without_its_dot_is_understood(raw, read_json):
+    folder = raw.add("Dataset001_Belly")
+    content = read_json(folder / "dataset.json")
+    (folder / "dataset.json").write_text(json.dumps({**content, "file_ending": "nii.gz"}))
+    result = merge(specification(MemberSpecification(1, "CT")), processes=1)
+    assert len(result.collection.cases) == 5
+    assert result.collection.members["Belly"].file_ending == ".nii.gz"
 
 
 class TestFolds:

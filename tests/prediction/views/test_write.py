@@ -1,4 +1,7 @@
 import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
@@ -69,6 +72,44 @@ class TestWriting:
         view = results / "Dataset011_abdomen" / NAME / "fold_0/checkpoint_final.pth"
         assert view.read_text() == "weights 0"
         assert not view.samefile(model / "fold_0/checkpoint_final.pth")
+
+
+class TestAtTheSameTime:
+    FOLDS = range(5)
+
+    def test_folds_that_end_together_are_all_in_every_view(self, model, results):
+        for fold in self.FOLDS:
+            (model / f"fold_{fold}").mkdir(exist_ok=True)
+            (model / f"fold_{fold}" / "checkpoint_final.pth").write_text(f"weights {fold}")
+        for _ in range(4):
+            ready = Barrier(len(self.FOLDS))
+
+            def end(fold, ready=ready):
+                ready.wait()
+                return write_views(model, results, [fold])
+
+            with ThreadPoolExecutor(len(self.FOLDS)) as threads:
+                messages = [message for lines in threads.map(end, self.FOLDS) for message in lines]
+            assert not [message for message in messages if "left alone" in message]
+            for member in ("Dataset011_abdomen", "Dataset012_brain"):
+                view = results / member / NAME
+                assert json.loads((view / MARKER).read_text())["folds"] == [str(fold) for fold in self.FOLDS]
+                for fold in self.FOLDS:
+                    assert (view / f"fold_{fold}/checkpoint_final.pth").read_text() == f"weights {fold}"
+                assert not list(view.glob(".writing-*"))
+                shutil.rmtree(view)
+
+    def test_a_view_that_was_cut_short_at_its_beginning_is_taken_up(self, model, results, monkeypatch):
+        def killed(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as context:
+            context.setattr("os.rename", killed)
+            with pytest.raises(KeyboardInterrupt):
+                write_views(model, results, [0])
+        (results / "Dataset012_brain" / NAME).mkdir(parents=True)  # as releases without the lock left it
+        assert all("left alone" not in message for message in write_views(model, results, [0]))
+        assert (results / "Dataset012_brain" / NAME / "fold_0/checkpoint_final.pth").is_file()
 
 
 class TestRefusals:

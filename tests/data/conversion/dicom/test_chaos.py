@@ -19,6 +19,10 @@ def masks(patient: str, slices: int) -> np.ndarray:
     return np.random.default_rng(int(patient) + slices).integers(0, 5, (slices, 8, 6)).astype(np.uint8)
 
 
+def _seed(patient: str, image: int) -> int:
+    return 10 * int(patient) + image
+
+
 def write_masks(folder, values: np.ndarray, names) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for plane, name in zip(values, names, strict=True):
@@ -35,9 +39,16 @@ def patient(tmp_path, dicom, noise):
         common = {"modality": "MR", "orientation": OBLIQUE, "step": -5.5, "uid": "1.2.3"}
         for phase, first, seed in (("InPhase", 2, 1), ("OutPhase", 1, 2)):
             names = [f"IMG-0004-{first + 2 * index:05d}.dcm" for index in order]
-            dicom.series(folder / "T1DUAL/DICOM_anon" / phase, noise((T1, 8, 6), seed), names=names, **common)
+            dicom.series(
+                folder / "T1DUAL/DICOM_anon" / phase, noise((T1, 8, 6), _seed(number, seed)), names=names, **common
+            )
         t2 = [f"IMG-0002-{index + 1:05d}" for index in (2, 0, 3, 1)]
-        dicom.series(folder / "T2SPIR/DICOM_anon", noise((T2, 8, 6), 3), names=[f"{name}.dcm" for name in t2], **common)
+        dicom.series(
+            folder / "T2SPIR/DICOM_anon",
+            noise((T2, 8, 6), _seed(number, 3)),
+            names=[f"{name}.dcm" for name in t2],
+            **common,
+        )
         if part == "Train_Sets":
             in_phase = [f"IMG-0004-{2 + 2 * index:05d}" for index in order]
             write_masks(folder / "T1DUAL/Ground", masks(number, T1), in_phase)
@@ -58,13 +69,20 @@ def run(tmp_path, raw, patient):
 
 
 class TestImages:
+    def test_are_not_those_that_macos_leaves(self, run, patient, tmp_path):
+        for number in PATIENTS:
+            patient(number)
+        for path in [*(tmp_path / "source").rglob("*.dcm"), *(tmp_path / "source").rglob("*.png")]:
+            path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+        assert len(list((run().folder / "imagesTr").iterdir())) == 6
+
     def test_of_a_patient_are_three_with_the_masks_of_their_slices(self, run, noise):
         folder = run().folder
         for name, part, slices, seed in (("20_t1in", "Tr", T1, 1), ("20_t1out", "Tr", T1, 2), ("5_t2", "Ts", T2, 3)):
             image = nibabel.load(folder / f"images{part}" / f"{name}_0000.nii.gz")
             label = nibabel.load(folder / f"labels{part}" / f"{name}.nii.gz")
             # Written from the last slice along the normal to the first.
-            expected = noise((slices, 8, 6), seed).transpose(2, 1, 0)[..., ::-1]
+            expected = noise((slices, 8, 6), _seed(name.partition("_")[0], seed)).transpose(2, 1, 0)[..., ::-1]
             np.testing.assert_array_equal(np.asanyarray(image.dataobj), expected)
             expected = masks(name.partition("_")[0], slices).transpose(2, 1, 0)[..., ::-1]
             np.testing.assert_array_equal(np.asanyarray(label.dataobj), expected)

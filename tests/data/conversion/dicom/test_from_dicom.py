@@ -161,7 +161,8 @@ class TestSeriesAndLabels:
         (source / "notes.txt").write_text("not DICOM")
         lines = result_lines(run())
         assert "series without RTSTRUCT or SEG, left out: 1: p1/pet, PET WB" in lines
-        assert "files of other kinds, left out: 1 OT" in lines
+        assert f"files of other kinds, left out: 1 OT: {source / 'p1' / 'shots' / '000.dcm'}" in lines
+        assert f"files that are not DICOM, left out: 1: {source / 'notes.txt'}" in lines
 
     def test_label_of_a_series_that_is_not_there_is_told(self, patient, run, dicom, tmp_path):
         for name in ("p1", "p2", "p3"):

@@ -1,0 +1,81 @@
+"""Folds of a collection: members' own where they have some, the rest made to agree with them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from hermes_nnunet.data.merge.folds import (
+    Fold,
+    join_folds,
+    make_folds,
+    number_of_folds,
+    part_from_validated,
+)
+from hermes_nnunet.data.merge.linking import Links
+
+
+@dataclass(frozen=True)
+class CollectionFolds:
+    """What splits_final.json will hold.
+
+    Attributes:
+        lost: cases that each fold does not train on, because they are validated under another name.
+        links: what was kept on one side of every fold.
+    """
+
+    folds: list[Fold]
+    lost: list[int]
+    links: Links
+
+
+def collection_folds(
+    own: Mapping[str, Sequence[Fold] | None], links: Links, identifiers: Mapping[str, Mapping[str, Sequence[str]]]
+) -> CollectionFolds:
+    """Folds of the collection, with a member's linked cases on the side where other members have theirs.
+
+    Args:
+        own: member -> its own folds, in names of its own cases; None where they are to be made.
+        identifiers: member -> own case -> its cases in the collection.
+
+    Raises:
+        HermesError: a member has one patient only, or nothing to train on.
+    """
+    number = number_of_folds(list(own.values()))
+    validated: dict[int, list[bool]] = {}
+    folds_of: dict[str, Sequence[Fold]] = {}
+    # Those that are given come first, so that the others can agree with them.
+    for member in sorted(own, key=lambda name: own[name] is None):
+        groups = links.groups[member]
+        bonds = {group: links.bonds[member, group] for group in groups.values() if (member, group) in links.bonds}
+        settled = {group: validated[bond] for group, bond in bonds.items() if bond in validated}
+        folds = own[member]
+        folds_of[member] = folds = make_folds(member, groups, number, settled) if folds is None else folds
+        for group, bond in bonds.items():
+            validated.setdefault(bond, _validated(folds, {case for case in groups if groups[case] == group}, number))
+    joined = join_folds([folds_of[member] for member in own], list(identifiers.values()), number)
+    bond_of = _bond_of_case(links, identifiers)
+    member_of = {
+        identifier: member
+        for member, of_case in identifiers.items()
+        for several in of_case.values()
+        for identifier in several
+    }
+    folds, lost = part_from_validated(joined, bond_of, member_of)
+    return CollectionFolds(folds, lost, links)
+
+
+def _validated(folds: Sequence[Fold], cases: Iterable[str], number: int) -> list[bool]:
+    """Whether some of the cases are validated, for each fold of the collection."""
+    chosen = set(cases)
+    return [not chosen.isdisjoint(folds[fold % len(folds)]["val"]) for fold in range(number)]
+
+
+def _bond_of_case(links: Links, identifiers: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, tuple[str, ...]]:
+    """Case of the collection -> what it has in common with the cases that it is linked to."""
+    bond_of: dict[str, tuple[str, ...]] = {}
+    for member, of_case in identifiers.items():
+        for case, several in of_case.items():
+            group = links.groups[member][case]
+            bond = links.bonds.get((member, group))
+            for identifier in several:
+                bond_of[identifier] = (member, group) if bond is None else (str(bond),)
+    return bond_of

@@ -1,0 +1,156 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hermes_nnunet.data.merge.fold_planning import collection_folds
+from hermes_nnunet.data.merge.folds import make_folds
+from hermes_nnunet.data.merge.linking import LinkedCase, link
+from hermes_nnunet.errors import HermesError
+
+
+def case(member, name, *images, patient=""):
+    return LinkedCase(member, name, patient or name, images)
+
+
+def members_of(cases):
+    """member -> own case -> its cases in the collection, which have the same name after the member's."""
+    found = {}
+    for one in cases:
+        found.setdefault(one.member, {})[one.name] = [f"{one.member}__{one.name}"]
+    return found
+
+
+def plan(cases, own=None, sharing=()):
+    identifiers = members_of(cases)
+    return collection_folds({name: (own or {}).get(name) for name in identifiers}, link(cases, sharing), identifiers)
+
+
+class TestLink:
+    def test_images_join_patients_of_several_members(self):
+        links = link([case("a", "x", "1"), case("a", "y", "2"), case("b", "z", "1"), case("b", "w", "3")])
+        assert links.groups == {"a": {"x": "x", "y": "y"}, "b": {"z": "z", "w": "w"}}
+        assert links.bonds["a", "x"] == links.bonds["b", "z"]
+        assert set(links.bonds) == {("a", "x"), ("b", "z")}
+        assert links.same_images == {("a", "b"): 1}
+
+    def test_images_join_patients_of_one_member(self):
+        links = link([case("a", "x", "1"), case("a", "y", "1"), case("a", "z", "2")])
+        assert links.groups["a"] == {"x": "x", "y": "x", "z": "z"}
+        assert links.bonds == {}
+        assert links.same_images == {("a",): 1}
+
+    def test_goes_from_patient_to_patient(self):
+        cases = [case("a", "x", "1"), case("b", "y", "1", "2"), case("c", "z", "2"), case("b", "q", "9", patient="y")]
+        assert len(set(link(cases).bonds.values())) == 1
+        assert link(cases).groups["b"] == {"y": "y", "q": "y"}
+
+    def test_images_of_one_value_join_nothing(self):
+        assert link([case("a", "x", ""), case("b", "y", "")]).bonds == {}
+
+    def test_names_join_only_members_that_share_patients(self):
+        cases = [case(member, name) for member in "abc" for name in ("p1", "p2")]
+        assert link(cases).bonds == {}
+        links = link(cases, sharing=("a", "c"))
+        assert set(links.bonds) == {("a", "p1"), ("a", "p2"), ("c", "p1"), ("c", "p2")}
+        assert links.same_patients == 2
+
+
+@st.composite
+def collections(draw):
+    """Members with patients, images of which some are the same, some with folds of their own."""
+    cases, own = [], {}
+    for member in "abc"[: draw(st.integers(1, 3))]:
+        names = [f"c{index}" for index in range(draw(st.integers(3, 9)))]
+        cases += [
+            # Few kinds of images, so that equal ones are common; patients of up to two cases.
+            case(member, name, str(draw(st.integers(0, 25))), patient=f"p{index // draw(st.sampled_from([1, 1, 2]))}")
+            for index, name in enumerate(names)
+        ]
+        if draw(st.booleans()):
+            patients = {one.name: one.patient for one in cases if one.member == member}
+            if len(set(patients.values())) > 1:
+                own[member] = make_folds(member, patients, draw(st.integers(2, 6)))
+    return cases, own, draw(st.sampled_from([(), ("a", "b"), ("a", "b", "c")]))
+
+
+class TestCollectionFolds:
+    @settings(max_examples=150, deadline=None)
+    @given(collections())
+    def test_never_part_what_is_linked(self, collection):
+        cases, own, sharing = collection
+        try:
+            result = plan(cases, own, sharing)
+        except HermesError as error:
+            assert "one patient only" in str(error) or "are validated as cases of other" in str(error)  # noqa: PT017
+            return
+        content = {f"{one.member}__{one.name}": one for one in cases}
+        for fold in result.folds:
+            train, val = ([content[name] for name in fold[half]] for half in ("train", "val"))
+            assert not {i for one in train for i in one.images} & {i for one in val for i in one.images}
+            assert not {(one.member, one.patient) for one in train} & {(one.member, one.patient) for one in val}
+            shared = [{one.patient for one in half if one.member in sharing} for half in (train, val)]
+            assert not shared[0] & shared[1]
+            for half in (train, val):
+                assert {one.member for one in half} == {one.member for one in cases}
+            assert len(set(fold["train"] + fold["val"])) == len(fold["train"]) + len(fold["val"])
+
+    def test_are_those_of_each_member_alone_where_nothing_is_linked(self):
+        cases = [case(member, f"c{i}", f"{member}{i}") for member in "ab" for i in range(12)]
+        result = plan(cases)
+        for member in "ab":
+            own = make_folds(member, {f"c{i}": f"c{i}" for i in range(12)}, 5)
+            for fold, of_collection in zip(own, result.folds, strict=True):
+                assert [f"{member}__{name}" for name in fold["val"]] == [
+                    name for name in of_collection["val"] if name.startswith(member)
+                ]
+        assert result.lost == [0] * 5
+
+    def test_of_a_copy_under_other_names_are_the_same(self):
+        cases = [case("a", f"c{i}", str(i)) for i in range(10)] + [case("b", f"z{9 - i}", str(i)) for i in range(10)]
+        result = plan(cases)
+        for fold in result.folds:
+            a, b = ([name for name in fold["val"] if name.startswith(member)] for member in "ab")
+            assert {f"b__z{9 - int(name[-1])}" for name in a} == set(b)
+        assert result.lost == [0] * 5
+
+    def test_stay_even_where_some_images_are_shared(self):
+        cases = [case("a", f"c{i}", f"{i}") for i in range(20)] + [case("b", f"c{i}", f"{i + 13}") for i in range(20)]
+        result = plan(cases)
+        for member in "ab":
+            sizes = [sum(name.startswith(member) for name in fold["val"]) for fold in result.folds]
+            assert sizes == [4] * 5
+
+    def test_follow_the_folds_that_a_member_brings(self):
+        cases = [case("a", f"c{i}", f"{i}") for i in range(4)] + [case("b", f"c{i}", f"{i + 2}") for i in range(8)]
+        own = {"a": [{"train": ["c0", "c1", "c2"], "val": ["c3"]}]}
+        result = plan(cases, own)
+        (fold,) = result.folds
+        assert "b__c1" in fold["val"]
+        assert "b__c0" in fold["train"]
+        assert result.lost == [0]
+
+    def test_that_members_bring_lose_what_they_disagree_on_from_training(self):
+        cases = [case(member, f"c{i}", str(i)) for member in "ab" for i in range(4)]
+        own = {
+            "a": [{"train": ["c1", "c2", "c3"], "val": ["c0"]}],
+            "b": [{"train": ["c0", "c2", "c3"], "val": ["c1"]}],
+        }
+        result = plan(cases, own)
+        assert result.folds == [{"train": ["a__c2", "a__c3", "b__c2", "b__c3"], "val": ["a__c0", "b__c1"]}]
+        assert result.lost == [2]
+
+    def test_that_would_leave_nothing_to_train_on_are_refused(self):
+        cases = [case(member, f"c{i}", str(i)) for member in "ab" for i in range(2)]
+        own = {"a": [{"train": ["c1"], "val": ["c0"]}], "b": [{"train": ["c0"], "val": ["c1"]}]}
+        with pytest.raises(HermesError, match="all 1 training cases of member a in fold 0 are validated as cases of"):
+            plan(cases, own)
+
+    def test_of_a_member_of_one_image_are_refused(self):
+        with pytest.raises(HermesError, match=r"member a has one patient only \(c0\), and its 2 cases are of one"):
+            plan([case("a", "c0", "1"), case("a", "c1", "1")])
+
+    def test_count_each_image_once(self):
+        cases = [case("a", "x", "1"), case("a", "y", "2"), case("b", "z", "1", "2"), case("b", "w", "3")]
+        assert Counter(link(cases).same_images) == {("a", "b"): 2}
