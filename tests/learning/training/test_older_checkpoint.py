@@ -30,8 +30,9 @@ def test_weights_optimizer_and_random_numbers_are_those_of_the_checkpoint(make_t
     assert all(torch.equal(weights[name], tensor) for name, tensor in before["network_weights"].items())
     state = trainer.optimizer.state_dict()["state"]
     assert state.keys() == before["optimizer_state"]["state"].keys()
+    parameters = [parameter for group in trainer.optimizer.param_groups for parameter in group["params"]]
     for number, moments in before["optimizer_state"]["state"].items():
-        assert moments["exp_avg"].shape == list(trainer.network.parameters())[number].shape
+        assert moments["exp_avg"].shape == parameters[number].shape
         assert torch.equal(state[number]["exp_avg"], moments["exp_avg"])
 
     trainer.on_train_start()
