@@ -1,7 +1,6 @@
 """A small collection that most tests use: two members of different modality, one with regions."""
 
 import gzip
-import importlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -207,27 +206,34 @@ def older_files(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session", params=("HermesResUNet", "HermesMedFormer"))
-def network_class(request) -> type:
-    """Each of the paper's networks in turn."""
-    module = importlib.import_module(f"hermes_nnunet.networks.{request.param.lower().replace('hermes', 'hermes_')}")
-    return getattr(module, request.param)
+@pytest.fixture(scope="session", params=["r", "m"])
+def topology(request) -> str:
+    """Hermes-R, then Hermes-M: the paper's networks."""
+    return request.param
 
 
 @pytest.fixture(scope="session")
-def network_sizes(network_class) -> dict:
+def network_class(topology) -> type:
+    """The class of `topology`."""
+    from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
+    from hermes_nnunet.networks.hermes_resunet import HermesResUNet
+
+    return {"r": HermesResUNet, "m": HermesMedFormer}[topology]
+
+
+@pytest.fixture(scope="session")
+def network_sizes(topology) -> dict:
     """Arguments of `network_class` that make it small enough for a unit test."""
-    sizes = {
-        "HermesResUNet": {},
-        "HermesMedFormer": {
-            "widths": [4, 8, 8, 12, 12, 8, 4, 4],
-            "attention_blocks": [1, 1, 1, 1, 1],
-            "num_codes": 2,
-            "head_width": 4,
-            "fusion_width": 8,
-        },
+    if topology == "r":
+        return {"base_width": 4}
+    return {
+        "base_width": 4,
+        "widths": [4, 8, 8, 12, 12, 8, 4, 4],
+        "attention_blocks": [1, 1, 1, 1, 1],
+        "num_codes": 2,
+        "head_width": 4,
+        "fusion_width": 8,
     }
-    return {"base_width": 4, **sizes[network_class.__name__]}
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,6 @@ import pytest
 import torch
 
 from hermes_nnunet.networks.context_batch import ContextBatch
-from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
-from hermes_nnunet.networks.hermes_resunet import HermesResUNet
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
 
@@ -38,12 +36,6 @@ class Reference:
         return ContextBatch(task_index, modality_index.flatten() % self.arrays["modality_logits"].shape[1])
 
 
-@pytest.fixture(params=["r", "m"])
-def topology(request) -> str:
-    """Hermes-R, then Hermes-M."""
-    return request.param
-
-
 @pytest.fixture
 def reference(topology) -> Reference:
     """Skipped where the reference numbers are not here."""
@@ -56,11 +48,6 @@ def reference(topology) -> Reference:
 @pytest.fixture
 def names(topology) -> list[str]:
     return (Path(__file__).parent / f"released_names_{topology}.txt").read_text().split()
-
-
-@pytest.fixture
-def network_class(topology) -> type:
-    return {"r": HermesResUNet, "m": HermesMedFormer}[topology]
 
 
 @pytest.fixture

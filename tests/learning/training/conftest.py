@@ -27,7 +27,8 @@ def preprocessed(tmp_path, monkeypatch, collection, dataset_json, plans):
         monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
     monkeypatch.setenv("nnUNet_n_proc_DA", "0")
     folder = tmp_path / "preprocessed" / "Dataset900_Both"
-    data, references = folder / "HermesPlans_3d_fullres", folder / "gt_segmentations"
+    data = folder / plans["configurations"]["3d_fullres"]["data_identifier"]
+    references = folder / "gt_segmentations"
     for made in (data, references):
         made.mkdir(parents=True)
     manager = PlansManager(plans)
@@ -48,7 +49,7 @@ def preprocessed(tmp_path, monkeypatch, collection, dataset_json, plans):
         )
     split = {"train": ["abdomen__a", "abdomen__b", "brain__x"], "val": ["abdomen__c", "brain__y"]}
     contents = {
-        "HermesPlans.json": plans,
+        f"{plans['plans_name']}.json": plans,
         "dataset.json": dataset_json,
         "splits_final.json": [split, {"train": split["val"], "val": split["train"]}],
         "dataset_fingerprint.json": {},
