@@ -93,7 +93,8 @@ class ContextualNetwork(nn.Module, ABC):
             tokens_of_channels, shown = context.in_channels(task_tokens)
             tasks_of_channels, _ = context.in_channels(context.task_index)
             logits = self.decoder.heads[0](tokens_of_channels, features[0], tasks_of_channels)
-            return logits.masked_fill(~shown[:, :, None, None, None], ABSENT_LOGIT)
+            # In place: a copy of 70 channels takes a hundredth of the network's time.
+            return logits.masked_fill_(~shown[:, :, None, None, None], ABSENT_LOGIT)
         heads = self.decoder.heads if self.decoder.deep_supervision else self.decoder.heads[:1]
         logits = [head(task_tokens, maps, context.task_index) for head, maps in zip(heads, features, strict=False)]
         return HermesOutput(logits, self.decoder.modality_head(tokens[:, -self.tokens_per_modality :]), context)
