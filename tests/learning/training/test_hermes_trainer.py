@@ -258,6 +258,7 @@ class TestWholeRun:
         assert "abdomen: " in printed
         assert "brain: " in printed
         assert "all members" in printed
+        assert "extra tasks of a case: 0, drawn from 0 for abdomen, 0 for brain" in printed
 
         epochs = LearningCurves.read(fold / "learning_curves.json").epochs
         assert [entry.epoch for entry in epochs] == [0, 1]
