@@ -7,6 +7,7 @@ numbers that AdamW keeps for each weight.
 
     python benchmarks/training_step.py                  (the size of the issue: minutes on a few CPU cores)
     python benchmarks/training_step.py --device cuda    (bfloat16; also with torch.compile, and counts recompilations)
+    python benchmarks/training_step.py --extra 2        (each kind of contexts also with as many extra tasks a case)
 """
 
 import argparse
@@ -128,6 +129,17 @@ def contexts(tasks: Sequence[int], batch: int, device: torch.device) -> ContextB
     return ContextBatch(index, torch.arange(batch) % (MODALITIES - 1)).on(device)
 
 
+def with_extra_tasks(context: ContextBatch, number: int) -> ContextBatch:
+    """The contexts with random extra tasks: the first excludes a third of the pool, the next is absent, and so on."""
+    cases = len(context.task_index)
+    index = torch.stack([torch.randperm(POOL_TASKS)[:number] for _ in range(cases)])
+    negatives = torch.zeros(cases, number, POOL_TASKS + 1, dtype=torch.bool)
+    negatives[:, ::2, 1 : POOL_TASKS // 3] = True
+    negatives[:, 1::2] = True
+    device = context.task_index.device
+    return context.with_extra_tasks(index.to(device), negatives.to(device))
+
+
 def label_maps(highest: int, arguments: argparse.Namespace) -> list[torch.Tensor]:
     """A label map with blocks of the values 0 to `highest` at every resolution, highest first."""
     maps = []
@@ -139,18 +151,22 @@ def label_maps(highest: int, arguments: argparse.Namespace) -> list[torch.Tensor
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
-    """A row for the plain network, and one for each kind of contexts."""
+    """A row for the plain network, and one or two for each kind of contexts."""
     torch.manual_seed(0)
     plain, hermes = plain_step(arguments), hermes_step(arguments)
     data = torch.randn(arguments.batch, 1, *[arguments.patch] * 3, device=arguments.device)
     plain_target, hermes_target = (label_maps(highest, arguments) for highest in (PLAIN_CHANNELS - 1, POOL_TASKS))
 
-    def run_hermes(tasks: Sequence[int]) -> None:
-        hermes.network.set_context(contexts(tasks, arguments.batch, arguments.device))
+    def run_hermes(tasks: Sequence[int], extra: int) -> None:
+        context = contexts(tasks, arguments.batch, arguments.device)
+        hermes.network.set_context(with_extra_tasks(context, extra) if extra else context)
         hermes(data, hermes_target)
 
     sides: dict[str, Callable[[], None]] = {"plain": lambda: plain(data, plain_target)}
-    sides |= {f"hermes, {name} tasks": partial(run_hermes, CONTEXTS[name]) for name in arguments.contexts}
+    for name in arguments.contexts:
+        for extra in sorted({0, arguments.extra}):
+            row = f"hermes, {name} tasks" + f" and {extra} extra" * bool(extra)
+            sides[row] = partial(run_hermes, CONTEXTS[name], extra)
     memory = {}
     for name, side in sides.items():
         if len(memory) < 2:
@@ -199,6 +215,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     made.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
     made.add_argument("--blocks", type=int, nargs="+", default=BLOCKS, help="residual blocks of each stage")
     made.add_argument("--contexts", nargs="+", choices=CONTEXTS, default=list(CONTEXTS), help="tasks a case")
+    made.add_argument("--extra", type=int, default=0, help="extra tasks of a case, beside contexts without")
     arguments = made.parse_args(argv)
     settings = {name: getattr(arguments, name) for name in ("batch", "patch", "widths", "blocks")}
     on_gpu = arguments.device.type == "cuda"

@@ -142,7 +142,7 @@ class Collection:
         """
         block = hermes_block(dataset_json, f"dataset.json of {where}", "merge its members with 'hermes_nnunet merge'")
         try:
-            return cls(
+            collection = cls(
                 tasks=tuple(Task(t["name"], tuple(t["values"]), t["written_value"]) for t in block["tasks"]),
                 modalities=tuple(block["modalities"]),
                 members=members_from_json(block["members"]),
@@ -151,10 +151,19 @@ class Collection:
                 excludes={task: tuple(others) for task, others in block.get("excludes", {}).items()},
                 absent={member: tuple(tasks) for member, tasks in block.get("absent", {}).items()},
             )
+            collection._check_names()
         except (KeyError, TypeError, AttributeError) as error:
             raise HermesError(
                 f"the hermes block in dataset.json of {where} is damaged ({error}): run 'hermes_nnunet merge' again"
             ) from None
+        return collection
+
+    def _check_names(self) -> None:
+        """Raises: KeyError where what is known of tasks names a task or member that there is not."""
+        tasks = dict.fromkeys(self.task_names)
+        for known, names in ((self.excludes, tasks), (self.absent, self.members)):
+            for name, others in known.items():
+                _ = names[name], *(tasks[other] for other in others)
 
 
 def hermes_block(content: Mapping[str, Any], where: str, remedy: str) -> Mapping[str, Any]:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,35 @@ class TestBlock:
     def test_a_collection_survives_json(self, collection):
         dataset_json = json.loads(json.dumps({"hermes": collection.to_block()}))
         assert Collection.from_dataset_json(dataset_json, "Dataset900_Both") == collection
+
+    def test_what_is_known_of_tasks_survives_json(self, collection):
+        known = replace(
+            collection,
+            excludes={"abdomen/liver": ("brain/whole",), "brain/whole": ("abdomen/liver",)},
+            absent={"brain": ("abdomen/liver", "abdomen/spleen")},
+        )
+        dataset_json = json.loads(json.dumps({"hermes": known.to_block()}))
+        assert Collection.from_dataset_json(dataset_json, "Dataset900_Both") == known
+
+    def test_a_block_of_an_earlier_release_knows_nothing_of_them(self, collection):
+        block = collection.to_block()
+        del block["excludes"], block["absent"]
+        assert Collection.from_dataset_json({"hermes": block}, "Dataset900_Both") == collection
+
+    @pytest.mark.parametrize(
+        ("changed", "name"),
+        [
+            ({"excludes": {"abdomen/livre": []}}, "abdomen/livre"),
+            ({"excludes": {"abdomen/liver": ["brain/hole"]}}, "brain/hole"),
+            ({"absent": {"brian": []}}, "brian"),
+            ({"absent": {"brain": ["abdomen/livre"]}}, "abdomen/livre"),
+            ({"excludes": ["abdomen/liver"]}, "items"),
+        ],
+    )
+    def test_names_that_there_are_not_are_told(self, collection, changed, name):
+        block = {**collection.to_block(), **changed}
+        with pytest.raises(HermesError, match=f"damaged .*{name}.*: run 'hermes_nnunet merge' again"):
+            Collection.from_dataset_json({"hermes": block}, "Dataset900_Both")
 
     def test_a_data_set_that_was_not_merged_says_how_to_merge(self):
         with pytest.raises(

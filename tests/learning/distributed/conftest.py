@@ -1,4 +1,8 @@
-"""Three members with different numbers of tasks, one of unknown modality, trained by two processes and by one."""
+"""Three members, trained by two processes and by one.
+
+They have different numbers of tasks; one is of unknown modality; tasks of abdomen and chest exclude each other, and no
+image of the brain shows the heart.
+"""
 
 import json
 import os
@@ -22,6 +26,7 @@ MODALITIES = {"abdomen": "CT", "brain": "T1", "chest": "unknown"}
 
 def three_members() -> Collection:
     """Members of three, one and two tasks."""
+    organs = {member: [f"{member}/{label}" for label in TASKS[member]] for member in ("abdomen", "chest")}
     tasks = [f"{member}/{label}" for member, labels in TASKS.items() for label in labels]
     members = {
         name: Member(
@@ -42,6 +47,11 @@ def three_members() -> Collection:
         modalities=("CT", "T1", "unknown"),
         members=members,
         cases={f"{name}__{patient}": Case(name, MODALITIES[name], patient) for name in members for patient in "ab"},
+        excludes={
+            **{task: tuple(organs["chest"]) for task in organs["abdomen"]},
+            **{task: tuple(organs["abdomen"]) for task in organs["chest"]},
+        },
+        absent={"brain": ("chest/heart",)},
     )
 
 

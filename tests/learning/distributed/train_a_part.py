@@ -91,6 +91,7 @@ def train(rank: int, processes: int, compiled: bool) -> tuple[Any, dict[str, Any
     trainer.on_train_epoch_start()
     trainer.on_train_epoch_end([trainer.train_step(batch) for batch in parts_of(trainer, rank, processes)])
     loss = float(trainer.logger.get_value("train_losses", -1))
+    assert trainer.extra.rows == 2
     return trainer, {"before": before, "after": trainer.bare_network.state_dict(), "train loss": loss}
 
 

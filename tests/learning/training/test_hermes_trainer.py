@@ -8,6 +8,7 @@ import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from hermes_nnunet.collection import Context
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.loss.hermes_loss import plain_dice_loss
 from hermes_nnunet.learning.training.learning_curves import LearningCurves
@@ -84,63 +85,6 @@ class TestTraining:
         assert trainer.network.context.task_index.tolist() == [[2, 3], [0, 1]]
         assert trainer.network.context.modality_index.tolist() == [1, 0]
 
-    def test_extra_tasks_join_a_case_where_its_labels_exclude_them(self, make_trainer, dataset_json, monkeypatch):
-        others = {"abdomen/liver": ["brain/whole", "brain/core"], "abdomen/spleen": ["brain/core"]}
-        back = {"brain/whole": ["abdomen/liver"], "brain/core": ["abdomen/liver", "abdomen/spleen"]}
-        dataset_json["hermes"] |= {"excludes": others | back, "absent": {"brain": ["abdomen/spleen"]}}
-        trainer = make_trainer()
-        trainer.initialize()
-        contexts = []
-        monkeypatch.setattr(trainer.network, "forward", self.telling(trainer.network, contexts))
-        batch = {
-            "data": torch.randn(2, 1, 16, 16, 16),
-            "target": [torch.randint(0, 3, (2, 1, 16, 16, 16), dtype=torch.int16)],
-            "keys": np.array(["brain__x", "abdomen__b"]),
-        }
-        assert math.isfinite(trainer.train_step(batch)["loss"])
-        (context,) = contexts
-        assert context.task_index[:, :2].tolist() == [[2, 3], [0, 1]]
-        assert sorted(context.task_index[0, 2:].tolist()) == [0, 1]
-        assert sorted(context.task_index[1, 2:].tolist()) == [2, 3]
-        assert context.negatives.shape == (2, 2, 5)
-        trainer.on_validation_epoch_start()
-        trainer.validation_step(batch)
-        assert contexts[1].task_index.tolist() == [[2, 3, -1, -1], [0, 1, -1, -1]]
-        assert contexts[1].negatives is None
-
-    @staticmethod
-    def telling(network, contexts):
-        forward = network.forward
-
-        def forward_and_tell(data):
-            contexts.append(network.context)
-            return forward(data)
-
-        return forward_and_tell
-
-    def test_nothing_changes_where_nothing_is_known_of_other_tasks(self, make_trainer, dataset_json):
-        def losses(**known):
-            dataset_json["hermes"] |= known
-            torch.manual_seed(0)
-            trainer = make_trainer()
-            trainer.initialize()
-            assert trainer.extra.rows == 0
-            batch = {
-                "data": torch.randn(2, 1, 16, 16, 16),
-                "target": [torch.randint(0, 5, (2, 1, 16, 16, 16), dtype=torch.int16)],
-                "keys": np.array(["brain__x", "abdomen__b"]),
-            }
-            contexts = []
-            trainer.network.forward = self.telling(trainer.network, contexts)
-            return [float(trainer.train_step(batch)["loss"]) for _ in range(2)], contexts[0]
-
-        with_keys, context = losses(excludes={}, absent={})
-        del dataset_json["hermes"]["excludes"], dataset_json["hermes"]["absent"]
-        without, _ = losses()
-        assert with_keys == without
-        assert context.task_index.shape == (2, 2)
-        assert context.negatives is None
-
     def test_the_loss_goes_from_the_logarithm_to_the_dice_itself(self, make_trainer):
         trainer = make_trainer()
         trainer.num_epochs = 5
@@ -212,6 +156,109 @@ class TestTraining:
         assert not list((tmp_path / "results").rglob("*.pth"))
 
 
+class TestExtraTasks:
+    @pytest.fixture
+    def exclusive(self, dataset_json):
+        """The core excludes liver and spleen, the whole tumour the liver; no image of the brain shows the spleen."""
+        excludes = {
+            "abdomen/liver": ["brain/whole", "brain/core"],
+            "abdomen/spleen": ["brain/core"],
+            "brain/whole": ["abdomen/liver"],
+            "brain/core": ["abdomen/liver", "abdomen/spleen"],
+        }
+        dataset_json["hermes"] |= {"excludes": excludes, "absent": {"brain": ["abdomen/spleen"]}}
+
+    @staticmethod
+    def batch():
+        torch.manual_seed(0)
+        return {
+            "data": torch.randn(2, 1, 16, 16, 16),
+            "target": [torch.randint(0, 5, (2, 1, 16, 16, 16), dtype=torch.int16)],
+            "keys": np.array(["brain__x", "abdomen__b"]),
+        }
+
+    @staticmethod
+    def contexts_of(network):
+        """The list to which the network's contexts will be added."""
+        contexts, forward = [], network.forward
+        network.forward = lambda data: contexts.append(network.context) or forward(data)
+        return contexts
+
+    @pytest.mark.usefixtures("exclusive")
+    def test_join_the_cases_own_in_training_but_not_in_validation(self, make_trainer):
+        trainer = make_trainer()
+        trainer.initialize()
+        contexts = self.contexts_of(trainer.network)
+        assert math.isfinite(trainer.train_step(self.batch())["loss"])
+        trainer.on_validation_epoch_start()
+        trainer.validation_step(self.batch())
+        training, validation = contexts
+        assert training.task_index[:, :2].tolist() == [[2, 3], [0, 1]]
+        assert sorted(training.task_index[0, 2:].tolist()) == [0, 1]
+        assert sorted(training.task_index[1, 2:].tolist()) == [2, 3]
+        assert training.negatives.shape == (2, 2, 5)
+        assert validation.task_index.tolist() == [[2, 3, -1, -1], [0, 1, -1, -1]]
+        assert validation.negatives is None
+
+    @pytest.mark.usefixtures("exclusive")
+    def test_are_drawn_by_epoch_and_step(self, make_trainer, monkeypatch):
+        trainer = make_trainer(epochs=4)
+        trainer.initialize()
+        steps = []
+        of_batch = trainer.extra.of_batch
+        monkeypatch.setattr(trainer.extra, "of_batch", lambda cases, step: steps.append(step) or of_batch(cases, step))
+        for trainer.current_epoch in (0, 3):
+            trainer.on_train_epoch_start()
+            for _ in range(2):
+                trainer.train_step(self.batch())
+        assert steps == [(0, 0), (0, 1), (3, 0), (3, 1)]
+
+    @pytest.mark.usefixtures("exclusive")
+    def test_are_none_in_networks_that_attend_to_padding(self, make_trainer, monkeypatch):
+        from hermes_nnunet.networks.hermes_unet import HermesUNet
+
+        monkeypatch.setattr(HermesUNet, "attends_to_null_rows", True)
+        trainer = make_trainer()
+        trainer.initialize()
+        assert trainer.extra.rows == 0
+
+    def test_change_nothing_where_nothing_is_known_of_other_tasks(self, make_trainer, dataset_json):
+        def losses():
+            trainer = make_trainer()
+            torch.manual_seed(0)
+            trainer.initialize()
+            contexts = self.contexts_of(trainer.network)
+            found = [float(trainer.train_step(self.batch())["loss"]) for _ in range(2)]
+            assert contexts[0].task_index.tolist() == [[2, 3], [0, 1]]
+            assert contexts[0].negatives is None
+            return found
+
+        with_keys = losses()
+        del dataset_json["hermes"]["excludes"], dataset_json["hermes"]["absent"]
+        assert losses() == with_keys
+
+    @pytest.mark.usefixtures("exclusive")
+    def test_teach_a_task_where_it_is_not(self, make_trainer):
+        def probability_of_the_spleen(number):
+            """In an image of the brain, which shows none, after some steps."""
+            trainer = make_trainer()
+            trainer.extra_tasks = number
+            torch.manual_seed(0)
+            trainer.initialize()
+            trainer.optimizer = torch.optim.SGD(trainer.network.parameters(), 0.1, momentum=0.9)
+            batch = self.batch()
+            batch["target"][0][1] = 2  # all of the abdomen's image is spleen
+            for _ in range(12):
+                trainer.train_step(batch)
+            network = trainer.bare_network.eval()
+            context = trainer.context_of_batch([Context(("abdomen/spleen",), "T1")])
+            network.set_context(context)
+            with torch.no_grad():
+                return network(batch["data"][:1]).logits[0].sigmoid().mean().item()
+
+        assert probability_of_the_spleen(2) < 0.3 < 0.6 < probability_of_the_spleen(0)
+
+
 class TestWholeRun:
     def test_training_leaves_checkpoints_dice_and_views(self, make_trainer, tmp_path, capsys):
         trainer = make_trainer()
@@ -224,6 +271,7 @@ class TestWholeRun:
         assert "abdomen: " in printed
         assert "brain: " in printed
         assert "all members" in printed
+        assert "extra tasks of a case: 0, drawn from 0 for abdomen, 0 for brain" in printed
 
         epochs = LearningCurves.read(fold / "learning_curves.json").epochs
         assert [entry.epoch for entry in epochs] == [0, 1]

@@ -116,6 +116,13 @@ class TestSettings:
         assert (trainer.loss.cross_entropy_weight, trainer.loss.dice_exponent, trainer.loss.absent_weight) == (1, 1, 0)
         assert trainer.loss.dice_loss is adaptive_dice_loss
 
+    def test_a_case_is_run_with_its_own_tasks_only(self, make, dataset_json):
+        everything = ["abdomen/liver", "abdomen/spleen"]
+        dataset_json["hermes"] |= {"absent": {"brain": everything}, "excludes": {"brain/core": everything}}
+        trainer = make()
+        trainer.initialize()
+        assert trainer.extra.rows == 0
+
     def test_as_many_patches_must_show_a_task_as_in_nnunet(self, make, plans):
         plans["configurations"]["3d_fullres"]["batch_size"] = 4
         trainer = make()
