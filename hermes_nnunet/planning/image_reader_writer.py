@@ -36,15 +36,18 @@ class HermesImageIO(BaseReaderWriter):
         images = [open_image(Path(name)) for name in image_fnames]
         check_one_grid({image.name: image.geometry for image in images})
         geometry = images[0].geometry
-        voxels = np.stack([geometry.to_ras(image.voxels()).transpose(2, 1, 0) for image in images])
+        # Sums depend on the order in memory, so that is the same for images stored in any direction.
+        voxels = np.empty((len(images), *geometry.ras_shape[::-1]), np.float32)
+        for channel, image in zip(voxels, images, strict=True):
+            channel[:] = geometry.to_ras(image.voxels()).T
         remarks = {remark.what for image in images for remark in image.voxel_remarks()}
         return voxels, {**image_properties(geometry), REMARKS: sorted(remarks)}
 
     def read_seg(self, seg_fname: str) -> tuple[np.ndarray, dict[str, Any]]:
         """A label map (1, D, H, W), float32."""
         image = open_image(Path(seg_fname))
-        labels = image.geometry.to_ras(image.labels()).transpose(2, 1, 0)
-        return labels[None].astype(np.float32), image_properties(image.geometry)
+        labels = image.geometry.to_ras(image.labels()).T
+        return labels[None].astype(np.float32, order="C"), image_properties(image.geometry)
 
     def write_seg(self, seg: np.ndarray, output_fname: str, properties: dict[str, Any]) -> None:
         """Write a label map (D, H, W) in the direction and with the header of the image."""
@@ -56,7 +59,7 @@ class HermesImageIO(BaseReaderWriter):
 
 def in_own_direction(seg: np.ndarray, properties: Mapping[str, Any]) -> np.ndarray:
     """A label map (D, H, W) of nnU-Net on the voxels (X, Y, Z) of the image, as uint8 or uint16."""
-    voxels = from_ras(seg.transpose(2, 1, 0), properties["nibabel_stuff"]["original_affine"])
+    voxels = from_ras(seg.T, properties["nibabel_stuff"]["original_affine"])
     return np.ascontiguousarray(voxels, np.uint8 if voxels.max() < _FEW else np.uint16)
 
 

@@ -27,7 +27,7 @@ def pancreas(tmp_path, monkeypatch):
     for part, case in (("imagesTr", "p_1"), ("imagesTr", "p_2"), ("labelsTr", "p_1"), ("labelsTr", "p_2")):
         (source / part).mkdir(parents=True, exist_ok=True)
         voxels = np.resize(np.arange(3, dtype=np.uint8), (4, 4, 4))
-        nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), source / part / f"{case}.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(voxels, np.diag([2.0, 2, 2, 1])), source / part / f"{case}.nii.gz")
     (source / "dataset.json").write_text(
         '{"name": "Pancreas", "modality": {"0": "CT"}, "labels": {"0": "background", "1": "pancreas", "2": "cancer"}, '
         '"training": [{"image": "./imagesTr/p_1.nii.gz"}, {"image": "./imagesTr/p_2.nii.gz"}]}'

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import nibabel
 import numpy as np
+from nibabel.filebasedimages import FileBasedImage
 from nibabel.openers import ImageOpener
 from nibabel.spatialimages import SpatialImage
 
@@ -22,6 +23,8 @@ from hermes_nnunet.errors import HermesError
 
 if TYPE_CHECKING:
     from SimpleITK import Image as ItkImage
+
+_ENOUGH_OF_A_HEADER = 1024
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ def open_image(path: Path, spacing_from: str | None = None) -> OpenImage:
         raise HermesError(f"{path} is no image file ({KNOWN}): give one of these formats")
     if is_nifti(path):
         with reading(path):
-            image = nibabel.load(path, mmap=False)
+            image = load_nifti(path)
         if not isinstance(image, nibabel.Nifti1Image):
             raise HermesError(f"{path} is no NIfTI file: give one, or name it by its own format ({KNOWN})")
         return _of_nifti(image, stored_header(path, image), str(path), spacing_from)
@@ -216,6 +219,16 @@ def _of_nifti(
     geometry, mended, chosen, remark = nifti_geometry(header, shape, name, spacing_from)
     remarks = () if remark is None else (Remark(remark, name),)
     return NiftiImage(name, geometry, image, mended=mended, chosen=chosen, remarks=remarks)
+
+
+def load_nifti(path: Path) -> FileBasedImage:
+    """What nibabel.load gives, also for names such as a.Nii, of which it looks for a.nii."""
+    with ImageOpener(path) as file:
+        start = file.read(_ENOUGH_OF_A_HEADER)
+    for kind in (nibabel.Nifti1Image, nibabel.Nifti2Image):
+        if kind.header_class.may_contain_header(start):
+            return kind.from_file_map(kind.make_file_map({"image": str(path)}), mmap=False)
+    return nibabel.load(path, mmap=False)
 
 
 def stored_header(path: Path, image: nibabel.Nifti1Image) -> nibabel.Nifti1Header:

@@ -14,9 +14,8 @@ from hermes_nnunet.errors import HermesError
 # As a file name everywhere, and without what would look like nnU-Net's channel number.
 _CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
-# Published label files are off by so much (rounded headers). They get the image's header, so it may be more than an
-# image may differ from another.
-LABEL_TOLERANCE_MM = 0.02
+# Headers of published files are off by so much, since their numbers were rounded.
+MENDED_MM = 0.02
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,14 @@ class Findings:
     Attributes:
         problems: a line each.
         mended: whether the label gets the image's header, which differs from its own.
+        aligned: whether a channel gets the first one's header, which differs from its own by more than rounding.
         respaced: files whose headers say two spacings, and will say one.
         placeless: images whose headers say neither place nor spacing: their affine is 1.
     """
 
     problems: tuple[str, ...]
     mended: bool
+    aligned: bool = False
     respaced: tuple[str, ...] = ()
     placeless: tuple[str, ...] = ()
 
@@ -45,18 +46,17 @@ def check_case(case: SourceCase) -> Findings:
         problems.append(f"its name has {len(case.name)} letters, too many for names of files: rename it in the source")
     volumes = [*case.images, *([] if case.label is None else [case.label])]
     grids = [_grid(volume, problems) for volume in volumes]
-    mended = False
+    mended = aligned = False
     for volume, grid in list(zip(volumes, grids, strict=True))[1:]:
         if grid is None or grids[0] is None:
             continue
         of_label = volume is case.label
-        tolerance = LABEL_TOLERANCE_MM if of_label else GEOMETRY_TOLERANCE_MM
-        if of_label and case.label_on_image:
-            tolerance = np.inf
+        tolerance = np.inf if of_label and case.label_on_image else MENDED_MM
         difference, problem = compare_grids(grids[0], grid, tolerance)
         if problem is not None:
             problems.append(f"{volume.files[0]} {problem} {volumes[0].files[0]}")
         mended |= of_label and difference != 0 and problem is None
+        aligned |= not of_label and difference > GEOMETRY_TOLERANCE_MM and problem is None
     known = [(volume, grid) for volume, grid in zip(volumes, grids, strict=True) if grid is not None]
     respaced = tuple(volume.files[0].name for volume, grid in known if grid.mended)
     placeless = tuple(
@@ -64,7 +64,7 @@ def check_case(case: SourceCase) -> Findings:
         for volume, grid in known
         if volume is not case.label and np.array_equal(grid.affine, np.eye(4))
     )
-    return Findings(tuple(problems), mended, respaced, placeless)
+    return Findings(tuple(problems), mended, aligned, respaced, placeless)
 
 
 def compare_grids(first: Grid, second: Grid, tolerance_mm: float = GEOMETRY_TOLERANCE_MM) -> tuple[float, str | None]:

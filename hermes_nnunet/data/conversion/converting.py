@@ -31,6 +31,7 @@ class ConversionResult:
         parts: its cases, without those left out.
         written: number of cases written now; the others were finished before.
         mended: cases whose label got the image's header, because they differed as far as is allowed.
+        aligned: cases in which a channel got the first one's header.
         respaced: files whose headers said two spacings, of which the right one was taken.
         placeless: images whose headers say neither place nor spacing.
         gaps: case -> number of voxels that were no numbers and were mended; of the cases that were written now.
@@ -45,6 +46,7 @@ class ConversionResult:
     folds: Sequence[Fold]
     written: int
     mended: Sequence[str]
+    aligned: Sequence[str]
     respaced: Sequence[str]
     placeless: Sequence[str]
     gaps: Mapping[str, int]
@@ -148,6 +150,11 @@ def convert(
             case.name
             for case, found in zip(checked, findings, strict=True)
             if found.mended and case.name not in left_out
+        ],
+        aligned=[
+            case.name
+            for case, found in zip(checked, findings, strict=True)
+            if found.aligned and case.name not in left_out
         ],
         respaced=[
             file

@@ -56,6 +56,8 @@ def result_lines(result: ConversionResult) -> list[str]:
     ]
     if result.mended:
         lines.append(f"header of the label mended in {len(result.mended)} cases: {listed(result.mended)}")
+    if result.aligned:
+        lines.append(f"header of a channel mended in {len(result.aligned)} cases: {listed(result.aligned)}")
     if result.respaced:
         lines.append(
             f"spacing mended in {len(result.respaced)} files, whose headers said another in the sform than in pixdim: "

@@ -13,7 +13,7 @@ from nibabel.arrayproxy import ArrayProxy
 
 from hermes_nnunet.core.files import written_beside
 from hermes_nnunet.core.images.nifti_headers import nifti_geometry
-from hermes_nnunet.core.images.opening import stored_header
+from hermes_nnunet.core.images.opening import load_nifti, stored_header
 from hermes_nnunet.core.images.writing import compressed, save_stored
 from hermes_nnunet.core.reading import reading
 from hermes_nnunet.data.conversion.voxel_mending import without_gaps
@@ -143,7 +143,7 @@ class NiftiVolume(Volume):
     def _open(self) -> tuple[nibabel.Nifti1Image, bool]:
         """The file, and whether its header had to be mended."""
         with reading(self.path):
-            image = nibabel.load(self.path, mmap=False)
+            image = load_nifti(self.path)
         if not isinstance(image, nibabel.Nifti1Image):
             raise HermesError(f"{self.path} is no NIfTI file")
         if image.get_data_dtype().kind not in "iuf":

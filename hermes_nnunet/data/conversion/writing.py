@@ -1,12 +1,15 @@
 """Write the files of one case."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from hermes_nnunet.core.files import written_beside
+from hermes_nnunet.core.images.geometry import Geometry, grid_problem
 from hermes_nnunet.core.images.opening import open_image
+from hermes_nnunet.core.images.writing import save_mended
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.conversion.converter import SourceCase
 from hermes_nnunet.data.conversion.voxel_mending import whole_labels
@@ -72,8 +75,11 @@ def write_case(task: CaseTask) -> WrittenCase:
         mapped, rounded = (None, False) if task.case.label is None else _mapped_label(task)
         volumes = zip(task.case.images, task.images, strict=True)
         gaps = sum(volume.write(path, link=task.link) for volume, path in volumes)
+        geometry = open_image(task.images[0]).geometry
+        for path in task.images[1:]:
+            _align(path, geometry)
         if mapped is not None and task.label is not None:
-            write_label(mapped, open_image(task.images[0]).geometry, [task.label])
+            write_label(mapped, geometry, [task.label])
         written = True
     except HermesError as error:
         return WrittenCase(str(error))
@@ -82,6 +88,14 @@ def write_case(task: CaseTask) -> WrittenCase:
             for path in task.outputs:
                 path.unlink(missing_ok=True)
     return WrittenCase(gaps=gaps, rounded=rounded)
+
+
+def _align(path: Path, geometry: Geometry) -> None:
+    """Give a channel the geometry of the first one where its own differs by more than rounding."""
+    image = open_image(path)
+    if grid_problem(geometry, "first", image.geometry, "channel") is not None:
+        with written_beside(path) as temporary:
+            save_mended(replace(image, geometry=geometry), temporary)
 
 
 def _mapped_label(task: CaseTask) -> tuple[np.ndarray, bool]:

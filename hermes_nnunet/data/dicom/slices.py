@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 GEOMETRY_TAGS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
+_SIZE_TAGS = ("SamplesPerPixel", "BitsAllocated")
 
 # Share of the slice distance by which a slice may lie off the regular grid: scanners round positions.
 _UNEVEN = 0.02
@@ -80,12 +81,19 @@ def read_slice(path: Path) -> Slice:
     """The slice that a file holds.
 
     Raises:
-        HermesError: it is no DICOM image of one frame with a place.
+        HermesError: it is no DICOM image of one frame with a place, or has fewer bytes than pixels.
     """
-    dataset = read_dicom(path, tags=[*GEOMETRY_TAGS, "NumberOfFrames"])
+    dataset = read_dicom(path, tags=[*GEOMETRY_TAGS, *_SIZE_TAGS, "NumberOfFrames"])
     if dataset is None:
         raise HermesError(f"{path} cannot be read as DICOM: copy it again, or leave it out")
-    return slice_of(dataset, path)
+    found = slice_of(dataset, path)
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    samples, bits = (int(dataset.get(tag) or default) for tag, default in zip(_SIZE_TAGS, (1, 8), strict=True))
+    if syntax is None or not (syntax.is_compressed or syntax.is_deflated):
+        missing = found.shape[0] * found.shape[1] * samples * bits // 8 - path.stat().st_size
+        if missing > 0:
+            raise HermesError(f"{path} is cut short ({missing} bytes and more are missing): copy it again")
+    return found
 
 
 def in_order(slices: Sequence[Slice], where: str) -> list[Slice]:

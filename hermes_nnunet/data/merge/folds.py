@@ -77,10 +77,9 @@ def make_folds(
     """
     names = sorted(set(patients.values()))
     if len(names) < 2:
-        linked = f", and its {len(patients)} cases are of one patient or image" if len(patients) > 1 else ""
         raise HermesError(
-            f"member {member} has one patient only ({names[0]}){linked}, who cannot be both trained on and validated "
-            "on: correct its patient_pattern, or leave the member out"
+            f"member {member} has one patient only ({names[0]}), who cannot be both trained on and validated on: "
+            "correct its patient_pattern, or leave the member out"
         )
     # A collection of one fold takes the first of these.
     parts = number if number > 1 else DEFAULT_FOLDS

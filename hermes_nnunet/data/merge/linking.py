@@ -1,8 +1,8 @@
 """Cases that must stay on one side of every fold: those of one patient, and those with the same image."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 # A case of a member, or a patient of one.
@@ -33,20 +33,35 @@ class Links:
         bonds: (member, group) -> number that the group has in all members; only for groups of several members.
         same_images: members (one of them, or several) -> number of images that are in more than one of their cases.
         same_patients: number of patients that several members have by name.
+        alike: members all of whose patients are linked to each other by images. No fold could have both halves, so
+            these images link nothing.
     """
 
     groups: Mapping[str, Mapping[str, str]]
     bonds: Mapping[Node, int] = field(default_factory=dict)
     same_images: Mapping[tuple[str, ...], int] = field(default_factory=dict)
     same_patients: int = 0
+    alike: tuple[str, ...] = ()
 
 
-def link(cases: Sequence[LinkedCase], sharing: Iterable[str] = ()) -> Links:
+def link(cases: Sequence[LinkedCase], sharing: Collection[str] = ()) -> Links:
     """Find what links cases.
 
     Args:
         sharing: members in which one name of a patient means one person.
     """
+    links = _link(cases, sharing)
+    patients = {member: {case.patient for case in cases if case.member == member} for member in links.groups}
+    alike = tuple(
+        member for member, groups in links.groups.items() if len(set(groups.values())) == 1 < len(patients[member])
+    )
+    if not alike:
+        return links
+    apart = [replace(case, images=()) if case.member in alike else case for case in cases]
+    return replace(_link(apart, sharing), alike=alike)
+
+
+def _link(cases: Sequence[LinkedCase], sharing: Collection[str]) -> Links:
     patients = sorted({(case.member, case.patient) for case in cases})
     root: dict[Node, Node] = {patient: patient for patient in patients}
 

@@ -91,6 +91,10 @@ def _link_lines(result: MergeResult) -> list[str]:
         lines.append(
             f"patients that several members have: {result.links.same_patients}, kept on one side of every fold"
         )
+    lines += [
+        f"warning: all cases of {member} are linked by equal images: folds part them, so its validation says little"
+        for member in result.links.alike
+    ]
     lost = listed(f"{count} in fold {fold}" for fold, count in enumerate(result.lost) if count)
     if lost:
         lines.append(

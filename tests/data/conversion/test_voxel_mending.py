@@ -2,6 +2,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from hermes_nnunet.data.conversion import NiftiVolume, SourceCase
 from hermes_nnunet.data.conversion.report import result_lines
 from hermes_nnunet.data.conversion.voxel_mending import whole_labels, without_gaps
 from hermes_nnunet.errors import HermesError
@@ -70,6 +71,31 @@ class TestConversion:
         lines = result_lines(result.result)
         assert "voxels that are no numbers replaced by the median of those around: 1 in 1 cases: a1" in lines
         assert "label values rounded to whole numbers in 1 cases: a2" in lines
+
+    @pytest.mark.parametrize("link", [False, True])
+    def test_takes_channels_that_are_off_by_rounded_headers(self, toy, source, converted, affines, link):
+        off = affines["oblique"] + 0
+        off[:3, 3] += 0.004, 0.01, -0.004
+        for name in ("a", "b"):
+            source.image(f"{name}_pet.nii.gz", dtype=np.float32)
+            source.image(f"{name}_ct.nii.gz", affines["oblique"] if name == "b" else off)
+            source.label(f"{name}_seg.nii.gz", [0, 2, 7])
+
+        def find(folder):
+            volumes = {
+                name: [NiftiVolume(folder / f"{name}_{kind}.nii.gz") for kind in ("pet", "ct", "seg")] for name in "ab"
+            }
+            return [SourceCase(name, (pet, ct), seg) for name, (pet, ct, seg) in volumes.items()]
+
+        result = converted(toy(channels=("PET", "CT"), find_cases=find), link=link)
+        assert result.result.aligned == ["a"]
+        for name in "ab":
+            channel = f"imagesTr/{name}_0001.nii.gz"
+            np.testing.assert_array_equal(result.affine(channel), affines["oblique"])
+            published = nibabel.load(source.path / f"{name}_ct.nii.gz")
+            np.testing.assert_array_equal(result.voxels(channel), np.asanyarray(published.dataobj))
+            assert (result.folder / channel).is_symlink() == (link and name == "b")
+        assert "header of a channel mended in 1 cases: a" in result_lines(result.result)
 
     def test_takes_labels_that_are_off_by_rounded_headers(self, toy, toy_source, converted, affines):
         off = affines["oblique"] + 0

@@ -131,3 +131,13 @@ def test_patients_of_one_name_are_one_where_the_merge_says_so(raw, shared):
     assert "Heart__c" in fold["val"]
     assert {"Heart__a", "Heart__b"} <= set(fold["train"])
     assert "patients that several members have: 4, kept on one side of every fold" in result_lines(result)
+
+
+def test_of_all_cases_of_a_member_are_told(raw):
+    folder = raw.add("Dataset001_Belly", cases=["a", "b"])
+    shutil.copy(folder / "imagesTr/a_0000.nii.gz", folder / "imagesTr/b_0000.nii.gz")
+    result = merge(MergeSpecification(name="All", into=900, members=MEMBERS[:1]), processes=1)
+    assert all(len(fold["train"]) == len(fold["val"]) == 1 for fold in result.folds)
+    assert (
+        "warning: all cases of Belly are linked by equal images: folds part them, so its validation says little"
+    ) in result_lines(result)

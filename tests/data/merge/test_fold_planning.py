@@ -88,7 +88,11 @@ class TestCollectionFolds:
         content = {f"{one.member}__{one.name}": one for one in cases}
         for fold in result.folds:
             train, val = ([content[name] for name in fold[half]] for half in ("train", "val"))
-            assert not {i for one in train for i in one.images} & {i for one in val for i in one.images}
+            images = [
+                {image for one in half for image in one.images if one.member not in result.links.alike}
+                for half in (train, val)
+            ]
+            assert not images[0] & images[1]
             assert not {(one.member, one.patient) for one in train} & {(one.member, one.patient) for one in val}
             shared = [{one.patient for one in half if one.member in sharing} for half in (train, val)]
             assert not shared[0] & shared[1]
@@ -147,10 +151,15 @@ class TestCollectionFolds:
         with pytest.raises(HermesError, match="all 1 training cases of member a in fold 0 are validated as cases of"):
             plan(cases, own)
 
-    def test_of_a_member_of_one_image_are_refused(self):
-        with pytest.raises(HermesError, match=r"member a has one patient only \(c0\), and its 2 cases are of one"):
-            plan([case("a", "c0", "1"), case("a", "c1", "1")])
+    def test_part_the_cases_of_a_member_that_has_one_image_only(self):
+        cases = [case("a", "c0", "1"), case("a", "c1", "1"), *(case("b", f"c{i}", str(i)) for i in range(4))]
+        result = plan(cases)
+        assert result.links.alike == ("a",)
+        assert result.links.bonds == {}
+        for fold in result.folds:
+            assert {name for half in fold.values() for name in half if name.startswith("a")} == {"a__c0", "a__c1"}
 
     def test_count_each_image_once(self):
-        cases = [case("a", "x", "1"), case("a", "y", "2"), case("b", "z", "1", "2"), case("b", "w", "3")]
+        cases = [case("a", "x", "1"), case("a", "y", "2"), case("a", "v", "4"), case("b", "z", "1", "2")]
+        cases.append(case("b", "w", "3"))
         assert Counter(link(cases).same_images) == {("a", "b"): 2}

@@ -122,6 +122,12 @@ class TestBadSeries:
     def test_of_several_frames_a_file_is_told(self, volume):
         assert "has several frames: convert it to one file a slice" in self.told(volume(NumberOfFrames=5))
 
+    def test_of_a_file_that_ends_in_its_pixels_is_told(self, volume, noise):
+        cut = volume(noise((5, 200, 100)))
+        cut.paths[2].write_bytes(cut.paths[2].read_bytes()[:20_000])
+        message = self.told(cut)
+        assert message == f"{cut.paths[2]} is cut short (20000 bytes and more are missing): copy it again"
+
     def test_that_is_no_dicom_is_told(self, volume):
         series = volume()
         series.paths[2].write_bytes(b"x" * 500)
