@@ -11,7 +11,7 @@ import numpy as np
 from hermes_nnunet.collection import Context, Task
 from hermes_nnunet.core.pictures.labels import Label, colour_of
 from hermes_nnunet.prediction.decisions import CaseDecision
-from hermes_nnunet.prediction.image_sources import NiftiSource
+from hermes_nnunet.prediction.image_sources import FileSource
 from hermes_nnunet.prediction.model_folder import read_model_folder
 from hermes_nnunet.prediction.passes import Pass
 from hermes_nnunet.prediction.predictor import HermesPredictor
@@ -47,7 +47,7 @@ class ContextModel:
         passes = {name: self._pass(context) for name, context in contexts.items()}
         configuration = self.predictor.configuration_manager
         with tempfile.TemporaryDirectory() as folder:
-            source = NiftiSource("image", (image,))
+            source = FileSource("image", (image,))
             prepared = prepare(source, list(passes.values()), self.model, configuration, Path(folder))
             for name, one in passes.items():
                 start = time.perf_counter()
