@@ -14,6 +14,7 @@ A killed run goes on where it was. Rows of other folds, seeds and sizes in resul
 
 import argparse
 import math
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -73,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def row(name: str, training: Training, workplace: Workplace, options: argparse.Namespace) -> dict[str, Any]:
     """The result of an arm: scores of every task by context, and what was found that cannot be there."""
+    # where nnU-Net finds the comparison's trainers
+    os.environ["nnUNet_extTrainer"] = workplace.environment["nnUNet_extTrainer"]
     model = ContextModel(training.fold_folder(workplace).parent, training.fold, options.device)
     scores: dict[tuple[str, str], list[tuple[float, float]]] = {}
     false: dict[tuple[str, str], list[tuple[float, int]]] = {}
