@@ -50,7 +50,8 @@ def collection_folds(
         folds = own[member]
         folds_of[member] = folds = make_folds(member, groups, number, settled) if folds is None else folds
         for group, bond in bonds.items():
-            validated.setdefault(bond, _validated(folds, {case for case in groups if groups[case] == group}, number))
+            sides = _validated(folds, {case for case in groups if groups[case] == group}, number)
+            validated[bond] = [one or other for one, other in zip(sides, validated.get(bond, sides), strict=True)]
     joined = join_folds([folds_of[member] for member in own], list(identifiers.values()), number)
     bond_of = _bond_of_case(links, identifiers)
     member_of = {

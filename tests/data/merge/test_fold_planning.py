@@ -135,6 +135,16 @@ class TestCollectionFolds:
         assert "b__c0" in fold["train"]
         assert result.lost == [0]
 
+    def test_follow_all_members_that_bring_some(self):
+        cases = [case(member, f"c{i}", str(i)) for member in "abc" for i in range(5)]
+        own = {
+            "a": [{"train": ["c1", "c2", "c3", "c4"], "val": ["c0"]}],
+            "b": [{"train": ["c0", "c2", "c3", "c4"], "val": ["c1"]}],
+        }
+        result = plan(cases, own)
+        assert [name for name in result.folds[0]["val"] if name.startswith("c")] == ["c__c0", "c__c1"]
+        assert result.lost == [2]
+
     def test_that_members_bring_lose_what_they_disagree_on_from_training(self):
         cases = [case(member, f"c{i}", str(i)) for member in "ab" for i in range(4)]
         own = {
