@@ -62,7 +62,7 @@ def rewrite_case(files: CaseFiles) -> CaseReport:
             continue
         geometry = image.geometry
         try:
-            remarks += (*image.remarks, *image.voxel_remarks())
+            remarks += (*image.remarks, *image.check_voxels())
         except HermesError as error:
             problems.append(str(error))
         problem = None if label is None else grid_problem(image.geometry, image.name, label.geometry, label.name)
