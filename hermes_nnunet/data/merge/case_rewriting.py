@@ -66,7 +66,7 @@ def rewrite_case(files: CaseFiles) -> CaseReport:
             continue
         geometry = image.geometry
         try:
-            remarks += (*image.remarks, *image.voxel_remarks())
+            remarks += (*image.remarks, *image.check_voxels())
             hashes[path] = content_hash(image)
         except HermesError as error:
             problems.append(str(error))
