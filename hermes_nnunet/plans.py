@@ -35,8 +35,8 @@ class HermesPlans:
         context_channels: modality -> channel to take of a prediction's input; None where it has the model's channels.
         intensity_clipping: modality (or "default") -> {"range": [low, high]} or {"percentiles": [low, high]}. With a
             range also "mean" and "std", where all images are normalised alike instead of each by its own.
-        rows_per_case: rows to which every case is padded in training, and at prediction where the network's padding
-            takes part in the attention.
+        rows_per_case: rows to which every case is padded in training. Networks whose null rows take part in the
+            attention are not padded so (see `ContextualNetwork.rows_of`); theirs is the most that a case can have.
     """
 
     tasks: tuple[str, ...]

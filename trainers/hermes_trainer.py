@@ -103,6 +103,11 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         if is_ddp:
             self._set_batch_size_and_oversample()
             self.network = data_parallel(self.network, self.device)
+        if self.bare_network.attends_to_null_rows:
+            self.print_to_log_file(
+                f"rows of a batch: the tasks of its largest context and one null row (rows_per_case "
+                f"{self.hermes_plans.rows_per_case} of the plans counts for the estimate of the memory only)"
+            )
 
     @staticmethod
     def build_network_architecture(
@@ -234,8 +239,9 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
 
     def _tell_contexts(self, cases: np.ndarray) -> None:
         contexts = [self.collection.context_of(str(case)) for case in cases]
-        # The number of rows is the same in every batch, so that torch.compile sees one shape.
-        batch = self.context_of_batch(contexts, rows=self.hermes_plans.rows_per_case)
+        # Where null rows change nothing, every batch has the same number, so that torch.compile sees one shape.
+        rows = self.bare_network.rows_of(contexts, padded_to=self.hermes_plans.rows_per_case)
+        batch = self.context_of_batch(contexts, rows=rows)
         self.bare_network.set_context(batch.on(self.device))
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:

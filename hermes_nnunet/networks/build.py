@@ -52,7 +52,6 @@ def prediction_context(
 ) -> ContextBatch:
     """A context as the network wants it at prediction, with one output channel for each task of `shown`.
 
-    `shown` is by default the context's tasks. Padding is left out where it changes nothing.
+    `shown` is by default the context's tasks. A null row follows them where it takes part in the attention.
     """
-    rows = plans.rows_per_case if network.attends_to_null_rows else None
-    return ContextIndexer.of_plans(plans).for_prediction(context, shown=shown, rows=rows)
+    return ContextIndexer.of_plans(plans).for_prediction(context, shown=shown, rows=network.rows_of([context]))

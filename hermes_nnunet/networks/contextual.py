@@ -1,10 +1,12 @@
 """What every network of Hermes has in common: it is told contexts, and its heads read the posterior tokens."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
+from hermes_nnunet.collection import Context
 from hermes_nnunet.networks.context_batch import ContextBatch
 from hermes_nnunet.networks.output import HermesOutput
 
@@ -47,6 +49,16 @@ class ContextualNetwork(nn.Module, ABC):
         self, x: torch.Tensor, context: ContextBatch
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Feature map that each head reads (or more maps), and the posterior tokens (B, R + M, C) of every place."""
+
+    def rows_of(self, contexts: Sequence[Context], padded_to: int | None = None) -> int | None:
+        """Rows with which a batch of contexts is run; None for as many as its largest context has.
+
+        Where null rows take part in the attention, the largest context's and one null row, as in the paper's release:
+        its training cuts the batch of each GPU so, its evaluation that of each case. Elsewhere `padded_to`.
+        """
+        if not self.attends_to_null_rows:
+            return padded_to
+        return max(len(context.tasks) for context in contexts) + 1
 
     def set_context(self, context: ContextBatch) -> None:
         """Set the contexts of the following batches: one for each case, or one for all of them."""

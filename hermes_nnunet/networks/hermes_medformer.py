@@ -19,7 +19,7 @@ CODES_BEGIN = 2  # first encoder stage with attention
 class HermesMedFormer(ContextualNetwork):
     """Hermes-M of the paper: convolutions at high resolution, bidirectional attention below, two outputs.
 
-    Rows that pad a context take part in the attention, as in the release, so a case must have the rows of the training.
+    Null rows take part in the attention, as in the release, so their number matters: see `rows_of`.
     The sides of an image must be multiples of 16.
 
     Args:

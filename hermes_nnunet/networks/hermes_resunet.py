@@ -20,7 +20,7 @@ STAGES = len(WIDTHS) - 1
 class HermesResUNet(ContextualNetwork):
     """Hermes-R of the paper: pre-activation residual U-Net of four stages, one output.
 
-    Rows that pad a context take part in the attention, as in the release, so a case must have the rows of the training.
+    Null rows take part in the attention, as in the release, so their number matters: see `rows_of`.
 
     Args:
         num_classes: number of tasks in the task pool.

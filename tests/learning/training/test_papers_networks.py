@@ -1,8 +1,10 @@
 """The paper's networks, trained by the trainers as any other."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
@@ -24,7 +26,6 @@ SIZES = {
         "fusion_width": 8,
     },
 }
-ROWS = 5
 
 
 @pytest.fixture(params=SIZES, ids=lambda network_class: network_class.__name__)
@@ -34,7 +35,7 @@ def network_class(request):
 
 @pytest.fixture
 def trainer(network_class, plans, make_trainer):
-    """HermesTrainerPaper with a small network, and more rows than a member has tasks."""
+    """HermesTrainerPaper with a small network, and more rows in the plans than a member has tasks."""
     from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer_paper import HermesTrainerPaper
 
     configuration = plans["configurations"]["3d_fullres"]
@@ -44,7 +45,7 @@ def trainer(network_class, plans, make_trainer):
         "arch_kwargs": {"num_modalities": 3, "tokens_per_modality": 4, **SIZES[network_class]},
         "_kw_requires_import": [],
     }
-    plans["hermes"]["rows_per_case"] = ROWS
+    plans["hermes"]["rows_per_case"] = 5
     return make_trainer(trainer_class=HermesTrainerPaper, epochs=1)
 
 
@@ -56,7 +57,7 @@ class TestTraining:
         dice = json.loads((fold / "validation" / "dice_by_member.json").read_text())
         assert list(dice["members"]) == ["abdomen", "brain"]
         assert trainer.loss.scale_weights == ((0.5, 0.5) if network_class is HermesMedFormer else (1.0,))
-        assert trainer.bare_network.context.task_index.shape == (1, ROWS)
+        assert trainer.bare_network.context.task_index.tolist() == [[2, 3, -1]]
         for member in ("Dataset011_abdomen", "Dataset012_brain"):
             assert (fold.parents[2] / member / fold.parent.name / "fold_0" / "checkpoint_final.pth").is_file()
 
@@ -66,6 +67,7 @@ class TestTraining:
         view = Path(trainer.output_folder).parents[2] / "Dataset012_brain" / checkpoint.parents[1].name
         plans = PlansManager(read_json(view / "plans.json", ""))
         network = build_network(plans, plans.get_configuration("3d_fullres"), 1, 2, False).eval()
+        assert network.context.task_index.tolist() == [[2, 3, -1]]
         network.load_state_dict(torch.load(checkpoint, weights_only=False)["network_weights"])
         trainer.set_deep_supervision_enabled(False)
         trainer.network.eval()
@@ -73,6 +75,17 @@ class TestTraining:
         image = torch.randn(1, 1, 16, 16, 32)
         with torch.no_grad():
             torch.testing.assert_close(network(image), trainer.network(image)[:, 2:], rtol=1e-4, atol=1e-5)
+
+    def test_a_batch_has_the_rows_of_its_largest_context_and_one_null_row(self, trainer):
+        trainer.collection.members["brain"] = replace(trainer.collection.members["brain"], tasks=("brain/core",))
+        trainer.initialize()
+        for cases, rows in (
+            (["abdomen__a", "brain__x"], [[0, 1, -1], [3, -1, -1]]),
+            (["brain__x", "brain__y"], [[3, -1], [3, -1]]),
+        ):
+            trainer._tell_contexts(np.array(cases))
+            assert trainer.bare_network.context.task_index.tolist() == rows
+        assert "largest context and one null row (rows_per_case 5 of" in Path(trainer.log_file).read_text()
 
     def test_weights_of_another_collection_are_a_start_but_for_its_own_pools(self, trainer, network_class, tmp_path):
         torch.manual_seed(1)
@@ -87,6 +100,20 @@ class TestTraining:
 
 
 class TestCompilation:
+    def test_numbers_of_rows_need_one_compilation_more_than_a_fixed_number(self, network_class):
+        from torch._dynamo.testing import CompileCounter
+
+        from hermes_nnunet.networks.context_batch import ContextBatch
+
+        torch._dynamo.reset()
+        counter = CompileCounter()
+        network = network_class(1, 6, True, num_modalities=3, **SIZES[network_class])
+        compiled = torch.compile(network, backend=counter)
+        for rows in (3, 14, 23, 2, 16, 7):
+            network.set_context(ContextBatch(torch.zeros(2, rows, dtype=torch.long), torch.tensor([0, 2])))
+            compiled(torch.randn(2, 1, 16, 16, 32))
+        assert counter.frame_count == 2
+
     def test_changing_contexts_neither_break_the_graph_nor_compile_again(self, network_class):
         from torch._dynamo.testing import CompileCounter
         from torch._dynamo.utils import counters
