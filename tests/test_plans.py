@@ -49,5 +49,19 @@ class TestContext:
         with pytest.raises(HermesError, match=r"HERMES_MODALITY=MRT .* CT, T1, unknown"):
             HermesPlans.from_plans(plans).with_modality_override()
 
+    def test_a_member_has_its_voxel_order_and_others_ours(self, plans):
+        content = HermesPlans.from_plans(plans)
+        assert not content.has_voxel_orders
+        assert "voxel_order" not in content.to_block()
+        content = replace(content, voxel_order="LPS", voxel_orders={"brain": "SPR"})
+        again = HermesPlans.from_plans({**plans, "hermes": content.to_block()})
+        assert again == content
+        assert again.of_member("brain").voxel_order == "SPR"
+        assert again.of_member("abdomen").voxel_order == "RAS"
+        assert again.of_member("brain").notice_of_voxel_orders is None
+        assert "voxel order LPS, but was trained on those of some members in others (brain SPR)" in str(
+            again.notice_of_voxel_orders
+        )
+
     def test_rows_are_those_of_the_member_with_most_tasks(self, plans):
         assert HermesPlans.from_plans(plans).rows_per_case == 2

@@ -80,6 +80,11 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
                 f"{plans['dataset_name']} was merged again after {plans['plans_name']}.json was made, and has other "
                 f"tasks now: {PLANS_REMEDY}"
             )
+        if self.hermes_plans.has_voxel_orders:
+            raise HermesError(
+                f"{plans['plans_name']}.json is that of imported weights, whose images come in other voxel orders than "
+                f"RAS, and a training has RAS: {PLANS_REMEDY}"
+            )
         check_batch_size(plans, configuration)
         super().__init__(plans, configuration, fold, dataset_json, device)
         if self.is_ddp:

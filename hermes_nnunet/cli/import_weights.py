@@ -21,8 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--voxel-order",
         metavar="XYZ",
-        help="voxel order of the images that the weights were trained on, as nibabel writes it: LPS, RAS, LAS, ... "
-        "(default: as the members' table says, LPS for the paper's)",
+        help="voxel order of all images that the weights were trained on, as nibabel writes it: LPS, RAS, LAS, ... "
+        "(default: as the members' table says of each member)",
+    )
+    parser.add_argument(
+        "--choose-order",
+        action="append",
+        default=[],
+        metavar="MEMBER=IMAGES,LABELS",
+        help="predict labelled cases of a member (two files or two folders, up to three cases) in every voxel order, "
+        "and take the one with the best Dice; may be given for several members",
     )
     parser.add_argument(
         "--head-width",
@@ -46,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from hermes_nnunet.data.merge.specification import LARGEST_ID, check_word
     from hermes_nnunet.errors import HermesError
+    from hermes_nnunet.weights.choosing_order import LabelledCases
     from hermes_nnunet.weights.importing import import_weights
     from hermes_nnunet.weights.report import print_import
 
@@ -63,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         averaged=arguments.ema,
         members_file=arguments.members,
         voxel_order=arguments.voxel_order,
+        labelled_cases=[LabelledCases.parse(text) for text in arguments.choose_order],
         head_width=arguments.head_width,
     )
     print_import(result, Console())

@@ -42,8 +42,9 @@ def build_network(
         deep_supervision=enable_deep_supervision,
     )
     network.set_context(prediction_context(network, plans, plans.context))
-    if not enable_deep_supervision and plans.notice_of_unnamed_modality:
-        print(plans.notice_of_unnamed_modality)
+    if not enable_deep_supervision:
+        for notice in filter(None, (plans.notice_of_unnamed_modality, plans.notice_of_voxel_orders)):
+            print(notice)
     return network
 
 
@@ -54,4 +55,6 @@ def prediction_context(
 
     `shown` is by default the context's tasks. A null row follows them where it takes part in the attention.
     """
-    return ContextIndexer.of_plans(plans).for_prediction(context, shown=shown, rows=network.rows_of([context]))
+    return ContextIndexer.of_plans(plans).for_prediction(
+        context, shown=shown, rows=network.rows_of([context]), voxel_order=plans.voxel_order
+    )

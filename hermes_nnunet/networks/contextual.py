@@ -9,6 +9,7 @@ from torch import nn
 from hermes_nnunet.collection import Context
 from hermes_nnunet.networks.context_batch import ContextBatch
 from hermes_nnunet.networks.output import HermesOutput
+from hermes_nnunet.networks.turning import turned, turned_back
 
 # Logit of a channel that shows no task. nnU-Net's sliding window multiplies it by up to 10 and sums some dozen of them
 # in half precision, so this must stay far from -65504.
@@ -74,14 +75,16 @@ class ContextualNetwork(nn.Module, ABC):
             msg = "call set_context before running the network"
             raise RuntimeError(msg)
         context = self.context.on(x.device).repeated(x.shape[0])
-        features, posteriors = self.features_and_posteriors(x, context)
+        features, posteriors = self.features_and_posteriors(turned(x, context.turn), context)
         tokens = torch.cat(posteriors, dim=-1)
         task_tokens = tokens[:, : -self.tokens_per_modality]
         if not (self.training or self.decoder.deep_supervision):
             tokens_of_channels, shown = context.in_channels(task_tokens)
             tasks_of_channels, _ = context.in_channels(context.task_index)
             logits = self.decoder.heads[0](tokens_of_channels, features[0], tasks_of_channels)
+            logits = turned_back(logits, context.turn)
             return logits.masked_fill(~shown[:, :, None, None, None], ABSENT_LOGIT)
         heads = self.decoder.heads if self.decoder.deep_supervision else self.decoder.heads[:1]
         logits = [head(task_tokens, maps, context.task_index) for head, maps in zip(heads, features, strict=False)]
+        logits = [turned_back(own, context.turn) for own in logits]
         return HermesOutput(logits, self.decoder.modality_head(tokens[:, -self.tokens_per_modality :]), context)

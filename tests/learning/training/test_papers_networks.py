@@ -11,6 +11,7 @@ from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from hermes_nnunet.core.files import read_json
+from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.build import build_network
 from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
 from hermes_nnunet.networks.hermes_resunet import HermesResUNet
@@ -97,6 +98,13 @@ class TestTraining:
         theirs = other.state_dict()
         for name, tensor in trainer.network.state_dict().items():
             assert torch.equal(tensor, before[name] if ".seg_layers." in name else theirs[name]), name
+
+
+class TestImportedPlans:
+    def test_a_training_does_not_take_plans_whose_images_come_in_other_voxel_orders(self, trainer, plans, make_trainer):
+        plans["hermes"]["voxel_orders"] = {"brain": "LPS"}
+        with pytest.raises(HermesError, match="is that of imported weights, whose images come in other voxel orders"):
+            make_trainer(trainer_class=type(trainer))
 
 
 class TestCompilation:
