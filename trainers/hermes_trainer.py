@@ -56,6 +56,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         cross_entropy_weight, adaptive_dice, absent_weight: see HermesLoss.
         dice_exponents: HermesLoss' exponent in the first and, after a linear change, in the last epoch. The logarithm
             finds small tasks, the plain Dice then delineates them better. Validation uses the last.
+        cases_per_mean: see HermesLoss.
     """
 
     epochs = 1000
@@ -64,6 +65,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
     adaptive_dice = False
     dice_exponents: tuple[float, float] = (0.0, 1.0)
     absent_weight = 0.2
+    cases_per_mean: int | None = None
 
     def __init__(
         self,
@@ -155,6 +157,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
             adaptive_dice=self.adaptive_dice,
             dice_exponent=self.dice_exponents[0],
             absent_weight=self.absent_weight,
+            cases_per_mean=self.cases_per_mean,
         ).to(self.device)
 
     # The loss reads the label map itself, so no volume a task is made: regions=None.

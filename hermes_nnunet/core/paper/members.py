@@ -14,9 +14,19 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.voxel_orders import OUR_ORDER, turn_of
 
 FORMAT_VERSION = 1
+INTENSITY_PROBABILITY = 0.1
 PAPER_MEMBERS_FILE = Path(__file__).parent / "members.yaml"
 TABLE_KEYS = ("format_version", "rows_per_case", "voxel_order", "modalities", "members")
-MEMBER_KEYS = ("dataset", "modality", "sampling_weight", "voxel_order", "first_row", "tasks_of", "labels")
+MEMBER_KEYS = (
+    "dataset",
+    "modality",
+    "sampling_weight",
+    "intensity_probability",
+    "voxel_order",
+    "first_row",
+    "tasks_of",
+    "labels",
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,7 @@ class PaperMember:
         tasks: name of each label's task, `<member>/<label>`, where the member is the one that owns the tasks.
         rows: row of the released task pool of each label.
         sampling_weight: weight of a case in training.
+        intensity_probability: of each change of intensity in training.
         voxel_order: of its training images, as nibabel writes it ("LPS").
     """
 
@@ -41,6 +52,7 @@ class PaperMember:
     tasks: tuple[str, ...]
     rows: tuple[int, ...]
     sampling_weight: float
+    intensity_probability: float
     voxel_order: str
 
 
@@ -153,6 +165,9 @@ def _member(
     weight = entry.get("sampling_weight", 1.0)
     if not isinstance(weight, int | float) or weight <= 0:
         raise HermesError(f"{where}: sampling_weight is {weight}: give a number above 0")
+    probability = entry.get("intensity_probability", INTENSITY_PROBABILITY)
+    if not isinstance(probability, int | float) or not 0 <= probability <= 1:
+        raise HermesError(f"{where}: intensity_probability is {probability}: give a number from 0 to 1")
     modality = entry.get("modality")
     return PaperMember(
         name=name,
@@ -162,6 +177,7 @@ def _member(
         tasks=tuple(f"{owner}/{label}" for label in labels),
         rows=rows,
         sampling_weight=float(weight),
+        intensity_probability=float(probability),
         voxel_order=_voxel_order(entry, voxel_order, where),
     )
 

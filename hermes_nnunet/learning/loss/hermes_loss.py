@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hermes_nnunet.learning.distributed.averaging import batch_means
+from hermes_nnunet.learning.distributed.averaging import batch_means, group_means
 from hermes_nnunet.learning.loss.voxel_sums import NO_VALUE, counted_voxels, voxel_sums
 from hermes_nnunet.networks.context_batch import NULL_ROW
 from hermes_nnunet.networks.output import HermesOutput
@@ -37,6 +37,8 @@ class HermesLoss(nn.Module):
             that are. It may change during the training.
         absent_weight: weight of a Dice loss where a patch does not show the task, so that false positives cost
             something there: -log of FEW / (FEW + FP).
+        cases_per_mean: the loss is the mean over the (case, task) pairs of so many cases, and of these means over the
+            batch, as a training computes it whose processes have so many cases; None for the mean over all pairs.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class HermesLoss(nn.Module):
         adaptive_dice: bool = True,
         dice_exponent: float = 1.0,
         absent_weight: float = 0.0,
+        cases_per_mean: int | None = None,
     ) -> None:
         super().__init__()
         table = torch.full((len(task_values) + 1, max(map(len, task_values))), NO_VALUE)
@@ -64,6 +67,7 @@ class HermesLoss(nn.Module):
         self.dice_loss = adaptive_dice_loss if adaptive_dice else plain_dice_loss
         self.dice_exponent = dice_exponent
         self.absent_weight = absent_weight
+        self.cases_per_mean = cases_per_mean
 
     def forward(self, output: HermesOutput, target: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
         """Scalar loss; target is the label map (B, 1, D, H, W), or a list of it at each output's resolution."""
@@ -73,7 +77,9 @@ class HermesLoss(nn.Module):
             self.segmentation_terms(logits, labels, tasks)
             for logits, labels in zip(output.logits, targets, strict=False)
         ]
-        *segmentation, modality = batch_means((*scales, self.modality_terms(output.modality_logits, modalities)))
+        terms = (*scales, self.modality_terms(output.modality_logits, modalities))
+        means = batch_means(terms) if self.cases_per_mean is None else group_means(terms, self.cases_per_mean)
+        *segmentation, modality = means
         weighted = sum(weight * mean for weight, mean in zip(self.scale_weights, segmentation, strict=False))
         return weighted + MODALITY_LOSS_WEIGHT * modality
 
