@@ -32,12 +32,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="predict labelled cases of a member (two files or two folders, up to three cases) in every voxel order, "
         "and take the one with the best Dice; may be given for several members",
     )
-    parser.add_argument(
+    settings = parser.add_mutually_exclusive_group()
+    settings.add_argument(
+        "--config",
+        metavar="FILE",
+        help="YAML configuration of the release (config/universal/hermes_*_3d.yaml) that the weights were trained "
+        "with, for what the weights do not tell: strides, activation, attention heads",
+    )
+    settings.add_argument(
         "--head-width",
         type=int,
         metavar="N",
-        help="channels of an attention head of Hermes-M, which the weights do not tell (default: 32, in networks of "
-        "base width below 16 twice the base width)",
+        help="channels of an attention head of Hermes-M (default: 32, in networks of base width below 16 twice the "
+        "base width)",
+    )
+    parser.add_argument(
+        "--probe",
+        metavar="FILE",
+        help="npz with an image and the logits that the paper's code computes for it (docs/paper.md): the import is "
+        "refused where its own differ",
     )
 
 
@@ -74,6 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
         voxel_order=arguments.voxel_order,
         labelled_cases=[LabelledCases.parse(text) for text in arguments.choose_order],
         head_width=arguments.head_width,
+        config=arguments.config,
+        probe=arguments.probe,
     )
     print_import(result, Console())
     return int(any("left alone" in line for line in result.views))

@@ -10,7 +10,7 @@ from hermes_nnunet.networks.context_batch import ContextBatch
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.fusion import PriorPools
 from hermes_nnunet.networks.heads import ModalityHead, TaskConditionedHead
-from hermes_nnunet.networks.preactivation import Stem, TwoResidualBlocks, upsample
+from hermes_nnunet.networks.preactivation import Stem, TwoResidualBlocks, set_activation, upsample
 from hermes_nnunet.networks.semantic_maps import MapFusion, MapGeneration, PatchMerging
 
 CODES_BEGIN = 2  # first encoder stage with attention
@@ -28,7 +28,10 @@ class HermesMedFormer(ContextualNetwork):
         widths: channels of the four stages down and the four up.
         attention_blocks: of stages 2, 3, 4 down and 1, 2 up; the others have two residual blocks.
         num_codes: semantic codes of a stage.
-        head_width: channels of an attention head.
+        head_width: channels of an attention head, where `heads` or `fusion_heads` say nothing else.
+        heads: attention heads of the same five stages.
+        fusion_heads: attention heads of the transformer that fuses the codes.
+        activation: of the pre-activation units, a word of `preactivation.ACTIVATIONS`.
         fusion_width: width of the transformer that fuses the codes.
         fusion_depth: its layers.
         num_modalities: number of modalities in the modality pool, "unknown" (the last row) included.
@@ -48,8 +51,11 @@ class HermesMedFormer(ContextualNetwork):
         attention_blocks: Sequence[int] = (2, 4, 8, 4, 2),
         num_codes: int = 64,
         head_width: int = 32,
+        heads: Sequence[int] | None = None,
         fusion_width: int = 320,
+        fusion_heads: int | None = None,
         fusion_depth: int = 2,
+        activation: str = "relu",
         num_modalities: int = 2,
         tokens_per_modality: int = 10,
     ) -> None:
@@ -61,21 +67,30 @@ class HermesMedFormer(ContextualNetwork):
             "num_modalities": num_modalities,
             "tokens_per_modality": tokens_per_modality,
         }
+        head_widths = [head_width] * len(attention_blocks)
+        if heads is not None:
+            head_widths = [width // number for width, number in zip(widths[1:6], heads, strict=True)]
         self.stem = Stem(input_channels, base_width)
         self.first_stage = nn.Sequential(PatchMerging(base_width, down[0]), TwoResidualBlocks(down[0], down[0]))
         self.stages = nn.ModuleList(
-            _DownStage(narrow, wide, blocks, num_codes=num_codes, head_width=head_width, pool_sizes=pool_sizes)
-            for narrow, wide, blocks in zip(down, down[1:], attention_blocks[:3], strict=False)
+            _DownStage(narrow, wide, blocks, num_codes=num_codes, head_width=own, pool_sizes=pool_sizes)
+            for narrow, wide, blocks, own in zip(down, down[1:], attention_blocks[:3], head_widths, strict=False)
         )
-        self.map_fusion = MapFusion(down[1:], fusion_width=fusion_width, depth=fusion_depth, head_width=head_width)
+        self.map_fusion = MapFusion(
+            down[1:],
+            fusion_width=fusion_width,
+            depth=fusion_depth,
+            head_width=head_width if fusion_heads is None else fusion_width // fusion_heads,
+        )
         self.decoder = _Decoder(
             [base_width, *down],
             up,
             attention_blocks[3:],
-            head_width=head_width,
+            head_widths=head_widths[3:],
             pool_sizes=pool_sizes,
             deep_supervision=deep_supervision,
         )
+        set_activation(self, activation)
 
     @property
     def supervision_scales(self) -> list[list[float]]:
@@ -193,21 +208,32 @@ class _Decoder(nn.Module):
         widths: Sequence[int],
         attention_blocks: Sequence[int],
         *,
-        head_width: int,
+        head_widths: Sequence[int],
         pool_sizes: dict[str, int],
         deep_supervision: bool,
     ) -> None:
         super().__init__()
         self.deep_supervision = deep_supervision
-        arguments = {"head_width": head_width, "pool_sizes": pool_sizes}
         self.attention_stages = nn.ModuleList(
-            [
-                _UpStage(skip_widths[4], skip_widths[3], widths[0], attention_blocks[0], **arguments),
-                # Nothing reads its codes, so its last block does not project tokens.
-                _UpStage(
-                    widths[0], skip_widths[2], widths[1], attention_blocks[1], project_last_tokens=False, **arguments
-                ),
-            ]
+            _UpStage(
+                below,
+                skip,
+                width,
+                blocks,
+                head_width=head_width,
+                pool_sizes=pool_sizes,
+                # Nothing reads the codes of the last stage, so its last block does not project tokens.
+                project_last_tokens=project,
+            )
+            for below, skip, width, blocks, head_width, project in zip(
+                (skip_widths[4], widths[0]),
+                (skip_widths[3], skip_widths[2]),
+                widths[:2],
+                attention_blocks,
+                head_widths,
+                (True, False),
+                strict=True,
+            )
         )
         self.conv_stages = nn.ModuleList(
             [

@@ -1,5 +1,6 @@
 """HermesResUNet: the paper's residual U-Net with fusion places, Hermes-R."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -25,6 +26,7 @@ class HermesResUNet(ContextualNetwork):
     Args:
         num_classes: number of tasks in the task pool.
         base_width: channels of the full resolution; the stages have 2, 4, 8 and 10 times as many.
+        strides: of the pooling before each stage, by axis.
         num_modalities: number of modalities in the modality pool, "unknown" (the last row) included.
         tokens_per_modality: prior tokens of one modality.
     """
@@ -38,6 +40,7 @@ class HermesResUNet(ContextualNetwork):
         deep_supervision: bool = False,
         *,
         base_width: int = 32,
+        strides: Sequence[Sequence[int]] = ((2, 2, 2),) * STAGES,
         num_modalities: int = 2,
         tokens_per_modality: int = 10,
     ) -> None:
@@ -52,7 +55,8 @@ class HermesResUNet(ContextualNetwork):
         widths = [base_width * width for width in WIDTHS]
         self.stem = Stem(input_channels, widths[0])
         self.stages = nn.ModuleList(
-            nn.Sequential(nn.MaxPool3d(2), TwoResidualBlocks(narrow, wide)) for narrow, wide in pairwise(widths)
+            nn.Sequential(nn.MaxPool3d(tuple(stride)), TwoResidualBlocks(narrow, wide))
+            for stride, (narrow, wide) in zip(strides, pairwise(widths), strict=True)
         )
         self.fusion = nn.ModuleDict(
             {

@@ -16,6 +16,8 @@ from hermes_nnunet.weights.choosing_order import LabelledCases, OrderScores, sco
 from hermes_nnunet.weights.conversion import convert
 from hermes_nnunet.weights.identity import ImportedIdentity, choose_dataset_names, generic_identity, identity_of_members
 from hermes_nnunet.weights.model_folder import FOLD, ImportedModel, check_free, model_folder, write_model
+from hermes_nnunet.weights.probing import check_probe
+from hermes_nnunet.weights.settings import settings_in_words, settings_of_config
 from hermes_nnunet.weights.sizes import STEM, count_rows, network_arguments, network_class_of
 
 
@@ -56,6 +58,8 @@ def import_weights(
     voxel_order: str | None = None,
     labelled_cases: Sequence[LabelledCases] = (),
     head_width: int | None = None,
+    config: str | os.PathLike | None = None,
+    probe: str | os.PathLike | None = None,
 ) -> ImportResult:
     """Import a checkpoint of the paper's release as model Dataset<into>_<name> with a view for each member.
 
@@ -69,15 +73,21 @@ def import_weights(
         voxel_order: of all images that the weights were trained on; default: what the members' table says.
         labelled_cases: of members whose order is to be chosen by the Dice of these cases.
         head_width: see `network_arguments`.
+        config: the release's YAML file, for the settings that no tensor tells.
+        probe: see `check_probe`.
 
     Raises:
-        HermesError: the checkpoint, the members' file, the cases or the target do not allow the import.
+        HermesError: the checkpoint, the members' file, the configuration, the probe, the cases or the target do not
+            allow the import.
     """
     weights = read_released_weights(path, averaged=averaged)
     where = str(path)
     network_class = network_class_of(weights, where)
     arguments = network_arguments(weights, network_class, where, head_width)
     task_rows, modality_rows = count_rows(weights, network_class, where)
+    if config is not None:
+        told = settings_of_config(config, network_class, arguments, task_rows=task_rows, modality_rows=modality_rows)
+        arguments = {**arguments, **told}
     table = _table(members_file, task_rows, modality_rows)
     if voxel_order is not None:
         turn_of(voxel_order)
@@ -107,6 +117,9 @@ def import_weights(
     for folder in (*data_folders, results):
         check_free(folder, dataset_name)
     folder = model_folder(results, dataset_name, network_class)
+    notices = [*_notice_of_settings(model, config), *_notice_of_rows(table)]
+    if probe is not None:
+        notices.append(f"{probe}: logits differ by {check_probe(model, probe):.2g} of the largest one")
     scores = [score_orders(model, labelled) for labelled in labelled_cases]
     model = replace(model, voxel_orders={**model.voxel_orders, **{own.member: own.best for own in scores}})
     source = {
@@ -123,7 +136,7 @@ def import_weights(
         unused_rows=tuple(row for row in range(task_rows) if row not in identity.rows),
         voxel_orders=model.voxel_orders,
         scores=scores,
-        notices=_notices(table),
+        notices=notices,
         views=write_views(folder, results, [FOLD]),
     )
 
@@ -139,7 +152,14 @@ def _table(members_file: str | os.PathLike | None, task_rows: int, modality_rows
     return paper if fits else None
 
 
-def _notices(table: MemberTable | None) -> list[str]:
+def _notice_of_settings(model: ImportedModel, config: str | os.PathLike | None) -> list[str]:
+    words = settings_in_words(model.network_class, model.arguments)
+    if config is not None:
+        return [f"as {config} says: {words}"]
+    return [f"assumed, as no tensor tells it: {words} (--config FILE reads the release's YAML, --probe FILE compares)"]
+
+
+def _notice_of_rows(table: MemberTable | None) -> list[str]:
     if table is None or table.rows_per_case is None:
         return []
     return [
