@@ -37,6 +37,7 @@ from hermes_nnunet.learning.training.sampling import case_probabilities, weighte
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
 from hermes_nnunet.networks.build import build_network, prediction_context
 from hermes_nnunet.networks.context_batch import ContextIndexer
+from hermes_nnunet.networks.output import HermesOutput, joined
 from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
 from hermes_nnunet.prediction.views.write import write_views
 
@@ -233,17 +234,25 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Loss, hard counts of every task of the pool, and sums for the members' learning curves."""
-        self._tell_contexts(batch["keys"])
         data = batch["data"].to(self.device, non_blocking=True)
         target = [labels.to(self.device, non_blocking=True) for labels in batch["target"]]
         with torch.autocast(self.device.type) if self.device.type == "cuda" else dummy_context():
-            output = self.network(data)
+            output = self._output_of_validation(data, batch["keys"])
             loss = self.loss(output, target)
         counts = hard_counts(
             output.logits[0], target[0], output.context.task_index, self.loss.task_values, self.loss.ignore_label
         )
         sums = member_sums(self.loss, output, target, batch["keys"], self.collection)
         return {"loss": loss.detach().cpu().numpy(), "member_sums": sums, **counts}
+
+    def _output_of_validation(self, data: torch.Tensor, cases: np.ndarray) -> HermesOutput:
+        """Output of a batch; where null rows take part in the attention, of each case alone, with one null row."""
+        together = 1 if self.bare_network.attends_to_null_rows else len(cases)
+        outputs = []
+        for first in range(0, len(cases), together):
+            self._tell_contexts(cases[first : first + together])
+            outputs.append(self.network(data[first : first + together]))
+        return joined(outputs) if len(outputs) > 1 else outputs[0]
 
     def _tell_contexts(self, cases: np.ndarray) -> None:
         contexts = [self.collection.context_of(str(case)) for case in cases]

@@ -32,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="predict labelled cases of a member (two files or two folders, up to three cases) in every voxel order, "
         "and take the one with the best Dice; may be given for several members",
     )
+    parser.add_argument(
+        "--replace-views",
+        action="store_true",
+        help="put the members' model folders also in the place of those of another model, which are deleted",
+    )
     settings = parser.add_mutually_exclusive_group()
     settings.add_argument(
         "--config",
@@ -55,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Import, and print what was made; exit code 1 where a folder that is not ours was in the way of a view.
+    """Import, and print what was made; exit code 1 where something that is not this model's was in the way of a view.
 
     Raises:
         HermesError: the checkpoint, the members' file or the target does not allow it.
@@ -87,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         voxel_order=arguments.voxel_order,
         labelled_cases=[LabelledCases.parse(text) for text in arguments.choose_order],
         head_width=arguments.head_width,
+        replace_views=arguments.replace_views,
         config=arguments.config,
         probe=arguments.probe,
     )

@@ -54,6 +54,7 @@ def import_weights(
     results: Path,
     data_folders: tuple[Path, ...] = (),
     averaged: bool = False,
+    replace_views: bool = False,
     members_file: str | os.PathLike | None = None,
     voxel_order: str | None = None,
     labelled_cases: Sequence[LabelledCases] = (),
@@ -70,6 +71,7 @@ def import_weights(
         results: nnUNet_results.
         data_folders: nnUNet_raw and nnUNet_preprocessed, where members' data sets may already be.
         averaged: take the moving average of the weights.
+        replace_views: see `write_views`.
         voxel_order: of all images that the weights were trained on; default: what the members' table says.
         labelled_cases: of members whose order is to be chosen by the Dice of these cases.
         head_width: see `network_arguments`.
@@ -137,7 +139,7 @@ def import_weights(
         voxel_orders=model.voxel_orders,
         scores=scores,
         notices=notices,
-        views=write_views(folder, results, [FOLD]),
+        views=write_views(folder, results, [FOLD], replace=replace_views),
     )
 
 

@@ -93,6 +93,18 @@ class TestWithMembers:
         assert weights_of(imported.folder)["stem.0.weight"].mean() > 0.5
 
 
+class TestSecondImport:
+    def test_leaves_the_views_of_the_first_alone_unless_told_otherwise(self, imported, released, results, members_file):
+        again = {"results": results, "members_file": members_file, "averaged": True}
+        second = import_weights(released, into=950, name="Theirs", **again)
+        view = results / "Dataset911_abdomen" / imported.folder.name
+        assert all("is a view of Dataset910_Ours and is left alone" in line for line in second.views)
+        first = weights_of(imported.folder)["stem.0.weight"]
+        assert torch.equal(weights_of(view)["stem.0.weight"], first)
+        import_weights(released, into=950, name="Theirs", replace_views=True, **again)
+        assert torch.equal(weights_of(view)["stem.0.weight"], first + 1)
+
+
 class TestWithoutMembers:
     def test_other_rows_than_the_papers_give_tasks_by_number_and_no_views(self, released, results):
         result = import_weights(released, into=910, name="Tiny", results=results)

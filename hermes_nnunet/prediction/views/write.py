@@ -2,11 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hermes_nnunet.collection import Collection, Member
-from hermes_nnunet.core.files import read_json, write_json, written_beside
+from hermes_nnunet.core.files import TEMPORARY_PREFIX, read_json, write_json, written_beside
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.views.content import view_dataset_json, view_plans, view_summary
 from hermes_nnunet.prediction.views.segmentations import write_own_segmentations
@@ -18,8 +19,10 @@ COPIED_FOLD_FILES = ("debug.json", "progress.png")
 FINGERPRINT = "dataset_fingerprint.json"
 
 
-def write_views(model: Path, results: Path, folds: Sequence[int | str]) -> list[str]:
+def write_views(model: Path, results: Path, folds: Sequence[int | str], *, replace: bool = False) -> list[str]:
     """Make or refresh the view of every member of a universal model.
+
+    A folder that is not a view, and the view of another model, is left alone.
 
     Checkpoints are hard links (copies where the file system has none), so a view takes no space and outlives the
     universal model.
@@ -28,6 +31,7 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str]) -> list[
         model: folder of the universal model, .../DatasetXXX/TRAINER__PLANS__CONFIGURATION.
         results: nnUNet_results.
         folds: trained folds that the views get.
+        replace: put the view in the place of another model's, of which nothing is kept.
 
     Returns:
         A line for each member: what was written, or why it was not.
@@ -50,9 +54,42 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str]) -> list[
                 f"{name}: {view} was not made by Hermes and is left alone: move it away and run 'hermes_nnunet views'"
             )
             continue
-        _write_view(view, model, member, plans, collection, folds)
+        owner = _owner(view)
+        if owner not in (None, model.parent.name):
+            if not replace:
+                messages.append(
+                    f"{name}: {view} is a view of {owner} and is left alone: give it to {model.parent.name} with "
+                    f"--replace-views, or move it away"
+                )
+                continue
+            with _put_aside(view):
+                _write_view(view, model, member, plans, collection, folds)
+        else:
+            _write_view(view, model, member, plans, collection, folds)
         messages.append(f"{name}: {view}")
     return messages
+
+
+def _owner(view: Path) -> str | None:
+    """Data set of the model that a view was made of; None where there is no view."""
+    if not (view / MARKER).is_file():
+        return None
+    return Path(read_json(view / MARKER, "delete the view")["model"]).parent.name
+
+
+@contextmanager
+def _put_aside(folder: Path) -> Iterator[None]:
+    """Rename a folder, and delete it once the block has put another in its place; else it comes back."""
+    aside = folder.with_name(TEMPORARY_PREFIX + folder.name)
+    shutil.rmtree(aside, ignore_errors=True)
+    folder.rename(aside)
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        aside.rename(folder)
+        raise
+    shutil.rmtree(aside)
 
 
 def _write_view(

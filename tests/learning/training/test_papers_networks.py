@@ -88,6 +88,21 @@ class TestTraining:
             assert trainer.bare_network.context.task_index.tolist() == rows
         assert "largest context and one null row (rows_per_case 5 of" in Path(trainer.log_file).read_text()
 
+    def test_cases_of_a_validation_batch_are_run_alone_with_one_null_row(self, trainer):
+        trainer.collection.members["brain"] = replace(trainer.collection.members["brain"], tasks=("brain/core",))
+        trainer.initialize()
+        trainer.network.eval()
+        data, cases = torch.randn(2, 1, 16, 16, 32), np.array(["abdomen__a", "brain__x"])
+        with torch.no_grad():
+            output = trainer._output_of_validation(data, cases)
+            trainer._tell_contexts(cases[1:])
+            alone = trainer.network(data[1:])
+        assert output.context.task_index.tolist() == [[0, 1, -1], [3, -1, -1]]
+        assert alone.context.task_index.tolist() == [[3, -1]]
+        for own, other in zip(output.logits, alone.logits, strict=True):
+            assert torch.equal(own[1:, :2], other)
+        assert torch.equal(output.modality_logits[1:], alone.modality_logits)
+
     def test_weights_of_another_collection_are_a_start_but_for_its_own_pools(self, trainer, network_class, tmp_path):
         torch.manual_seed(1)
         other = network_class(1, 9, num_modalities=5, tokens_per_modality=4, **SIZES[network_class])
