@@ -215,25 +215,26 @@ class _Decoder(nn.Module):
         super().__init__()
         self.deep_supervision = deep_supervision
         self.attention_stages = nn.ModuleList(
-            _UpStage(
-                below,
-                skip,
-                width,
-                blocks,
-                head_width=head_width,
-                pool_sizes=pool_sizes,
-                # Nothing reads the codes of the last stage, so its last block does not project tokens.
-                project_last_tokens=project,
-            )
-            for below, skip, width, blocks, head_width, project in zip(
-                (skip_widths[4], widths[0]),
-                (skip_widths[3], skip_widths[2]),
-                widths[:2],
-                attention_blocks,
-                head_widths,
-                (True, False),
-                strict=True,
-            )
+            [
+                _UpStage(
+                    skip_widths[4],
+                    skip_widths[3],
+                    widths[0],
+                    attention_blocks[0],
+                    head_width=head_widths[0],
+                    pool_sizes=pool_sizes,
+                ),
+                # Nothing reads its codes, so its last block does not project tokens.
+                _UpStage(
+                    widths[0],
+                    skip_widths[2],
+                    widths[1],
+                    attention_blocks[1],
+                    head_width=head_widths[1],
+                    pool_sizes=pool_sizes,
+                    project_last_tokens=False,
+                ),
+            ]
         )
         self.conv_stages = nn.ModuleList(
             [
