@@ -2,11 +2,7 @@
 
 from hermes_nnunet.collection import UNKNOWN_MODALITY
 
-KNOWN_MODALITIES = (
-    "CT",
-    "PET",
-    "SPECT",
-    "US",
+MR_MODALITIES = (
     "MRI",
     "T1",
     "T1c",
@@ -19,5 +15,5 @@ KNOWN_MODALITIES = (
     "MRA",
     "cineMRI",
     "LGE-MRI",
-    UNKNOWN_MODALITY,
 )
+KNOWN_MODALITIES = ("CT", "PET", "SPECT", "US", *MR_MODALITIES, UNKNOWN_MODALITY)

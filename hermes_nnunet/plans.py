@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from hermes_nnunet.collection import (
@@ -18,6 +18,7 @@ from hermes_nnunet.collection import (
     members_to_json,
 )
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.voxel_orders import OUR_ORDER
 
 MODALITY_VARIABLE = "HERMES_MODALITY"
 ALL_MODALITIES_VARIABLE = "HERMES_ALL_MODALITIES"
@@ -38,8 +39,10 @@ class HermesPlans:
         context_channels: modality -> channel to take of a prediction's input; None where it has the model's channels.
         intensity_clipping: modality (or "default") -> {"range": [low, high]} or {"percentiles": [low, high]}. With a
             range also "mean" and "std", where all images are normalised alike instead of each by its own.
-        rows_per_case: rows to which every case is padded in training, and at prediction where the network's padding
-            takes part in the attention.
+        rows_per_case: rows to which every case is padded in training. Networks whose null rows take part in the
+            attention are not padded so (see `ContextualNetwork.rows_of`); theirs is the most that a case can have.
+        voxel_order: in which the network sees the images of the context; RAS but for imported weights.
+        voxel_orders: the same of each member whose context the model can be told; RAS for a member that is not there.
     """
 
     tasks: tuple[str, ...]
@@ -49,6 +52,8 @@ class HermesPlans:
     context_channels: dict[str, int | None]
     intensity_clipping: dict[str, dict[str, Any]]
     rows_per_case: int
+    voxel_order: str = OUR_ORDER
+    voxel_orders: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_collection(
@@ -78,7 +83,12 @@ class HermesPlans:
         """Plans of a member's view: the same model, the member's context."""
         member = self.members[name]
         context = Context(member.tasks, member.modalities[0])
-        return replace(self, context=context, context_channels=dict(member.channels))
+        return replace(
+            self,
+            context=context,
+            context_channels=dict(member.channels),
+            voxel_order=self.voxel_orders.get(name, OUR_ORDER),
+        )
 
     def of_members(self, names: Sequence[str], modality: str | None = None) -> "HermesPlans":
         """Plans of one pass with all tasks of some members; None takes the modality of the first.
@@ -113,6 +123,16 @@ class HermesPlans:
         others = {task for member in self.members.values() for task in member.tasks} - seen
         return tuple(task for task in self.tasks if task in others) if seen else ()
 
+    def without(self, tasks: Sequence[str]) -> "HermesPlans":
+        """The same model without tasks that never saw the modality of the context.
+
+        It sees the images in the voxel order of the members that know the modality, where these have one in common.
+        """
+        context = self.context_of(set(self.context.tasks).difference(tasks), self.context.modality)
+        knowing = (name for name, member in self.members.items() if context.modality in member.channels)
+        orders = {self.voxel_orders.get(name, OUR_ORDER) for name in knowing}
+        return replace(self, context=context, voxel_order=orders.pop() if len(orders) == 1 else self.voxel_order)
+
     def with_modality_override(self) -> "HermesPlans":
         """The same plans with the modality that the environment variable HERMES_MODALITY names, if it is set.
 
@@ -141,8 +161,28 @@ class HermesPlans:
             f"set {MODALITY_VARIABLE} to what they are ({names})"
         )
 
+    @property
+    def notice_of_voxel_orders(self) -> str | None:
+        """What to tell who predicts the tasks of several members, which were trained in several orders; else None."""
+        others = {}
+        for name, member in self.members.items():
+            order = self.voxel_orders.get(name, OUR_ORDER)
+            if member.tasks == self.context.tasks and order == self.voxel_order:
+                return None
+            if set(member.tasks) <= set(self.context.tasks) and order != self.voxel_order:
+                others[name] = order
+        if not others:
+            return None
+        names = ", ".join(f"{name} {order}" for name, order in others.items())
+        return (
+            f"The network sees the images in the voxel order {self.voxel_order}, but was trained on those of some "
+            f"members in others ({names}): predict these members' tasks with their own model folders"
+        )
+
     def to_block(self) -> dict[str, Any]:
         """The `hermes` block of the plans file."""
+        # Only imported weights have orders, and only their plans the keys.
+        orders = {"voxel_order": self.voxel_order, "voxel_orders": self.voxel_orders}
         return {
             "format_version": FORMAT_VERSION,
             "tasks": list(self.tasks),
@@ -151,7 +191,13 @@ class HermesPlans:
             "intensity_clipping": self.intensity_clipping,
             "rows_per_case": self.rows_per_case,
             "members": members_to_json(self.members),
+            **(orders if self.has_voxel_orders else {}),
         }
+
+    @property
+    def has_voxel_orders(self) -> bool:
+        """Whether the network sees any images in another order than RAS."""
+        return any(order != OUR_ORDER for order in (self.voxel_order, *self.voxel_orders.values()))
 
     @classmethod
     def from_plans(cls, plans: Mapping[str, Any]) -> "HermesPlans":
@@ -173,6 +219,8 @@ class HermesPlans:
                 context_channels=context["channels"],
                 intensity_clipping=block["intensity_clipping"],
                 rows_per_case=block["rows_per_case"] if "rows_per_case" in block else _most_tasks(members),
+                voxel_order=block.get("voxel_order", OUR_ORDER),
+                voxel_orders=dict(block.get("voxel_orders", {})),
             )
         except (KeyError, TypeError) as error:
             raise HermesError(f"the '{HERMES_BLOCK}' block of {where} is damaged ({error}): {PLANS_REMEDY}") from None

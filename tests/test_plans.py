@@ -93,5 +93,42 @@ class TestContext:
         assert plans.context_of({"brain/whole", "brain/core"}, "T1").tasks == turned.tasks
         assert plans.context_of({"brain/whole", "abdomen/liver"}, "T1").tasks == ("abdomen/liver", "brain/whole")
 
+    def test_a_member_has_its_voxel_order_and_others_ours(self, plans):
+        content = HermesPlans.from_plans(plans)
+        assert not content.has_voxel_orders
+        assert "voxel_order" not in content.to_block()
+        content = replace(content, voxel_order="LPS", voxel_orders={"brain": "SPR"})
+        again = HermesPlans.from_plans({**plans, "hermes": content.to_block()})
+        assert again == content
+        assert again.of_member("brain").voxel_order == "SPR"
+        assert again.of_member("abdomen").voxel_order == "RAS"
+        assert again.of_member("brain").notice_of_voxel_orders is None
+        assert "voxel order LPS, but was trained on those of some members in others (abdomen RAS, brain SPR)" in str(
+            again.notice_of_voxel_orders
+        )
+
+    def test_without_tasks_that_never_saw_the_modality_a_member_is_left_with_its_order(self, plans):
+        content = replace(
+            HermesPlans.from_plans(plans), voxel_order="LPS", voxel_orders={"brain": "SPR", "abdomen": "LAS"}
+        )
+        left = replace(content, context=replace(content.context, modality="T1")).without(content.unseen("T1"))
+        assert left.context == Context(("brain/whole", "brain/core"), "T1")
+        assert (left.voxel_order, left.notice_of_voxel_orders) == ("SPR", None)
+
+    def test_members_of_several_orders_that_are_left_keep_the_order_of_the_plans(self, plans, collection):
+        third = replace(
+            collection.members["brain"], name="third", dataset_name="Dataset013_third", tasks=("brain/core",)
+        )
+        members = {**collection.members, "third": third}
+        content = replace(
+            HermesPlans.from_plans(plans),
+            members=members,
+            voxel_order="LPS",
+            voxel_orders={"brain": "SPR", "abdomen": "LAS", "third": "LPS"},
+        )
+        left = replace(content, context=replace(content.context, modality="T1")).without(content.unseen("T1"))
+        assert left.voxel_order == "LPS"
+        assert "(brain SPR)" in str(left.notice_of_voxel_orders)
+
     def test_rows_are_those_of_the_member_with_most_tasks(self, plans):
         assert HermesPlans.from_plans(plans).rows_per_case == 2

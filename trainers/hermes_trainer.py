@@ -38,6 +38,7 @@ from hermes_nnunet.learning.training.sampling import case_probabilities, weighte
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
 from hermes_nnunet.networks.build import build_network, prediction_context
 from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
+from hermes_nnunet.networks.output import HermesOutput, joined
 from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
 from hermes_nnunet.prediction.views.write import write_views
 
@@ -58,6 +59,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         cross_entropy_weight, adaptive_dice, absent_weight, exclusion_weight: see HermesLoss.
         dice_exponents: HermesLoss' exponent in the first and, after a linear change, in the last epoch. The logarithm
             finds small tasks, the plain Dice then delineates them better. Validation uses the last.
+        cases_per_mean: see HermesLoss.
         extra_tasks: most tasks of other members that join those of a case in training, drawn anew in every step, so
             that they learn where they are not: see ExtraTasks. None in networks that attend to a context's padding.
     """
@@ -70,6 +72,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
     adaptive_dice = False
     dice_exponents: tuple[float, float] = (0.0, 1.0)
     absent_weight = 0.2
+    cases_per_mean: int | None = None
     exclusion_weight = 1.0
     extra_tasks = 2
 
@@ -93,6 +96,11 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
             raise HermesError(
                 f"{plans['dataset_name']} was merged again after {plans['plans_name']}.json was made, and has other "
                 f"tasks now: {PLANS_REMEDY}"
+            )
+        if self.hermes_plans.has_voxel_orders:
+            raise HermesError(
+                f"{plans['plans_name']}.json is that of imported weights, whose images come in other voxel orders than "
+                f"RAS, and a training has RAS: {PLANS_REMEDY}"
             )
         check_batch_size(plans, configuration)
         super().__init__(plans, configuration, fold, dataset_json, device)
@@ -126,6 +134,11 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         if is_ddp:
             self._set_batch_size_and_oversample()
             self.network = data_parallel(self.network, self.device)
+        if self.bare_network.attends_to_null_rows:
+            self.print_to_log_file(
+                f"rows of a batch: the tasks of its largest context and one null row (rows_per_case "
+                f"{self.hermes_plans.rows_per_case} of the plans counts for the estimate of the memory only)"
+            )
 
     @staticmethod
     def build_network_architecture(
@@ -169,6 +182,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
             dice_exponent=self.dice_exponents[0],
             absent_weight=self.absent_weight,
             exclusion_weight=self.exclusion_weight,
+            cases_per_mean=self.cases_per_mean,
         ).to(self.device)
 
     # The loss reads the label map itself, so no volume a task is made: regions=None.
@@ -252,11 +266,10 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Loss, hard counts of every task of the pool, and sums for the members' learning curves."""
-        self.bare_network.set_context(self._contexts(batch["keys"], padding=self.extra.rows).on(self.device))
         data = batch["data"].to(self.device, non_blocking=True)
         target = [labels.to(self.device, non_blocking=True) for labels in batch["target"]]
         with torch.autocast(self.device.type) if self.device.type == "cuda" else dummy_context():
-            output = self.network(data)
+            output = self._output_of_validation(data, batch["keys"])
             loss = self.loss(output, target)
         counts = hard_counts(
             output.logits[0], target[0], output.context.task_index, self.loss.task_values, self.loss.ignore_label
@@ -264,11 +277,22 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         sums = member_sums(self.loss, output, target, batch["keys"], self.collection)
         return {"loss": loss.detach().cpu().numpy(), "member_sums": sums, **counts}
 
+    def _output_of_validation(self, data: torch.Tensor, cases: np.ndarray) -> HermesOutput:
+        """Output of a batch; where null rows take part in the attention, of each case alone, with one null row."""
+        together = 1 if self.bare_network.attends_to_null_rows else len(cases)
+        outputs = []
+        for first in range(0, len(cases), together):
+            contexts = self._contexts(cases[first : first + together], padding=self.extra.rows)
+            self.bare_network.set_context(contexts.on(self.device))
+            outputs.append(self.network(data[first : first + together]))
+        return joined(outputs) if len(outputs) > 1 else outputs[0]
+
     def _contexts(self, cases: np.ndarray, padding: int = 0) -> ContextBatch:
         """Contexts of the cases, with `padding` rows more than training has without extra tasks."""
         contexts = [self.collection.context_of(str(case)) for case in cases]
-        # The number of rows is the same in every batch, so that torch.compile sees one shape.
-        return self.context_of_batch(contexts, rows=self.hermes_plans.rows_per_case + padding)
+        # Where null rows change nothing, every batch has the same number, so that torch.compile sees one shape.
+        rows = self.bare_network.rows_of(contexts, padded_to=self.hermes_plans.rows_per_case + padding)
+        return self.context_of_batch(contexts, rows=rows)
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
         """nnU-Net's logging, a line with the pseudo Dice of every member, and the learning curves."""

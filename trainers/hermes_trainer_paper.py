@@ -10,7 +10,12 @@ import torch
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
 
-from hermes_nnunet.learning.training.augmentation import paper_augmentation
+from hermes_nnunet.learning.training.augmentation import (
+    AugmentationByCase,
+    intensity_probabilities,
+    paper_augmentation,
+)
+from hermes_nnunet.learning.training.case_context import LastCase, announcing_dataset_class
 from hermes_nnunet.learning.training.continuation import Continuation
 from hermes_nnunet.learning.training.lamb import working_lamb
 from hermes_nnunet.learning.training.precision import bfloat16_by_default, has_bfloat16
@@ -29,6 +34,8 @@ class HermesTrainerPaper(HermesTrainer):
       the trained weights, which the checkpoint holds beside.
     - bfloat16 on GPUs that compute in it, else nnU-Net's float16 with scaled gradients; float32 on the CPU.
     - Where all members have names of the paper's, a case is drawn in proportion to its member's weight in the paper.
+    - The loss is the mean over the (case, task) pairs of two cases, which a GPU has in the paper, and then over the
+      batch, on however many GPUs.
     - Augmentation as in the paper: see `paper_augmentation`. Patches lie anywhere in an image, but nnU-Net's third that
       must show a task stays: the paper cuts its images around the labels instead.
     - A case is run with its member's tasks only.
@@ -44,11 +51,14 @@ class HermesTrainerPaper(HermesTrainer):
     adaptive_dice = True
     dice_exponents = (1.0, 1.0)
     absent_weight = 0.0
+    cases_per_mean = 2
     extra_tasks = 0
     settings_of_network: ClassVar[dict[str, tuple[float, int]]] = {
         "hermes_nnunet.networks.hermes_medformer.HermesMedFormer": (0.05, 0),
     }
     settings_of_other_networks: ClassVar[tuple[float, int]] = (1e-5, 5)
+
+    dataset_class: type  # nnU-Net's own
 
     def set_recipe(self) -> None:
         """Weight decay and warm-up of the network, sampling weights of the members, precision of the device."""
@@ -56,6 +66,7 @@ class HermesTrainerPaper(HermesTrainer):
             self.configuration_manager.network_arch_class_name, self.settings_of_other_networks
         )
         self.paper_weights = paper_weights(self.collection)
+        self.last_case = LastCase()
         self.bfloat16 = has_bfloat16(self.device)
         if self.bfloat16:
             self.grad_scaler = None
@@ -77,8 +88,8 @@ class HermesTrainerPaper(HermesTrainer):
         )
         return optimizer, PolynomialSchedule(optimizer, self.num_epochs, self.warm_up_epochs)
 
-    @staticmethod
     def get_training_transforms(
+        self,
         patch_size: Sequence[int],
         rotation_for_DA: tuple[float, float],
         deep_supervision_scales: list[list[float]] | None,
@@ -86,15 +97,27 @@ class HermesTrainerPaper(HermesTrainer):
         do_dummy_2d_data_aug: bool,
         use_mask_for_norm: list[bool] | None = None,
         **kwargs: Any,
-    ) -> ComposeTransforms:
+    ) -> AugmentationByCase:
         """The paper's augmentation, then what nnU-Net does to validation patches too; the target stays a label map."""
         shared = HermesTrainer.get_validation_transforms(deep_supervision_scales, **kwargs)
-        return ComposeTransforms([*paper_augmentation(patch_size, rotation_for_DA, do_dummy_2d_data_aug), shared])
+        of_cases = intensity_probabilities(self.collection, papers=self.paper_weights is not None)
+        of_probability = {
+            probability: ComposeTransforms(
+                [*paper_augmentation(patch_size, rotation_for_DA, do_dummy_2d_data_aug, probability), shared]
+            )
+            for probability in set(of_cases.values())
+        }
+        return AugmentationByCase(self.last_case, of_cases, of_probability)
 
     def get_tr_and_val_datasets(self) -> tuple[Any, ...]:
         whose = "the collection's, as not all members are the paper's" if self.paper_weights is None else "the paper's"
         self.print_to_log_file(f"sampling weights: {whose}")
-        return super().get_tr_and_val_datasets()
+        dataset_class = self.dataset_class
+        self.dataset_class = announcing_dataset_class(dataset_class, self.last_case)
+        try:
+            return super().get_tr_and_val_datasets()
+        finally:
+            self.dataset_class = dataset_class
 
     def case_probabilities(self, cases: Sequence[str]) -> np.ndarray:
         """By the paper's weight of a case, or the collection's weight of a member."""

@@ -1,7 +1,6 @@
-"""Augmentation that knows the modality of the case, which nnU-Net's transforms do not."""
+"""Augmentation that leaves a density its value."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
 from batchgeneratorsv2.transforms.intensity.contrast import ContrastTransform
@@ -9,29 +8,7 @@ from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
-Patch: TypeAlias = dict[str, Any]
 CHANGES_OF_VALUES = (MultiplicativeBrightnessTransform, ContrastTransform, GammaTransform)
-
-
-class AugmentationByModality:
-    """The transforms of a patch's modality, or those of all others.
-
-    Args:
-        modality: tells the modality of the patch that comes next.
-    """
-
-    def __init__(
-        self,
-        modality: Callable[[], str],
-        of_modality: Mapping[str, ComposeTransforms],
-        of_others: ComposeTransforms,
-    ) -> None:
-        self._modality = modality
-        self._of_modality = of_modality
-        self._of_others = of_others
-
-    def __call__(self, **patch: Any) -> Patch:
-        return self._of_modality.get(self._modality(), self._of_others)(**patch)
 
 
 def without_changes_of_values(transforms: ComposeTransforms) -> ComposeTransforms:

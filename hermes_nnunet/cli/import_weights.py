@@ -21,20 +21,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--voxel-order",
         metavar="XYZ",
-        help="voxel order of the images that the weights were trained on, as nibabel writes it: LPS, RAS, LAS, ... "
-        "(default: as the members' table says, LPS for the paper's)",
+        help="voxel order of all images that the weights were trained on, as nibabel writes it: LPS, RAS, LAS, ... "
+        "(default: as the members' table says of each member)",
     )
     parser.add_argument(
+        "--choose-order",
+        action="append",
+        default=[],
+        metavar="MEMBER=IMAGES,LABELS",
+        help="predict labelled cases of a member (two files or two folders, up to three cases) in every voxel order, "
+        "and take the one with the best Dice; may be given for several members",
+    )
+    parser.add_argument(
+        "--replace-views",
+        action="store_true",
+        help="put the members' model folders also in the place of those of another model, which are deleted",
+    )
+    settings = parser.add_mutually_exclusive_group()
+    settings.add_argument(
+        "--config",
+        metavar="FILE",
+        help="YAML configuration of the release (config/universal/hermes_*_3d.yaml) that the weights were trained "
+        "with, for what the weights do not tell: strides, activation, attention heads",
+    )
+    settings.add_argument(
         "--head-width",
         type=int,
         metavar="N",
-        help="channels of an attention head of Hermes-M, which the weights do not tell (default: 32, in networks of "
-        "base width below 16 twice the base width)",
+        help="channels of an attention head of Hermes-M (default: 32, in networks of base width below 16 twice the "
+        "base width)",
+    )
+    parser.add_argument(
+        "--probe",
+        metavar="FILE",
+        help="npz with an image and the logits that the paper's code computes for it (docs/paper.md): the import is "
+        "refused where its own differ",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Import, and print what was made; exit code 1 where a folder that is not ours was in the way of a view.
+    """Import, and print what was made; exit code 1 where something that is not this model's was in the way of a view.
 
     Raises:
         HermesError: the checkpoint, the members' file or the target does not allow it.
@@ -46,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from hermes_nnunet.data.merge.specification import LARGEST_ID, check_word
     from hermes_nnunet.errors import HermesError
+    from hermes_nnunet.weights.choosing_order import LabelledCases
     from hermes_nnunet.weights.importing import import_weights
     from hermes_nnunet.weights.report import print_import
 
@@ -63,7 +90,11 @@ def run(arguments: argparse.Namespace) -> int:
         averaged=arguments.ema,
         members_file=arguments.members,
         voxel_order=arguments.voxel_order,
+        labelled_cases=[LabelledCases.parse(text) for text in arguments.choose_order],
         head_width=arguments.head_width,
+        replace_views=arguments.replace_views,
+        config=arguments.config,
+        probe=arguments.probe,
     )
     print_import(result, Console())
     return int(any("left alone" in line for line in result.views))

@@ -10,11 +10,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("configuration", help="nnU-Net configuration, for example 3d_fullres")
     parser.add_argument("-f", "--folds", nargs="+", default=None, metavar="FOLD", help="default: every finished fold")
     parser.add_argument("-tr", "--trainer", default="HermesTrainer", help="default: %(default)s")
+    parser.add_argument(
+        "--replace-views", action="store_true", help="also where the views of another model are; these are deleted"
+    )
     parser.add_argument("-p", "--plans", default="HermesPlans", help="default: %(default)s")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the views; exit code 1 where a folder that is not ours was in the way."""
+    """Write the views; exit code 1 where a folder that is not ours, or another model's view, was in the way."""
     from nnunetv2.paths import nnUNet_results
     from nnunetv2.utilities.file_path_utilities import get_output_folder
 
@@ -35,6 +38,6 @@ def run(arguments: argparse.Namespace) -> int:
         folds = [f.parent.name.removeprefix("fold_") for f in sorted(model.glob(f"fold_*/{CHECKPOINTS[0]}"))]
         if not folds:
             raise HermesError(f"{model} has no finished fold: train one with nnUNetv2_train {arguments.dataset} ...")
-    messages = write_views(model, Path(nnUNet_results), folds)
+    messages = write_views(model, Path(nnUNet_results), folds, replace=arguments.replace_views)
     print("\n".join(messages))
     return int(any("left alone" in message for message in messages))

@@ -44,16 +44,16 @@ def build_network(
         allow_init=True,
         deep_supervision=enable_deep_supervision,
     )
+    shown = plans.context.tasks
     left_out = _left_out(plans, plans_manager.dataset_name)
-    context = plans.context
     if left_out:
-        context = plans.context_of(set(context.tasks).difference(left_out), context.modality)
-    network.set_context(prediction_context(network, plans, context, plans.context.tasks))
+        plans = plans.without(left_out)
+    network.set_context(prediction_context(network, plans, plans.context, shown))
     if not enable_deep_supervision:
-        if plans.notice_of_unnamed_modality:
-            print(plans.notice_of_unnamed_modality)
+        for notice in filter(None, (plans.notice_of_unnamed_modality, plans.notice_of_voxel_orders)):
+            print(notice)
         if left_out:
-            print(f"Tasks {left_out_line(left_out, context.modality, f'{ALL_MODALITIES_VARIABLE}=1')}")
+            print(f"Tasks {left_out_line(left_out, plans.context.modality, f'{ALL_MODALITIES_VARIABLE}=1')}")
     return network
 
 
@@ -70,7 +70,8 @@ def prediction_context(
 ) -> ContextBatch:
     """A context as the network wants it at prediction, with one output channel for each task of `shown`.
 
-    `shown` is by default the context's tasks. Padding is left out where it changes nothing.
+    `shown` is by default the context's tasks. A null row follows them where it takes part in the attention.
     """
-    rows = plans.rows_per_case if network.attends_to_null_rows else None
-    return ContextIndexer.of_plans(plans).for_prediction(context, shown=shown, rows=rows)
+    return ContextIndexer.of_plans(plans).for_prediction(
+        context, shown=shown, rows=network.rows_of([context]), voxel_order=plans.voxel_order
+    )

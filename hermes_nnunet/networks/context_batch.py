@@ -8,6 +8,7 @@ import torch
 from hermes_nnunet.collection import UNKNOWN_MODALITY, Context
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.plans import HermesPlans
+from hermes_nnunet.voxel_orders import OUR_ORDER, UNTURNED, Turn, turn_of
 
 NULL_ROW = -1
 
@@ -24,12 +25,14 @@ class ContextBatch(NamedTuple):
         negatives: (B, E, V) in training, where the last E of the R rows are extra tasks, which the case's member does
             not annotate: whether a voxel of each of the label values 0 to V - 1 is known not to belong to the task.
             None without extra tasks.
+        turn: voxel order in which the network sees the images, in relation to that in which they come.
     """
 
     task_index: torch.Tensor
     modality_index: torch.Tensor
     channel_rows: torch.Tensor | None = None
     negatives: torch.Tensor | None = None
+    turn: Turn = UNTURNED
 
     @property
     def real_rows(self) -> torch.Tensor:
@@ -47,7 +50,12 @@ class ContextBatch(NamedTuple):
 
     def on(self, device: torch.device) -> "ContextBatch":
         """The same contexts on another device."""
-        return ContextBatch(*(index if index is None else index.to(device) for index in self))
+        return self._replace(
+            task_index=self.task_index.to(device),
+            modality_index=self.modality_index.to(device),
+            channel_rows=None if self.channel_rows is None else self.channel_rows.to(device),
+            negatives=None if self.negatives is None else self.negatives.to(device),
+        )
 
     def repeated(self, batch_size: int) -> "ContextBatch":
         """A single context for every case of a batch; contexts that already fit are returned as they are.
@@ -102,7 +110,12 @@ class ContextIndexer:
         return ContextBatch(task_index, modality_index)
 
     def for_prediction(
-        self, context: Context, *, shown: Sequence[str] | None = None, rows: int | None = None
+        self,
+        context: Context,
+        *,
+        shown: Sequence[str] | None = None,
+        rows: int | None = None,
+        voxel_order: str = OUR_ORDER,
     ) -> ContextBatch:
         """One context, and the output channels that its prediction has.
 
@@ -110,11 +123,12 @@ class ContextIndexer:
             context: the tasks and modality that the network is told.
             shown: task of each output channel, default: those of the context; channels of other tasks stay empty.
             rows: pad the context to as many rows; one with more tasks is not padded.
+            voxel_order: in which the network is to see the image, which comes in RAS.
         """
         batch = self([context], rows=max(rows or 0, len(context.tasks)))
         row_of = {task: row for row, task in enumerate(context.tasks)}
         channel_rows = [row_of.get(task, NULL_ROW) for task in (context.tasks if shown is None else shown)]
-        return batch._replace(channel_rows=torch.tensor(channel_rows, dtype=torch.long))
+        return batch._replace(channel_rows=torch.tensor(channel_rows, dtype=torch.long), turn=turn_of(voxel_order))
 
     @staticmethod
     def _row(rows: dict[str, int], name: str, kind: str) -> int:

@@ -1,14 +1,16 @@
 """What every network of Hermes has in common: it is told contexts, and its heads read the posterior tokens."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
 
+from hermes_nnunet.collection import Context
 from hermes_nnunet.networks.context_batch import ContextBatch
 from hermes_nnunet.networks.heads import ModalityHead, TaskConditionedHead
 from hermes_nnunet.networks.output import HermesOutput
+from hermes_nnunet.networks.turning import turned, turned_back
 
 # Logit of a channel that shows no task. nnU-Net's sliding window multiplies it by up to 10 and sums some dozen of them
 # in half precision, so this must stay far from -65504.
@@ -72,6 +74,16 @@ class ContextualNetwork(nn.Module, ABC):
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Feature map that each head reads (or more maps), and the posterior tokens (B, R + M, C) of every place."""
 
+    def rows_of(self, contexts: Sequence[Context], padded_to: int | None = None) -> int | None:
+        """Rows with which a batch of contexts is run; None for as many as its largest context has.
+
+        Where null rows take part in the attention, the largest context's and one null row, as in the paper's release:
+        its training cuts the batch of each GPU so, its evaluation that of each case. Elsewhere `padded_to`.
+        """
+        if not self.attends_to_null_rows:
+            return padded_to
+        return max(len(context.tasks) for context in contexts) + 1
+
     def set_context(self, context: ContextBatch) -> None:
         """Set the contexts of the following batches: one for each case, or one for all of them."""
         self.context = context
@@ -86,15 +98,17 @@ class ContextualNetwork(nn.Module, ABC):
             msg = "call set_context before running the network"
             raise RuntimeError(msg)
         context = self.context.on(x.device).repeated(x.shape[0])
-        features, posteriors = self.features_and_posteriors(x, context)
+        features, posteriors = self.features_and_posteriors(turned(x, context.turn), context)
         tokens = torch.cat(posteriors, dim=-1)
         task_tokens = tokens[:, : -self.tokens_per_modality]
         if not (self.training or self.decoder.deep_supervision):
             tokens_of_channels, shown = context.in_channels(task_tokens)
             tasks_of_channels, _ = context.in_channels(context.task_index)
             logits = self.decoder.heads[0](tokens_of_channels, features[0], tasks_of_channels)
+            logits = turned_back(logits, context.turn)
             # In place: a copy of 70 channels takes a hundredth of the network's time.
             return logits.masked_fill_(~shown[:, :, None, None, None], ABSENT_LOGIT)
         heads = self.decoder.heads if self.decoder.deep_supervision else self.decoder.heads[:1]
         logits = [head(task_tokens, maps, context.task_index) for head, maps in zip(heads, features, strict=False)]
+        logits = [turned_back(own, context.turn) for own in logits]
         return HermesOutput(logits, self.decoder.modality_head(tokens[:, -self.tokens_per_modality :]), context)

@@ -12,7 +12,7 @@ from hermes_nnunet.networks.contextual import ContextualDecoder
 from hermes_nnunet.networks.fusion import PoolSizes, PriorPools
 from hermes_nnunet.networks.heads import ModalityHead, TaskConditionedHead
 from hermes_nnunet.networks.paper_network import PaperNetwork
-from hermes_nnunet.networks.preactivation import TwoResidualBlocks, upsample
+from hermes_nnunet.networks.preactivation import TwoResidualBlocks, set_activation, upsample
 from hermes_nnunet.networks.semantic_maps import MapFusion, MapGeneration, PatchMerging
 
 CODES_BEGIN = 2  # first encoder stage with attention
@@ -33,8 +33,11 @@ class HermesMedFormer(PaperNetwork):
         attention_blocks: Sequence[int] = (2, 4, 8, 4, 2),
         num_codes: int = 64,
         head_width: int = 32,
+        heads: Sequence[int] | None = None,
         fusion_width: int = 320,
+        fusion_heads: int | None = None,
         fusion_depth: int = 2,
+        activation: str = "relu",
     ) -> None:
         """Make the stages.
 
@@ -42,18 +45,30 @@ class HermesMedFormer(PaperNetwork):
             widths: channels of the four stages down and the four up.
             attention_blocks: of stages 2, 3, 4 down and 1, 2 up; the others have two residual blocks.
             num_codes: semantic codes of a stage.
-            head_width: channels of an attention head.
+            head_width: channels of an attention head, where `heads` or `fusion_heads` say nothing else.
+            heads: attention heads of the same five stages.
             fusion_width: width of the transformer that fuses the codes.
+            fusion_heads: its attention heads.
             fusion_depth: its layers.
+            activation: of the pre-activation units, a word of `preactivation.ACTIVATIONS`.
         """
         down, up = list(widths[:4]), list(widths[4:])
+        head_widths = [head_width] * len(attention_blocks)
+        if heads is not None:
+            head_widths = [width // number for width, number in zip(widths[1:6], heads, strict=True)]
         self.first_stage = nn.Sequential(PatchMerging(base_width, down[0]), TwoResidualBlocks(down[0], down[0]))
         self.stages = nn.ModuleList(
-            _DownStage(narrow, wide, blocks, num_codes=num_codes, head_width=head_width, pools=pools)
-            for narrow, wide, blocks in zip(down, down[1:], attention_blocks[:3], strict=False)
+            _DownStage(narrow, wide, blocks, num_codes=num_codes, head_width=own, pools=pools)
+            for narrow, wide, blocks, own in zip(down, down[1:], attention_blocks[:3], head_widths, strict=False)
         )
-        self.map_fusion = MapFusion(down[1:], fusion_width=fusion_width, depth=fusion_depth, head_width=head_width)
-        self.decoder = _Decoder([base_width, *down], up, attention_blocks[3:], head_width=head_width, pools=pools)
+        self.map_fusion = MapFusion(
+            down[1:],
+            fusion_width=fusion_width,
+            depth=fusion_depth,
+            head_width=head_width if fusion_heads is None else fusion_width // fusion_heads,
+        )
+        self.decoder = _Decoder([base_width, *down], up, attention_blocks[3:], head_widths=head_widths[3:], pools=pools)
+        set_activation(self, activation)
 
     @property
     def supervision_scales(self) -> list[list[float]]:
@@ -171,19 +186,19 @@ class _Decoder(ContextualDecoder):
         widths: Sequence[int],
         attention_blocks: Sequence[int],
         *,
-        head_width: int,
+        head_widths: Sequence[int],
         pools: PoolSizes,
     ) -> None:
         super().__init__()
         first = _UpStage(
-            skip_widths[4], skip_widths[3], widths[0], attention_blocks[0], head_width=head_width, pools=pools
+            skip_widths[4], skip_widths[3], widths[0], attention_blocks[0], head_width=head_widths[0], pools=pools
         )
         second = _UpStage(
             widths[0],
             skip_widths[2],
             widths[1],
             attention_blocks[1],
-            head_width=head_width,
+            head_width=head_widths[1],
             pools=pools,
             project_last_tokens=False,  # nothing reads its codes
         )

@@ -1,5 +1,6 @@
 """HermesResUNet: the paper's residual U-Net with fusion places, Hermes-R."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -21,14 +22,21 @@ STAGES = len(WIDTHS) - 1
 class HermesResUNet(PaperNetwork):
     """Hermes-R of the paper: pre-activation residual U-Net of four stages, one output.
 
-    Its arguments are those of PaperNetwork.
+    Its arguments are those of PaperNetwork, and those of `build`.
     """
 
-    def build(self, pools: PoolSizes, base_width: int) -> None:
-        """Make the stages, which have 2, 4, 8 and 10 times the base width."""
+    def build(
+        self, pools: PoolSizes, base_width: int, *, strides: Sequence[Sequence[int]] = ((2, 2, 2),) * STAGES
+    ) -> None:
+        """Make the stages, which have 2, 4, 8 and 10 times the base width.
+
+        Args:
+            strides: of the pooling before each stage, by axis.
+        """
         widths = [base_width * width for width in WIDTHS]
         self.stages = nn.ModuleList(
-            nn.Sequential(nn.MaxPool3d(2), TwoResidualBlocks(narrow, wide)) for narrow, wide in pairwise(widths)
+            nn.Sequential(nn.MaxPool3d(tuple(stride)), TwoResidualBlocks(narrow, wide))
+            for stride, (narrow, wide) in zip(strides, pairwise(widths), strict=True)
         )
         self.fusion = nn.ModuleDict(
             {

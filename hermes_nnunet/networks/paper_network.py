@@ -11,7 +11,7 @@ from hermes_nnunet.networks.preactivation import Stem
 class PaperNetwork(ContextualNetwork):
     """A network of the paper's release; plans name its arguments.
 
-    Rows that pad a context take part in the attention, as in the release, so a case must have the rows of the training.
+    Null rows take part in the attention, as in the release, so their number matters: see `rows_of`.
 
     Args:
         num_classes: number of tasks in the task pool.

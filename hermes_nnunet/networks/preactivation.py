@@ -4,6 +4,8 @@ import torch
 from torch import nn
 
 FEATURE_NORM_EPS = 1e-4
+# By the words of the paper's release.
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "swish": nn.SiLU}
 
 
 class PreactivationUnit(nn.Module):
@@ -47,6 +49,15 @@ class TwoResidualBlocks(nn.Sequential):
 
     def __init__(self, in_width: int, out_width: int) -> None:
         super().__init__(ResidualBlock(in_width, out_width), ResidualBlock(out_width, out_width))
+
+
+def set_activation(network: nn.Module, activation: str) -> None:
+    """Give every pre-activation unit that activates another activation than ReLU."""
+    if activation == "relu":
+        return
+    for unit in network.modules():
+        if isinstance(unit, PreactivationUnit) and not isinstance(unit.activation, nn.Identity):
+            unit.activation = ACTIVATIONS[activation]()
 
 
 def upsample(x: torch.Tensor, size: torch.Size) -> torch.Tensor:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from hermes_nnunet.core.paper.members import paper_members
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.saved_numbers import count_saved_numbers
 from hermes_nnunet.planning.planner import TOKENS_PER_MODALITY, CollectionPlanner
@@ -75,9 +74,8 @@ class PaperPlanner(CollectionPlanner):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        paper = paper_members()
-        if set(self.collection.members) == set(paper.members):
-            self.hermes_plans = replace(self.hermes_plans, rows_per_case=paper.rows_per_case)
+        # Beside the tasks of the largest context a batch has a null row.
+        self.hermes_plans = replace(self.hermes_plans, rows_per_case=self.hermes_plans.rows_per_case + 1)
 
     def _intensity_clipping(self) -> dict[str, dict[str, list[float]]]:
         return default_intensity_clipping()

@@ -1,6 +1,7 @@
 """The folder of a universal model, as nnU-Net's training would leave it, from imported weights."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,29 @@ FOLD = 0
 MARKER = "hermes_import.json"
 
 
+@dataclass(frozen=True)
+class ImportedModel:
+    """A universal model, as it is imported.
+
+    Attributes:
+        network_class, arguments: the network.
+        state: its weights.
+        identity: what it knows.
+        input_channels: of an image.
+        rows_per_case: see HermesPlans.
+        voxel_order, voxel_orders: see HermesPlans.
+    """
+
+    network_class: type[ContextualNetwork]
+    arguments: Mapping[str, Any]
+    state: Mapping[str, torch.Tensor]
+    identity: ImportedIdentity
+    input_channels: int
+    rows_per_case: int
+    voxel_order: str
+    voxel_orders: dict[str, str] = field(default_factory=dict)
+
+
 def model_folder(results: Path, dataset_name: str, network_class: type[ContextualNetwork]) -> Path:
     """Where nnU-Net looks for the model.
 
@@ -44,24 +68,14 @@ def model_folder(results: Path, dataset_name: str, network_class: type[Contextua
     return folder
 
 
-def write_model(
-    folder: Path,
-    state: Mapping[str, torch.Tensor],
-    identity: ImportedIdentity,
-    *,
-    network_class: type[ContextualNetwork],
-    arguments: Mapping[str, Any],
-    rows_per_case: int,
-    input_channels: int,
-    source: Mapping[str, Any],
-) -> None:
+def write_model(folder: Path, model: ImportedModel, source: Mapping[str, Any]) -> None:
     """Write plans.json, dataset.json and the checkpoint of fold 0; `source` is kept beside them."""
     fold = folder / f"fold_{FOLD}"
     fold.mkdir(parents=True, exist_ok=True)
     # The marker goes first: whatever follows, the folder is known to be ours.
     write_json({"format_version": FORMAT_VERSION, **source}, folder / MARKER)
-    channel_names = {str(channel): "image" for channel in range(input_channels)}
-    collection = identity.collection
+    channel_names = {str(channel): "image" for channel in range(model.input_channels)}
+    collection = model.identity.collection
     write_json(
         {
             "channel_names": channel_names,
@@ -73,10 +87,9 @@ def write_model(
         },
         folder / "dataset.json",
     )
-    plans = _plans(folder.parent.name, identity, network_class, arguments, rows_per_case, input_channels)
-    write_json(plans, folder / "plans.json")
+    write_json(_plans(folder.parent.name, model), folder / "plans.json")
     checkpoint = {
-        "network_weights": dict(state),
+        "network_weights": dict(model.state),
         "trainer_name": TRAINER,
         "init_args": {"configuration": CONFIGURATION, "fold": FOLD},
         "inference_allowed_mirroring_axes": None,
@@ -85,27 +98,22 @@ def write_model(
         torch.save(checkpoint, temporary)
 
 
-def _plans(
-    dataset_name: str,
-    identity: ImportedIdentity,
-    network_class: type[ContextualNetwork],
-    arguments: Mapping[str, Any],
-    rows_per_case: int,
-    input_channels: int,
-) -> dict[str, Any]:
-    planner, plans_name = PLANNERS[network_class]
+def _plans(dataset_name: str, model: ImportedModel) -> dict[str, Any]:
+    planner, plans_name = PLANNERS[model.network_class]
     spacing = [TARGET_SPACING_MM] * 3
     configuration = paper_configuration(
-        network_class,
-        arguments,
+        model.network_class,
+        model.arguments,
         data_identifier=f"{plans_name}_{CONFIGURATION}",
         spacing=spacing,
         median_shape=PATCH_SIZE,
-        input_channels=input_channels,
+        input_channels=model.input_channels,
         batch_size=BATCH_SIZE,
     )
-    hermes_plans = HermesPlans.of_collection(
-        identity.collection, default_intensity_clipping(), rows_per_case=rows_per_case
+    hermes_plans = replace(
+        HermesPlans.of_collection(model.identity.collection, default_intensity_clipping(), model.rows_per_case),
+        voxel_order=model.voxel_order,
+        voxel_orders=model.voxel_orders,
     )
     return {
         "dataset_name": dataset_name,
@@ -119,7 +127,7 @@ def _plans(
         "experiment_planner_used": planner,
         "label_manager": "HermesLabelManager",
         # z-score is by image and reads none, but nnU-Net looks them up
-        "foreground_intensity_properties_per_channel": {str(channel): {} for channel in range(input_channels)},
+        "foreground_intensity_properties_per_channel": {str(channel): {} for channel in range(model.input_channels)},
         HERMES_BLOCK: hermes_plans.to_block(),
     }
 

@@ -15,10 +15,17 @@ def print_import(result: ImportResult, console: Console) -> None:
         console.print(f"Rows of the released task pool that belong to no task, left out: {rows}")
     trainer, plans, configuration = result.folder.name.split("__")
     if collection.members:
-        table = Table("member", "data set", "modality", "tasks")
+        table = Table("member", "data set", "modality", "tasks", "voxel order")
         for member in collection.members.values():
-            table.add_row(member.name, member.dataset_name, ", ".join(member.modalities), str(len(member.tasks)))
+            order = result.voxel_orders[member.name]
+            modalities = ", ".join(member.modalities)
+            table.add_row(member.name, member.dataset_name, modalities, str(len(member.tasks)), order)
         console.print(table)
+    for scores in result.scores:
+        dice = ", ".join(f"{order} {value:.3f}" for order, value in scores.dice.items())
+        console.print(f"{scores.member}, Dice by voxel order in {', '.join(scores.cases)}: {dice}", soft_wrap=True)
+    for line in result.notices:
+        console.print(line, soft_wrap=True)
     for line in result.views:
         if "left alone" in line:
             console.print(line, soft_wrap=True)

@@ -9,6 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from hermes_nnunet.collection import Case, Collection
+from hermes_nnunet.learning.training.case_context import LastCase
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
@@ -297,16 +300,7 @@ class TestFolds:
         assert len(json.loads(splits.read_text())) == 4
 
 
-class TestAugmentationByModality:
-    def test_uses_the_transforms_of_the_patchs_modality(self):
-        from comparison.augmentation import AugmentationByModality
-
-        modality = ["CT"]
-        transforms = AugmentationByModality(lambda: modality[0], {"CT": lambda image: -image}, lambda image: image)
-        assert transforms(image=3) == -3
-        modality[0] = "cineMRI"
-        assert transforms(image=3) == 3
-
+class TestAugmentationOfCt:
     def test_without_changes_of_values_only_noise_blur_and_geometry_are_left(self):
         from comparison.augmentation import without_changes_of_values
         from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -332,14 +326,18 @@ class TestTrainerOfTheComparison:
 
         trainer = object.__new__(ComparisonHermesTrainer)
         trainer.recipe = Recipe(20, **changes)
+        trainer.last_case = LastCase()
+        trainer.collection = Collection(
+            (), ("CT", "cineMRI", "unknown"), {}, {name: Case("m", name, name) for name in ("CT", "cineMRI")}
+        )
         return trainer
 
     def number_of_transforms(self, trainer, modality):
         transforms = trainer.get_training_transforms((8, 8, 8), (-0.5, 0.5), [[1, 1, 1]], None, False)
-        trainer.modality_of_patch = modality
+        trainer.last_case(modality)
         applied = []
-        for each in (transforms, *getattr(transforms, "_of_modality", {}).values()):
-            for one in getattr(each, "transforms", getattr(each, "_of_others", each).transforms):
+        for each in getattr(transforms, "of_kind", {"any": transforms}).values():
+            for one in each.transforms:
                 one.apply = lambda patch, one=one, **_: applied.append(one) or patch
         transforms(image=torch.zeros(1, 8, 8, 8), segmentation=torch.zeros(1, 8, 8, 8))
         return len(applied)

@@ -78,6 +78,21 @@ class TestTasksThatNeverSawTheModality:
         assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("rows_per_case", [2, 23])
+def test_the_papers_networks_are_told_one_null_row_beside_the_tasks(plans, rows_per_case):
+    plans["configurations"]["3d_fullres"]["architecture"] = {
+        "network_class_name": "hermes_nnunet.networks.hermes_resunet.HermesResUNet",
+        "arch_kwargs": {"base_width": 4, "num_modalities": 3},
+        "_kw_requires_import": [],
+    }
+    plans["hermes"]["rows_per_case"] = rows_per_case
+    context = build(plans, 4).context
+    assert (context.task_index.tolist(), context.channel_rows.tolist()) == ([[0, 1, 2, 3, -1]], [0, 1, 2, 3])
+    plans["hermes"] = HermesPlans.from_plans(plans).of_member("brain").to_block()
+    context = build(plans, 2).context
+    assert (context.task_index.tolist(), context.channel_rows.tolist()) == ([[2, 3, -1]], [0, 1])
+
+
 def test_labels_that_do_not_fit_the_plans_are_refused(plans):
     with pytest.raises(HermesError, match="3 labels, but its plans predict 4 tasks"):
         build(plans, 3)

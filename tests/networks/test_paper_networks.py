@@ -1,11 +1,15 @@
 """What Hermes-R and Hermes-M have in common; tests/weights compares them with the paper's numbers."""
 
+from unittest.mock import Mock
+
 import pytest
 import torch
 
+from hermes_nnunet.collection import Context
 from hermes_nnunet.networks.context_batch import ContextBatch
-from hermes_nnunet.networks.contextual import ABSENT_LOGIT
+from hermes_nnunet.networks.contextual import ABSENT_LOGIT, ContextualNetwork
 from hermes_nnunet.networks.hermes_resunet import HermesResUNet
+from hermes_nnunet.networks.hermes_unet import HermesUNet
 from hermes_nnunet.networks.saved_numbers import count_saved_numbers
 
 SIZE = (16, 16, 32)
@@ -69,6 +73,18 @@ class TestContext:
         both = predict(network, images, [[1, 2], [3, -1]])
         # instance norm over the few voxels of the last stage enlarges rounding errors
         torch.testing.assert_close(both[:1], predict(network, images[:1], [[1, 2]]), rtol=1e-2, atol=1e-3)
+
+
+class TestRows:
+    @pytest.mark.parametrize("padded_to", [None, 2, 23])
+    def test_a_batch_has_its_largest_context_and_one_null_row(self, network, padded_to):
+        contexts = [Context(("a",), "CT"), Context(("a", "b", "c"), "CT")]
+        assert network.rows_of(contexts, padded_to) == 4
+
+    def test_networks_that_do_not_read_null_rows_are_padded_as_asked(self):
+        assert HermesUNet.attends_to_null_rows is False
+        for rows in (None, 7):
+            assert ContextualNetwork.rows_of(Mock(attends_to_null_rows=False), [Context(("a",), "CT")], rows) == rows
 
 
 class TestMemory:

@@ -2,15 +2,24 @@ import json
 
 import pytest
 import torch
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.networks.build import build_network
 from hermes_nnunet.plans import HermesPlans
+from hermes_nnunet.voxel_orders import turn_of
 from hermes_nnunet.weights.importing import import_weights
 from hermes_nnunet.weights.released_names import our_name
 
 
 def read(path):
     return json.loads(path.read_text())
+
+
+def network_of(folder):
+    plans = PlansManager(read(folder / "plans.json"))
+    outputs = len(read(folder / "dataset.json")["labels"]) - 1
+    return build_network(plans, plans.get_configuration("3d_fullres"), 1, outputs, enable_deep_supervision=False)
 
 
 def weights_of(folder):
@@ -36,6 +45,10 @@ class TestWithMembers:
         assert plans.tasks == ("abdomen/liver", "abdomen/spleen", "abdomen/aorta", "heart/left", "heart/right")
         assert plans.modalities == ("CT", "T1", "unknown")
         assert plans.rows_per_case == 4
+        assert imported.notices[1:] == [
+            "rows_per_case 4 of the members' file: cases are no longer padded to it, but run with their tasks and one "
+            "null row, as the release evaluates"
+        ]
         assert read(imported.folder / "dataset.json")["labels"] == {
             "background": 0,
             **{task: value for value, task in enumerate(plans.tasks, start=1)},
@@ -80,16 +93,28 @@ class TestWithMembers:
         assert weights_of(imported.folder)["stem.0.weight"].mean() > 0.5
 
 
+class TestSecondImport:
+    def test_leaves_the_views_of_the_first_alone_unless_told_otherwise(self, imported, released, results, members_file):
+        again = {"results": results, "members_file": members_file, "averaged": True}
+        second = import_weights(released, into=950, name="Theirs", **again)
+        view = results / "Dataset911_abdomen" / imported.folder.name
+        assert all("is a view of Dataset910_Ours and is left alone" in line for line in second.views)
+        first = weights_of(imported.folder)["stem.0.weight"]
+        assert torch.equal(weights_of(view)["stem.0.weight"], first)
+        import_weights(released, into=950, name="Theirs", replace_views=True, **again)
+        assert torch.equal(weights_of(view)["stem.0.weight"], first + 1)
+
+
 class TestWithoutMembers:
     def test_other_rows_than_the_papers_give_tasks_by_number_and_no_views(self, released, results):
         result = import_weights(released, into=910, name="Tiny", results=results)
         plans = HermesPlans.from_plans(read(result.folder / "plans.json"))
         assert plans.tasks == tuple(f"task_{row}" for row in range(6))
         assert plans.modalities == ("modality_0", "modality_1", "unknown")
-        assert plans.rows_per_case == 23
+        assert plans.rows_per_case == 7
         assert [path.name for path in results.iterdir()] == ["Dataset910_Tiny"]
 
-    def test_the_papers_rows_give_the_papers_members(self, results, tmp_path, make_released, topology):
+    def test_the_papers_rows_give_the_papers_members(self, results, tmp_path, make_released, topology, capsys):
         path = make_released(topology, tmp_path / "large.pth", task_rows=72, num_modalities=6)
         result = import_weights(path, into=910, name="Hermes", results=results)
         collection = result.identity.collection
@@ -100,10 +125,35 @@ class TestWithoutMembers:
         ]  # fmt: skip
         assert [len(member.tasks) for member in collection.members.values()] == [2, 2, 15, 13, 13, 6, 4, 22, 3, 3, 1]
         assert len(result.views) == 11
-        assert read(result.folder / "hermes_import.json")["voxel_order"] == "LPS"
+        orders = read(result.folder / "hermes_import.json")["voxel_orders"]
+        assert {name: order for name, order in orders.items() if order != "LPS"} == {
+            "kits": "SPR", "bcv": "LAS", "autopet": "LAS",
+        }  # fmt: skip
+        for dataset, order, tasks in (("KiTS19", "SPR", 2), ("BCV", "LAS", 13), ("LiTS", "LPS", 2)):
+            (view,) = results.glob(f"Dataset*_{dataset}/{result.folder.name}")
+            context = network_of(view).context
+            assert context.turn == turn_of(order)
+            assert (context.task_index >= 0).tolist() == [[True] * tasks + [False]]
+        universal = network_of(result.folder).context
+        assert universal.turn == turn_of("LPS")
+        assert universal.task_index.tolist() == [[*range(71), -1]]
+        assert (
+            "voxel order LPS, but was trained on those of some members in others (kits SPR" in capsys.readouterr().out
+        )
+
+    def test_one_order_can_be_given_for_all_members(self, results, tmp_path, make_released, topology):
+        path = make_released(topology, tmp_path / "large.pth", task_rows=72, num_modalities=6)
+        result = import_weights(path, into=910, name="Hermes", results=results, voxel_order="RAS")
+        assert set(result.voxel_orders.values()) == {"RAS"}
+        assert "voxel_order" not in read(result.folder / "plans.json")["hermes"]
 
 
 class TestRefusals:
+    def test_a_voxel_order_that_is_none_is_refused(self, released, results):
+        with pytest.raises(HermesError, match="voxel order 'XPS'"):
+            import_weights(released, into=910, name="Ours", results=results, voxel_order="XPS")
+        assert list(results.iterdir()) == []
+
     def test_a_missing_tensor_is_named_and_nothing_is_written(self, released, results):
         change(released, lambda weights: weights.pop("inc.conv2.conv1.conv.weight"))
         with pytest.raises(HermesError, match=r"not complete: .* also has stem\.1\.units\.0\.conv\.weight"):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from comparison.augmentation import AugmentationByModality, without_changes_of_values
+from comparison.augmentation import without_changes_of_values
 from comparison.data import with_architecture
 from comparison.frequencies import task_frequencies
 from comparison.recipe import EPOCHS, Recipe
@@ -15,7 +15,8 @@ from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoM
 )
 
 from hermes_nnunet.core.processes import available_cores
-from hermes_nnunet.learning.training.case_context import announcing_dataset_class
+from hermes_nnunet.learning.training.augmentation import AugmentationByCase
+from hermes_nnunet.learning.training.case_context import LastCase, announcing_dataset_class
 from hermes_nnunet.learning.training.lamb import working_lamb
 from hermes_nnunet.learning.training.parameter_groups import parameter_groups
 from hermes_nnunet.learning.training.sampling import case_probabilities_by_weight
@@ -100,18 +101,19 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
             for head in self.bare_network.decoder.heads:
                 head.seg_layers["classifiers"].bias.data[: len(logits)] = logits
         if self.recipe.ct_augmentation != "alike":
-            # nnU-Net's loader transforms a patch right after it has loaded the patch's case.
-            self.dataset_class = announcing_dataset_class(self.dataset_class, self._keep_modality)
-
-    def _keep_modality(self, case: str) -> None:
-        self.modality_of_patch = self.collection.context_of(case).modality
+            self.last_case = LastCase()
+            self.dataset_class = announcing_dataset_class(self.dataset_class, self.last_case)
 
     def get_training_transforms(self, *arguments: Any, **named: Any) -> Any:
         transforms = super().get_training_transforms(*arguments, **named)
         if self.recipe.ct_augmentation == "alike":
             return transforms
-        of_modality = {CT: without_changes_of_values(transforms)}
-        return AugmentationByModality(lambda: self.modality_of_patch, of_modality, transforms)
+        modality_of = {case: entry.modality for case, entry in self.collection.cases.items()}
+        of_modality = {
+            **dict.fromkeys(self.collection.modalities, transforms),
+            CT: without_changes_of_values(transforms),
+        }
+        return AugmentationByCase(self.last_case, modality_of, of_modality)
 
     def case_probabilities(self, cases: list[str]) -> np.ndarray:
         if self.recipe.sampling == "collection":

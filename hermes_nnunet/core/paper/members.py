@@ -11,12 +11,22 @@ import yaml
 from hermes_nnunet.collection import UNKNOWN_MODALITY
 from hermes_nnunet.core.wording import did_you_mean
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.voxel_orders import OUR_ORDER, turn_of
 
 FORMAT_VERSION = 1
-DEFAULT_VOXEL_ORDER = "RAS"
+INTENSITY_PROBABILITY = 0.1
 PAPER_MEMBERS_FILE = Path(__file__).parent / "members.yaml"
 TABLE_KEYS = ("format_version", "rows_per_case", "voxel_order", "modalities", "members")
-MEMBER_KEYS = ("dataset", "modality", "sampling_weight", "first_row", "tasks_of", "labels")
+MEMBER_KEYS = (
+    "dataset",
+    "modality",
+    "sampling_weight",
+    "intensity_probability",
+    "voxel_order",
+    "first_row",
+    "tasks_of",
+    "labels",
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,8 @@ class PaperMember:
         tasks: name of each label's task, `<member>/<label>`, where the member is the one that owns the tasks.
         rows: row of the released task pool of each label.
         sampling_weight: weight of a case in training.
+        intensity_probability: of each change of intensity in training.
+        voxel_order: of its training images, as nibabel writes it ("LPS").
     """
 
     name: str
@@ -40,6 +52,8 @@ class PaperMember:
     tasks: tuple[str, ...]
     rows: tuple[int, ...]
     sampling_weight: float
+    intensity_probability: float
+    voxel_order: str
 
 
 @dataclass(frozen=True)
@@ -49,14 +63,20 @@ class MemberTable:
     Attributes:
         members: by name.
         modalities: rows of the modality pool.
-        rows_per_case: rows to which every case is padded.
-        voxel_order: of the images that the weights were trained on, as nibabel writes it ("LPS").
+        rows_per_case: to how many rows the table says that cases are padded, which they no longer are; None where it
+            says nothing.
+        voxel_order: of the members' images, where a member has none of its own.
     """
 
     members: dict[str, PaperMember]
     modalities: tuple[str, ...]
-    rows_per_case: int
+    rows_per_case: int | None
     voxel_order: str
+
+    @property
+    def most_rows(self) -> int:
+        """The most rows that a case can have: the tasks of the largest member, and a null row."""
+        return max(len(member.labels) for member in self.members.values()) + 1
 
     def __getitem__(self, name: str) -> PaperMember:
         """The member of that name.
@@ -91,19 +111,20 @@ def read_member_table(path: str | os.PathLike[str]) -> MemberTable:
     entries = content.get("members")
     if not isinstance(entries, dict) or not entries:
         raise HermesError(f"{path}: members must map names to tables with dataset:, modality: and labels:")
+    voxel_order = _voxel_order(content, OUR_ORDER, str(path))
     members: dict[str, PaperMember] = {}
     next_row = 0
     for name, entry in entries.items():
-        members[name] = _member(str(name), entry, members, next_row, f"{path}: member {name}")
+        members[name] = _member(str(name), entry, members, next_row, voxel_order, f"{path}: member {name}")
         next_row = max(next_row, max(members[name].rows) + 1)
     modalities = _modalities(content.get("modalities"), members, str(path))
     most = max(len(member.labels) for member in members.values())
-    rows_per_case = content.get("rows_per_case", most)
-    if not isinstance(rows_per_case, int) or rows_per_case < most:
+    rows_per_case = content.get("rows_per_case")
+    if rows_per_case is not None and (not isinstance(rows_per_case, int) or rows_per_case < most):
         raise HermesError(
             f"{path}: rows_per_case is {rows_per_case}, but a member has {most} labels: give {most} or more"
         )
-    return MemberTable(members, modalities, rows_per_case, str(content.get("voxel_order", DEFAULT_VOXEL_ORDER)))
+    return MemberTable(members, modalities, rows_per_case, voxel_order)
 
 
 def _load(path: Path) -> Any:
@@ -115,7 +136,9 @@ def _load(path: Path) -> Any:
         raise HermesError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
 
 
-def _member(name: str, entry: Any, before: Mapping[str, PaperMember], next_row: int, where: str) -> PaperMember:
+def _member(
+    name: str, entry: Any, before: Mapping[str, PaperMember], next_row: int, voxel_order: str, where: str
+) -> PaperMember:
     _check_keys(entry, MEMBER_KEYS, where)
     labels = tuple(_texts(entry, "labels", where))
     if len(set(labels)) < len(labels):
@@ -142,6 +165,9 @@ def _member(name: str, entry: Any, before: Mapping[str, PaperMember], next_row: 
     weight = entry.get("sampling_weight", 1.0)
     if not isinstance(weight, int | float) or weight <= 0:
         raise HermesError(f"{where}: sampling_weight is {weight}: give a number above 0")
+    probability = entry.get("intensity_probability", INTENSITY_PROBABILITY)
+    if not isinstance(probability, int | float) or not 0 <= probability <= 1:
+        raise HermesError(f"{where}: intensity_probability is {probability}: give a number from 0 to 1")
     modality = entry.get("modality")
     return PaperMember(
         name=name,
@@ -151,7 +177,18 @@ def _member(name: str, entry: Any, before: Mapping[str, PaperMember], next_row: 
         tasks=tuple(f"{owner}/{label}" for label in labels),
         rows=rows,
         sampling_weight=float(weight),
+        intensity_probability=float(probability),
+        voxel_order=_voxel_order(entry, voxel_order, where),
     )
+
+
+def _voxel_order(entry: Mapping[str, Any], default: str, where: str) -> str:
+    order = str(entry.get("voxel_order", default))
+    try:
+        turn_of(order)
+    except HermesError as error:
+        raise HermesError(f"{where}: {error}") from None
+    return order
 
 
 def _modalities(listed: Any, members: Mapping[str, PaperMember], where: str) -> tuple[str, ...]:

@@ -11,6 +11,34 @@ def number_of_processes() -> int:
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
+def group_means(terms: Iterable[tuple[torch.Tensor, torch.Tensor]], cases: int) -> list[torch.Tensor]:
+    """Means over each group of so many cases, and of these over all groups of all processes; 0 for an empty group.
+
+    With as many cases as a process has, it is what DistributedDataParallel makes of means that each process computes by
+    itself: a pair of values weighs more where its process has fewer of them. All processes have to call this together.
+
+    Args:
+        terms: as for `batch_means`, the cases along the first axis; neighbours make a group, the last may be smaller.
+
+    Returns:
+        A scalar for each pair.
+    """
+    terms = list(terms)
+    values, _ = terms[0]
+    groups = torch.tensor(-(-len(values) // cases), device=values.device)
+    processes = number_of_processes()
+    if processes > 1:
+        distributed.all_reduce(groups)
+    return [
+        sum(
+            ((own * counting).sum() / counting.sum().clamp(min=1))
+            for own, counting in zip(values.split(cases), counting.split(cases), strict=True)
+        )
+        * (processes / groups)
+        for values, counting in terms
+    ]
+
+
 def batch_means(terms: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> list[torch.Tensor]:
     """Means that DistributedDataParallel's averaging turns into means over the whole batch; 0 where nothing counts.
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hermes_nnunet.learning.distributed.averaging import batch_means
+from hermes_nnunet.learning.distributed.averaging import batch_means, group_means
 from hermes_nnunet.learning.loss.voxel_sums import NO_VALUE, counted_voxels, voxel_sums
 from hermes_nnunet.networks.context_batch import NULL_ROW
 from hermes_nnunet.networks.output import HermesOutput
@@ -41,6 +41,8 @@ class HermesLoss(nn.Module):
             The loss of each is its mean binary cross-entropy over the voxels that are known not to belong to it
             (exclusion loss: Shi et al., Medical Image Analysis 2021); where these are all of an image, the loss of
             absent_weight is added.
+        cases_per_mean: the loss is the mean over the (case, task) pairs of so many cases, and of these means over the
+            batch, as a training computes it whose processes have so many cases; None for the mean over all pairs.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class HermesLoss(nn.Module):
         dice_exponent: float = 1.0,
         absent_weight: float = 0.0,
         exclusion_weight: float = 1.0,
+        cases_per_mean: int | None = None,
     ) -> None:
         super().__init__()
         table = torch.full((len(task_values) + 1, max(map(len, task_values))), NO_VALUE)
@@ -70,6 +73,7 @@ class HermesLoss(nn.Module):
         self.dice_exponent = dice_exponent
         self.absent_weight = absent_weight
         self.exclusion_weight = exclusion_weight
+        self.cases_per_mean = cases_per_mean
 
     def forward(self, output: HermesOutput, target: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
         """Scalar loss; target is the label map (B, 1, D, H, W), or a list of it at each output's resolution."""
@@ -83,12 +87,14 @@ class HermesLoss(nn.Module):
             )
             if context.negatives is not None:
                 extra.append(self._extra_terms(sums[..., context.own_rows :], context.negatives))
-        modality = self.modality_terms(output.modality_logits, context.modality_index)
-        *means, modality_mean = batch_means((*own, *extra, modality))
+        terms = (*own, *extra, self.modality_terms(output.modality_logits, context.modality_index))
+        *means, modality = (
+            batch_means(terms) if self.cases_per_mean is None else group_means(terms, self.cases_per_mean)
+        )
         segmentation = self._weighted(means[: len(own)])
         if extra:
             segmentation = segmentation + self.exclusion_weight * self._weighted(means[len(own) :])
-        return segmentation + MODALITY_LOSS_WEIGHT * modality_mean
+        return segmentation + MODALITY_LOSS_WEIGHT * modality
 
     def segmentation_terms(
         self, logits: torch.Tensor, labels: torch.Tensor, task_index: torch.Tensor

@@ -1,7 +1,16 @@
-"""A data set that announces each case, so that the final validation can tell the network its context."""
+"""A data set that announces each case, for the context of the final validation and for augmentation by case."""
 
 from collections.abc import Callable
 from typing import Any
+
+
+class LastCase:
+    """The name of the case that a data set has loaded last: what announces it calls this."""
+
+    name = ""
+
+    def __call__(self, case: str) -> None:
+        self.name = case
 
 
 def announcing_dataset_class(dataset_class: type, announce: Callable[[str], None]) -> type:
@@ -12,4 +21,15 @@ def announcing_dataset_class(dataset_class: type, announce: Callable[[str], None
             announce(identifier)
             return super().load_case(identifier)
 
+        def __reduce__(self) -> tuple[Any, ...]:
+            # A class that is made here has no name by which a process of its own could find it.
+            return _restored, (dataset_class, announce, self.__dict__)
+
     return AnnouncingDataset
+
+
+def _restored(dataset_class: type, announce: Callable[[str], None], state: dict[str, Any]) -> Any:
+    announcing = announcing_dataset_class(dataset_class, announce)
+    dataset: Any = object.__new__(announcing)
+    dataset.__dict__.update(state)
+    return dataset

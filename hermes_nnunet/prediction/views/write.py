@@ -3,7 +3,8 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ COPIED_FOLD_FILES = ("debug.json", "progress.png")
 FINGERPRINT = "dataset_fingerprint.json"
 
 
-def write_views(model: Path, results: Path, folds: Sequence[int | str]) -> list[str]:
+def write_views(model: Path, results: Path, folds: Sequence[int | str], *, replace: bool = False) -> list[str]:
     """Make or refresh the view of every member of a universal model.
+
+    A folder that is not a view, and the view of another model, is left alone.
 
     Checkpoints are hard links (copies where the file system has none), so a view takes no space and outlives the
     universal model.
@@ -32,6 +35,7 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str]) -> list[
         model: folder of the universal model, .../DatasetXXX/TRAINER__PLANS__CONFIGURATION.
         results: nnUNet_results.
         folds: trained folds that the views get.
+        replace: put the view in the place of another model's, of which nothing is kept.
 
     Returns:
         A line for each member: what was written, or why it was not.
@@ -60,6 +64,16 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str]) -> list[
                     "views'"
                 )
                 continue
+            owner = _owner(view)
+            of_another = owner not in (None, model.parent.name)
+            if of_another and not replace:
+                messages.append(
+                    f"{name}: {view} is a view of {owner} and is left alone: give it to {model.parent.name} with "
+                    f"--replace-views, or move it away"
+                )
+                continue
+            with _put_aside(view) if of_another else nullcontext():
+                _write_view(view, model, member, plans, collection, folds)
             _write_view(view, model, member, plans, collection, folds)
         messages.append(f"{name}: {view}")
     return messages
@@ -81,6 +95,28 @@ def _make(view: Path) -> None:
 
 def _marker(folds: Sequence[str], **origin: str) -> dict[str, Any]:
     return {"format_version": FORMAT_VERSION, **origin, "folds": list(folds)}
+
+
+def _owner(view: Path) -> str | None:
+    """Data set of the model that a view was made of; None where nothing was written into it yet."""
+    model = read_json(view / MARKER, "delete the view").get("model")
+    return None if model is None else Path(model).parent.name
+
+
+@contextmanager
+def _put_aside(folder: Path) -> Iterator[None]:
+    """Make a new folder in a folder's place, and delete the old one after the block; if that fails, it comes back."""
+    aside = folder.with_name(TEMPORARY_PREFIX + folder.name)
+    shutil.rmtree(aside, ignore_errors=True)
+    folder.rename(aside)
+    try:
+        _make(folder)
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        aside.rename(folder)
+        raise
+    shutil.rmtree(aside)
 
 
 def _write_view(

@@ -37,6 +37,16 @@ class TestPaper:
         assert table["chaos"].modalities == ("T1", "T2")
         assert table["amos_mr"].modalities == ("unknown",)
 
+    def test_members_with_a_known_voxel_order_have_it_and_the_others_the_tables(self):
+        table = paper_members()
+        own = {"kits": "SPR", "bcv": "LAS", "autopet": "LAS"}
+        assert {name: member.voxel_order for name, member in table.members.items()} == {
+            name: own.get(name, "LPS") for name in table.members
+        }
+
+    def test_no_case_has_more_rows_than_in_the_papers_training(self):
+        assert paper_members().most_rows == 23
+
     def test_amos_shares_the_tasks_of_its_ct_images_with_its_mr_images(self):
         table = paper_members()
         assert table["amos_mr"].tasks == table["amos_ct"].tasks[:13]
@@ -53,7 +63,15 @@ class TestTables:
         assert read["b"].rows == (2,)
         assert (read["a"].dataset, read["a"].sampling_weight) == ("a", 1.0)
         assert read.modalities == ("CT", "PET", "unknown")
-        assert (read.rows_per_case, read.voxel_order) == (2, "RAS")
+        assert (read.rows_per_case, read.most_rows, read.voxel_order) == (None, 3, "RAS")
+        assert read["a"].voxel_order == "RAS"
+
+    def test_a_member_has_the_order_of_the_table_or_its_own(self, table):
+        read = table(
+            "voxel_order: LPS\n"
+            "members: {a: {modality: CT, labels: [x]}, b: {modality: CT, voxel_order: SPR, labels: [y]}}"
+        )
+        assert (read["a"].voxel_order, read["b"].voxel_order) == ("LPS", "SPR")
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -71,6 +89,8 @@ class TestTables:
                 "members: {a: {modality: CT, labels: [x]}, b: {modality: T1, first_row: 0, labels: [y]}}",
                 "first_row is 0, but the rows before 1 belong to members above it",
             ),
+            ("members: {a: {modality: CT, labels: [x], voxel_order: LPL}}", "member a: voxel order 'LPL'"),
+            ("members: {a: {modality: CT, labels: [x]}}\nvoxel_order: up", "members.yaml: voxel order 'up'"),
             ("members: {a: {modality: CT, labels: [x], sampling_weight: 0}}", "sampling_weight is 0"),
             (
                 "members: {a: {modality: CT, labels: [x, y]}}\nrows_per_case: 1",

@@ -185,6 +185,25 @@ class TestPartialLabels:
         assert both.item() == pytest.approx(first.item(), rel=1e-6)
 
 
+class TestMeans:
+    def test_a_batch_costs_what_processes_with_two_cases_each_would_pay_on_average(self):
+        options = {"unknown_modality": 2, "scale_weights": (1.0,)}
+        grouped = HermesLoss([[1], [2, 3], [4]], **options, cases_per_mean=2)
+        alone = HermesLoss([[1], [2, 3], [4]], **options)
+        tasks, modalities = [[0, 1, 2], [1, -1, -1], [0, -1, -1], [2, -1, -1]], [0, 2, 1, 1]
+        logits, labels = torch.randn(4, 3, 4, 4, 4), torch.randint(0, 5, (4, 1, 4, 4, 4))
+        whole = output(logits, tasks, modalities)
+        parts = [
+            HermesOutput(
+                [logits[part]], whole.modality_logits[part], ContextBatch(*(index[part] for index in whole.context[:2]))
+            )
+            for part in (slice(0, 2), slice(2, 4))
+        ]
+        expected = sum(alone(own, labels[2 * number : 2 * number + 2]) for number, own in enumerate(parts)) / 2
+        torch.testing.assert_close(grouped(whole, labels), expected)
+        assert abs(grouped(whole, labels) - alone(whole, labels)) > 1e-3
+
+
 class TestModality:
     def test_unknown_modalities_cost_nothing_but_stay_in_the_graph(self, loss):
         made = output(torch.randn(1, 1, 4, 4, 4, requires_grad=True), [[0]], [2])

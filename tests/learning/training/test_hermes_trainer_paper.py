@@ -115,6 +115,7 @@ class TestSettings:
         trainer.on_train_epoch_start()
         assert (trainer.loss.cross_entropy_weight, trainer.loss.dice_exponent, trainer.loss.absent_weight) == (1, 1, 0)
         assert trainer.loss.dice_loss is adaptive_dice_loss
+        assert trainer.loss.cases_per_mean == 2
 
     def test_a_case_is_run_with_its_own_tasks_only(self, make, dataset_json):
         everything = ["abdomen/liver", "abdomen/spleen"]
@@ -156,7 +157,30 @@ class TestData:
         batch = next(train)
         assert [tuple(target.shape) for target in batch["target"]] == [(2, 1, 16, 16, 16)]
         assert set(batch["target"][0].unique().tolist()) <= {0, 1, 2, 3, 4}
-        assert "Mirror" not in str(train.data_loader.transforms.transforms)
+        of_kind = train.data_loader.transforms.of_kind
+        assert set(of_kind) == {0.1, 0.2}
+        assert "Mirror" not in str([transforms.transforms for transforms in of_kind.values()])
+
+    def test_each_patch_has_the_transforms_of_its_own_case(self, make, plans):
+        trainer = make()
+        trainer.initialize()
+        train, _ = trainer.get_dataloaders()
+        used = []
+
+        class Recorded:
+            def __init__(self, probability, transforms):
+                self.probability, self.transforms = probability, transforms
+
+            def __call__(self, **patch):
+                used.append(self.probability)
+                return self.transforms(**patch)
+
+        augmentation = train.data_loader.transforms
+        augmentation.of_kind = {kind: Recorded(kind, own) for kind, own in augmentation.of_kind.items()}
+        cases = [case for _ in range(6) for case in next(train)["keys"]]
+        expected = [0.2 if case.startswith("brain") else 0.1 for case in cases]
+        assert used[: len(cases)] == expected
+        assert set(expected) == {0.1, 0.2}
 
     def test_other_members_are_drawn_by_the_collections_weights(self, make):
         trainer = make()

@@ -112,6 +112,65 @@ class TestAtTheSameTime:
         assert (results / "Dataset012_brain" / NAME / "fold_0/checkpoint_final.pth").is_file()
 
 
+class TestOtherModels:
+    @pytest.fixture
+    def other(self, model, results):
+        """Another model of the same members, with one fold."""
+        folder = results / "Dataset950_Others" / NAME
+        (folder / "fold_0").mkdir(parents=True)
+        (folder / "fold_0" / "checkpoint_final.pth").write_text("other weights")
+        for name in ("plans.json", "dataset.json"):
+            (folder / name).write_bytes((model / name).read_bytes())
+        return folder
+
+    def content(self, folder):
+        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def test_their_views_are_left_alone_and_named(self, model, other, results):
+        write_views(model, results, [0, 1])
+        view = results / "Dataset011_abdomen" / NAME
+        before = self.content(view)
+        messages = write_views(other, results, [0])
+        assert self.content(view) == before
+        assert all(
+            "is a view of Dataset900_Both and is left alone: give it to Dataset950_Others" in m for m in messages
+        )
+
+    def test_are_replaced_where_asked_and_no_fold_of_theirs_stays(self, model, other, results):
+        write_views(model, results, [0, 1])
+        messages = write_views(other, results, [0], replace=True)
+        view = results / "Dataset011_abdomen" / NAME
+        marker = json.loads((view / MARKER).read_text())
+        assert (marker["model"], marker["folds"]) == (str(other), ["0"])
+        assert [path.name for path in view.glob("fold_*")] == ["fold_0"]
+        assert (view / "fold_0/checkpoint_final.pth").read_text() == "other weights"
+        assert sorted(path.name for path in view.parent.iterdir()) == [f".{NAME}.lock", NAME]
+        assert not any("left alone" in message for message in messages)
+
+    def test_come_back_where_writing_fails(self, model, other, results, monkeypatch):
+        write_views(model, results, [0, 1])
+        view = results / "Dataset011_abdomen" / NAME
+        before = self.content(view)
+
+        def fail(*_):
+            raise OSError("no space left")
+
+        monkeypatch.setattr("hermes_nnunet.prediction.views.write._write_fold", fail)
+        with pytest.raises(OSError, match="no space left"):
+            write_views(other, results, [0], replace=True)
+        assert self.content(view) == before
+
+    def test_a_model_knows_its_views_after_its_folder_was_moved(self, model, results, tmp_path):
+        write_views(model, results, [0])
+        results.rename(tmp_path / "moved")
+        moved = tmp_path / "moved" / "Dataset900_Both" / NAME
+        assert not any("left alone" in message for message in write_views(moved, tmp_path / "moved", [1]))
+        assert json.loads((tmp_path / "moved" / "Dataset011_abdomen" / NAME / MARKER).read_text())["folds"] == [
+            "0",
+            "1",
+        ]
+
+
 class TestRefusals:
     def test_a_folder_that_is_not_a_view_is_never_overwritten(self, model, results):
         trained = results / "Dataset011_abdomen" / NAME
