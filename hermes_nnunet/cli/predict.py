@@ -65,9 +65,10 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check model, tasks, images and output folder; then load the weights and predict."""
+    from hermes_nnunet.core.wording import listed
     from hermes_nnunet.prediction.checking import check_cases, check_wishes
     from hermes_nnunet.prediction.destination import Destination
-    from hermes_nnunet.prediction.finding import find_cases
+    from hermes_nnunet.prediction.finding import find_cases, unused_files
     from hermes_nnunet.prediction.model_folder import find_model_folder, read_model_folder
     from hermes_nnunet.prediction.passes import choose, wanted_modality
 
@@ -91,7 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
     cases = find_cases(arguments.input, arguments.spacing_from)
     destination = Destination(arguments.output, wishes, choice, model.file_ending)
     to_do = destination.to_do(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
-    for warning in [*choice.warnings, *check_cases(to_do, choice, model, wishes)]:
+    unused = unused_files(arguments.input)
+    notes = [f"not used, since no images of a known format: {listed(unused)} in {arguments.input}"] if unused else []
+    for warning in [*choice.warnings, *notes, *check_cases(to_do, choice, model, wishes)]:
         print(f"hermes_nnunet: warning: {warning}", file=sys.stderr)
     if to_do:
         _predict(arguments, model, to_do, destination)

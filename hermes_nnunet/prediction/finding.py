@@ -40,6 +40,15 @@ def find_cases(source: Path, spacing_from: str | None = None) -> list[ImageSourc
     return _file_cases(matches, source, spacing_from) if matches else dicom_cases(source)
 
 
+def unused_files(source: Path) -> list[str]:
+    """Names of the files in a folder of image files that are none."""
+    if not source.is_dir():
+        return []
+    files = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
+    others = [path.name for path in files if split_ending(path.name) is None]
+    return others if len(others) < len(files) else []
+
+
 def taken_channel(case: ImageSource) -> str | None:
     """The four digits of the case's only file that are taken for a channel, where they are not those of the first."""
     match = _match(case.files[0]) if isinstance(case, FileSource) and len(case.files) == 1 else None

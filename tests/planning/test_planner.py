@@ -109,3 +109,15 @@ def test_a_data_set_that_was_not_merged_is_refused(planned, dataset_json, tmp_pa
     with pytest.raises(HermesError, match=r"dataset\.json of Dataset900_Both has no 'hermes' block"):
         planned("HermesPlanner")
     assert not list((tmp_path / "preprocessed").rglob("Hermes*"))
+
+
+class TestImageReader:
+    def test_of_the_collection_is_in_the_plans(self, planned, dataset_json, monkeypatch):
+        monkeypatch.setitem(dataset_json, "overwrite_image_reader_writer", "HermesImageIO")
+        assert planned("HermesPlanner")["image_reader_writer"] == "HermesImageIO"
+
+    def test_that_nnunet_does_not_find_is_told(self, planned, dataset_json, monkeypatch):
+        monkeypatch.setattr("hermes_nnunet.planning.planner.READER_WRITER", "NotInstalledIO")
+        monkeypatch.setitem(dataset_json, "overwrite_image_reader_writer", "NotInstalledIO")
+        with pytest.raises(HermesError, match="nnU-Net does not find the image reader NotInstalledIO of"):
+            planned("HermesPlanner")

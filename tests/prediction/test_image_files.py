@@ -117,12 +117,15 @@ class TestTwoSpacings:
 
 
 class TestEndings:
-    def test_of_every_kind_are_predicted(self, predict, out, folder, write_nifti):
+    def test_of_every_kind_are_predicted_and_others_named(self, predict, out, folder, write_nifti, capsys):
+        (folder / "notes.txt").touch()
         for name in ("a.nii.gz", "b.nii", "c.NII.GZ", "d.nii.GZ"):
             write_nifti(folder / name, smooth(), TWO_MM)
         SimpleITK.WriteImage(SimpleITK.ReadImage(str(folder / "b.nii")), str(folder / "e.nrrd"))
         SimpleITK.WriteImage(SimpleITK.ReadImage(str(folder / "b.nii")), str(folder / "f.mha"))
         assert predict(folder) == 0
+        said = f"warning: not used, since no images of a known format: notes.txt in {folder}"
+        assert said in capsys.readouterr().err
         first = np.asarray(nibabel.load(out / "a.nii.gz").dataobj)
         assert sorted(path.name for path in out.glob("*.nii.gz")) == [f"{name}.nii.gz" for name in "abcdef"]
         for name in "bcdef":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import nibabel
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import FileBasedImage
 from nibabel.openers import ImageOpener
 from nibabel.spatialimages import SpatialImage
@@ -17,7 +18,7 @@ from hermes_nnunet.core.images.geometry import Geometry, axis_lengths, is_usable
 from hermes_nnunet.core.images.itk import itk_geometry, read_information, read_voxels, voxels_of
 from hermes_nnunet.core.images.nifti_headers import nifti_geometry
 from hermes_nnunet.core.images.remarks import PADDING, Remark
-from hermes_nnunet.core.images.voxels import image_voxels, label_voxels
+from hermes_nnunet.core.images.voxels import EXTREME, image_voxels, is_small, label_voxels, outside_value
 from hermes_nnunet.core.reading import reading
 from hermes_nnunet.errors import HermesError
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from SimpleITK import Image as ItkImage
 
 _ENOUGH_OF_A_HEADER = 1024
+# Below it, no voxel of 16 bits is extreme.
+_HUGE_SLOPE = EXTREME / 2**17
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,16 @@ class OpenImage(ABC):
         return label_voxels(self.stored(), scaled=self.has_slope)
 
     def voxel_remarks(self) -> tuple[Remark, ...]:
-        """Remarks on the voxels, which are read for it."""
+        """Remarks on what `voxels` gives."""
         return (Remark(PADDING, self.name),) if self._voxels[1] else ()
+
+    def check_voxels(self) -> tuple[Remark, ...]:
+        """The same without keeping the voxels, nor a copy of them in another type.
+
+        Raises:
+            HermesError: as `voxels`.
+        """
+        return () if outside_value(self.stored(), self.name) is None else (Remark(PADDING, self.name),)
 
     @cached_property
     def _voxels(self) -> tuple[np.ndarray, bool]:
@@ -92,6 +103,16 @@ class NiftiImage(OpenImage):
     def stored(self) -> np.ndarray:
         with reading(self.name):
             return np.asanyarray(self.image.dataobj).reshape(self.shape)
+
+    def check_voxels(self) -> tuple[Remark, ...]:
+        proxy = self.image.dataobj
+        if isinstance(proxy, ArrayProxy) and is_small(proxy.dtype):
+            # A slope makes eight bytes of each voxel, and no extreme value of a small one unless it is huge itself.
+            with reading(self.name):
+                proxy.get_unscaled()
+            if max(abs(proxy.slope), abs(proxy.inter)) < _HUGE_SLOPE:
+                return ()
+        return super().check_voxels()
 
     @property
     def has_slope(self) -> bool:

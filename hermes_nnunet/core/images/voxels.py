@@ -15,21 +15,31 @@ _ROUNDING = 1e-3
 
 
 def image_voxels(voxels: np.ndarray, name: str) -> tuple[np.ndarray, bool]:
-    """Voxels as float32, and whether some were outside of the image.
+    """Voxels as float32, and whether some were outside of the image; these get the lowest of the others, as CT's air.
 
-    A single value that is far larger than all others stands for the outside (-1e30, the lowest float32); these voxels
-    get the lowest of the others, as air has in a CT.
+    Raises:
+        HermesError: as `outside_value`.
+    """
+    value = outside_value(voxels, name)
+    if value is None:
+        return voxels.astype(np.float32), False
+    outside = voxels == value
+    return np.where(outside, voxels[~outside].min(), voxels).astype(np.float32), True
+
+
+def outside_value(voxels: np.ndarray, name: str) -> np.generic | None:
+    """The single value, far larger than all others, that stands for the outside of an image (-1e30, lowest float32).
 
     Raises:
         HermesError: there are NaN or infinite voxels, or extreme ones of several values; it begins with `name`.
     """
     if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
         raise HermesError(f"{name} holds NaN or infinite voxels: replace them by a value that means air or nothing")
-    if voxels.dtype.itemsize <= 2 and voxels.dtype.kind in "iu":
-        return voxels.astype(np.float32), False
+    if is_small(voxels.dtype):
+        return None
     largest = _largest(voxels)
     if largest < EXTREME:
-        return voxels.astype(np.float32), False
+        return None
     value = voxels.min() if -float(voxels.min()) >= float(voxels.max()) else voxels.max()
     inside = voxels[voxels != value]
     second = _largest(inside) if inside.size else 0.0
@@ -38,9 +48,12 @@ def image_voxels(voxels: np.ndarray, name: str) -> tuple[np.ndarray, bool]:
             f"{name} holds voxels as large as {float(value):.4g} and {second:.4g}: one such value would be taken for "
             "the outside of the image, several are not; replace them by a value that means air or nothing"
         )
-    if inside.size and largest > _GAP * second:
-        return np.where(voxels == value, inside.min(), voxels).astype(np.float32), True
-    return voxels.astype(np.float32), False
+    return value if inside.size and largest > _GAP * second else None
+
+
+def is_small(dtype: np.dtype) -> bool:
+    """Whether no number of this type is extreme."""
+    return dtype.kind in "biu" and dtype.itemsize <= 2
 
 
 def label_voxels(voxels: np.ndarray, *, scaled: bool) -> np.ndarray:

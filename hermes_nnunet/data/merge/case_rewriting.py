@@ -66,6 +66,7 @@ def rewrite_case(files: CaseFiles) -> CaseReport:
             continue
         geometry = image.geometry
         try:
+            # Of the same voxels, so that the file is read once.
             remarks += (*image.remarks, *image.voxel_remarks())
             hashes[path] = content_hash(image)
         except HermesError as error:

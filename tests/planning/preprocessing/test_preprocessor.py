@@ -101,8 +101,9 @@ class TestRealImages:
 
 
 class TestChannels:
-    def test_the_channel_of_the_context_is_taken(self, plans):
-        files = ["/in/p1.5_0000.nii.gz", "/in/p1.5_0001.nii.gz"]
+    @pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".NII.GZ", ".nrrd", ".mha"])
+    def test_the_channel_of_the_context_is_taken(self, ending, plans):
+        files = [f"/in/p1.5_0000{ending}", f"/in/p1.5_0001{ending}"]
         brain = HermesPlans.from_plans(plans).of_member("brain")
         assert context_channel(files, brain) == files[1:]
         assert context_channel(files[:1], brain) == files[:1]
