@@ -66,9 +66,8 @@ def rewrite_case(files: CaseFiles) -> CaseReport:
             continue
         geometry = image.geometry
         try:
-            # Of the same voxels, so that the file is read once.
-            remarks += (*image.remarks, *image.voxel_remarks())
             hashes[path] = content_hash(image)
+            remarks += (*image.remarks, *image.voxel_remarks())
         except HermesError as error:
             problems.append(str(error))
         problem = None if label is None else grid_problem(image.geometry, image.name, label.geometry, label.name)
