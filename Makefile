@@ -14,7 +14,7 @@ WITH_COMMANDS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 SOURCES := setup.py pyproject.toml $(shell find hermes_nnunet trainers planners dataset_converters \
 	-name __pycache__ -prune -o -print)
 
-.PHONY: test quick lint types format docs demo bench accuracy clean
+.PHONY: test quick lint types format docs demo bench accuracy everything clean
 
 test: $(VENV)/installed
 	$(WITH_COMMANDS) HERMES_TEST_INSTALLED=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest --durations=15 $(PYTEST_ARGS) $(SELECTED)
@@ -33,6 +33,10 @@ bench: $(VENV)/installed
 # hours; a killed one goes on where it was
 accuracy: $(VENV)/installed
 	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/accuracy.py $(ACCURACY_SOURCE) $(ACCURACY_FOLDER) $(ACCURACY_ARGS)
+
+# hours too: is one model right about everything at once
+everything: $(VENV)/installed
+	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/everything.py $(ACCURACY_SOURCE) $(ACCURACY_FOLDER) $(EVERYTHING_ARGS)
 
 lint: types
 	$(VENV)/bin/ruff format --check .

@@ -76,7 +76,7 @@ def row(name: str, training: Training, workplace: Workplace, options: argparse.N
     """The result of an arm: scores of every task by context, and what was found that cannot be there."""
     # where nnU-Net finds the comparison's trainers
     os.environ["nnUNet_extTrainer"] = workplace.environment["nnUNet_extTrainer"]
-    model = ContextModel(training.fold_folder(workplace).parent, training.fold, options.device)
+    model = ContextModel(training.fold_folder(workplace).parent, training.fold, options.device, options.tile_step)
     scores: dict[tuple[str, str], list[tuple[float, float]]] = {}
     false: dict[tuple[str, str], list[tuple[float, int]]] = {}
     seconds: dict[str, list[float]] = {}
@@ -108,6 +108,7 @@ def row(name: str, training: Training, workplace: Workplace, options: argparse.N
         "recipe": vars(training.recipe),
         "cases_per_member": options.cases,
         "cases_alone": options.alone,
+        "tile_step": options.tile_step,
         "scores": _nested(scores, ("dice", "hd95_mm")),
         "cannot_be_there": _nested(false, ("ml", "pieces")),
         "seconds_a_case": {key: round(mean_of_defined(own), 2) for key, own in seconds.items()},
@@ -229,6 +230,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--alone", type=int, default=2, help="of them segmented a task at a time too (default: %(default)s)"
     )
+    made.add_argument("--tile-step", type=float, default=0.5, help="of the sliding window (default: %(default)s)")
     made.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     made.add_argument("--results", type=Path, default=RESULTS, help="folder for the result (default: %(default)s)")
     made.add_argument("--commands", type=Path, default=Path(shutil.which("hermes_nnunet") or ".").parent)

@@ -18,7 +18,7 @@ from hermes_nnunet.core.images.geometry import Geometry, axis_lengths, is_usable
 from hermes_nnunet.core.images.itk import itk_geometry, read_information, read_voxels, voxels_of
 from hermes_nnunet.core.images.nifti_headers import nifti_geometry
 from hermes_nnunet.core.images.remarks import PADDING, Remark
-from hermes_nnunet.core.images.voxels import EXTREME, image_voxels, is_small, label_voxels, outside_value
+from hermes_nnunet.core.images.voxels import EXTREME, image_voxels, is_small, label_voxels
 from hermes_nnunet.core.reading import reading
 from hermes_nnunet.errors import HermesError
 
@@ -81,13 +81,13 @@ class OpenImage(ABC):
         """Remarks on what `voxels` gives."""
         return (Remark(PADDING, self.name),) if self._voxels[1] else ()
 
-    def check_voxels(self) -> tuple[Remark, ...]:
-        """The same without keeping the voxels, nor a copy of them in another type.
+    def unscaled(self) -> tuple[np.ndarray, float, float]:
+        """Voxels (X, Y, Z) in as few bytes as the file has, and the slope and intercept that make `voxels` of them.
 
         Raises:
             HermesError: as `voxels`.
         """
-        return () if outside_value(self.stored(), self.name) is None else (Remark(PADDING, self.name),)
+        return self.voxels(), 1.0, 0.0
 
     @cached_property
     def _voxels(self) -> tuple[np.ndarray, bool]:
@@ -104,15 +104,25 @@ class NiftiImage(OpenImage):
         with reading(self.name):
             return np.asanyarray(self.image.dataobj).reshape(self.shape)
 
-    def check_voxels(self) -> tuple[Remark, ...]:
+    def voxel_remarks(self) -> tuple[Remark, ...]:
+        return () if self._is_small else super().voxel_remarks()
+
+    def unscaled(self) -> tuple[np.ndarray, float, float]:
         proxy = self.image.dataobj
-        if isinstance(proxy, ArrayProxy) and is_small(proxy.dtype):
-            # A slope makes eight bytes of each voxel, and no extreme value of a small one unless it is huge itself.
-            with reading(self.name):
-                proxy.get_unscaled()
-            if max(abs(proxy.slope), abs(proxy.inter)) < _HUGE_SLOPE:
-                return ()
-        return super().check_voxels()
+        if not isinstance(proxy, ArrayProxy) or not self._is_small:
+            return super().unscaled()
+        with reading(self.name):
+            return proxy.get_unscaled().reshape(self.shape), float(proxy.slope), float(proxy.inter)
+
+    @property
+    def _is_small(self) -> bool:
+        """Whether a slope would make eight bytes of each voxel, and no extreme value, for it is not huge itself."""
+        proxy = self.image.dataobj
+        return (
+            isinstance(proxy, ArrayProxy)
+            and is_small(proxy.dtype)
+            and max(abs(proxy.slope), abs(proxy.inter)) < _HUGE_SLOPE
+        )
 
     @property
     def has_slope(self) -> bool:

@@ -66,8 +66,8 @@ def rewrite_case(files: CaseFiles) -> CaseReport:
             continue
         geometry = image.geometry
         try:
-            remarks += (*image.remarks, *image.check_voxels())
             hashes[path] = content_hash(image)
+            remarks += (*image.remarks, *image.voxel_remarks())
         except HermesError as error:
             problems.append(str(error))
         problem = None if label is None else grid_problem(image.geometry, image.name, label.geometry, label.name)
