@@ -22,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.dice import dice_table, mean_of_defined
 from hermes_nnunet.core.files import read_json, written_beside
+from hermes_nnunet.core.trusted_plans import check_plans
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.distributed.data_parallel import check_batch_size, data_parallel, own_device
 from hermes_nnunet.learning.loss.hermes_loss import HermesLoss
@@ -74,6 +75,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net's signature)
     ) -> None:
         self.hermes_plans = HermesPlans.from_plans(plans)
+        check_plans(plans, f"the plans {plans.get('plans_name')} of {plans.get('dataset_name')}")
         self.collection = Collection.from_dataset_json(dataset_json, plans["dataset_name"])
         if self.collection.task_names != self.hermes_plans.tasks:
             raise HermesError(

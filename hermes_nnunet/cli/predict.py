@@ -58,6 +58,11 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
         help="step of the sliding window as a share of the patch; default: %(default)s",
     )  # fmt: skip
     group.add_argument("--full-precision", action="store_true", help="no half precision on a GPU")
+    group.add_argument(
+        "--trust-plans",
+        action="store_true",
+        help="run the code of classes that the model's plans name beside those of Hermes and nnU-Net: your own",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -110,6 +115,7 @@ def _predict(
         half_precision=not arguments.full_precision,
         tile_step=arguments.tile_step,
         show_tiles=len(cases) == 1,
+        trust_plans=arguments.trust_plans,
     )
     measured = read_statistics(destination.folder) if arguments.go_on and arguments.statistics else {}
     destination.open()

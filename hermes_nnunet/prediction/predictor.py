@@ -11,10 +11,12 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from hermes_nnunet.core.checkpoints import read_checkpoint
+from hermes_nnunet.core.trusted_plans import check_plans, trusting_plans
 from hermes_nnunet.errors import HermesError, UsageError
+from hermes_nnunet.file_names import quoted
 from hermes_nnunet.networks.build import prediction_context
 from hermes_nnunet.networks.contextual import ContextualNetwork
-from hermes_nnunet.prediction.model_folder import ModelFolder
+from hermes_nnunet.prediction.model_folder import PLANS_FILE, ModelFolder
 from hermes_nnunet.prediction.passes import Pass
 
 
@@ -26,10 +28,12 @@ class HermesPredictor(nnUNetPredictor):
         half_precision: run the network in half precision, as nnU-Net does, on a GPU.
         tile_step: step of the sliding window as a share of the patch.
         show_tiles: show nnU-Net's progress bar over the tiles of an image.
+        trust_plans: the plans may name any class, whose code is run then.
 
     Raises:
         UsageError: the tile step is not a share.
-        HermesError: there is no such device, the weights cannot be read, or their trainer is not installed.
+        HermesError: there is no such device, the weights cannot be read, their trainer is not installed, or the
+            plans name a class that is not known.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class HermesPredictor(nnUNetPredictor):
         half_precision: bool = True,
         tile_step: float = 0.5,
         show_tiles: bool = False,
+        trust_plans: bool = False,
     ) -> None:
         device = _device(device)
         if not 0 < tile_step <= 1:
@@ -48,7 +53,9 @@ class HermesPredictor(nnUNetPredictor):
             super().__init__(tile_step_size=tile_step, device=device, allow_tqdm=show_tiles)
         self.half_precision = half_precision
         self.model = model
-        self._load()
+        with trusting_plans(trust_plans):
+            check_plans(model.plans, str(model.path / PLANS_FILE))
+            self._load()
 
     def _load(self) -> None:
         checkpoints = [read_checkpoint(path) for path in self.model.checkpoints]
@@ -59,10 +66,10 @@ class HermesPredictor(nnUNetPredictor):
         trainer_name = checkpoints[0]["trainer_name"]
         try:
             trainer = recursive_find_trainer_class_by_name(trainer_name)
-        except RuntimeError:
+        except (RuntimeError, AssertionError, TypeError):  # there is none, or it is no trainer
             raise HermesError(
-                f"{self.model.checkpoints[0]} was trained with {trainer_name}, which nnU-Net does not find here: "
-                "install it, or run 'hermes_nnunet doctor'"
+                f"{self.model.checkpoints[0]} was trained with {quoted(trainer_name)}, which nnU-Net does not find "
+                "here: install it, or run 'hermes_nnunet doctor'"
             ) from None
         plans_manager = PlansManager(self.model.plans)
         configuration = plans_manager.get_configuration(checkpoints[0]["init_args"]["configuration"])

@@ -2,17 +2,22 @@
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from hermes_nnunet.collection import Collection
+from hermes_nnunet.core.files import read_json
+from hermes_nnunet.core.trusted_plans import check_plans
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.preprocessing.intensity import clip_intensities, fixed_normalization, intensity_rule
 from hermes_nnunet.planning.preprocessing.locations import OneClass, sample_locations
-from hermes_nnunet.plans import HermesPlans
+from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
 
 
 class HermesPreprocessor(DefaultPreprocessor):
@@ -27,6 +32,16 @@ class HermesPreprocessor(DefaultPreprocessor):
         self._training_modality: str | None = None
         self._modality = ""
         self._rules: dict[str, dict[str, Any]] = {}
+
+    def run(
+        self, dataset_name_or_id: int | str, configuration_name: str, plans_identifier: str, num_processes: int
+    ) -> None:
+        """Preprocess a data set, unless its plans name a class that is not known."""
+        path = (
+            Path(nnUNet_preprocessed) / maybe_convert_to_dataset_name(dataset_name_or_id) / f"{plans_identifier}.json"
+        )
+        check_plans(read_json(path, PLANS_REMEDY), str(path))
+        super().run(dataset_name_or_id, configuration_name, plans_identifier, num_processes)
 
     def run_case_save(
         self,

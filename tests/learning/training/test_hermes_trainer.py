@@ -23,6 +23,12 @@ class TestPlans:
             make_trainer()
         assert list((tmp_path / "results").iterdir()) == []
 
+    def test_plans_that_name_a_command_are_refused_before_a_folder_is_made(self, make_trainer, plans, tmp_path):
+        plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]["norm_op"] = "os.system"
+        with pytest.raises(HermesError, match=r"norm_op is 'os\.system'"):
+            make_trainer()
+        assert list((tmp_path / "results").iterdir()) == []
+
     def test_a_data_set_that_was_not_merged_is_refused(self, make_trainer, dataset_json):
         del dataset_json["hermes"]
         with pytest.raises(HermesError, match=r"dataset\.json of Dataset900_Both .*hermes_nnunet merge"):

@@ -122,3 +122,12 @@ def test_plans_without_the_hermes_block_are_refused(plans, dataset_json, tmp_pat
     del plans["hermes"]
     with pytest.raises(HermesError, match="no 'hermes' block"):
         preprocessed(json.loads(json.dumps(plans)), dataset_json, image)
+
+
+def test_a_data_set_is_not_preprocessed_by_functions_that_nobody_knows(plans, tmp_path, monkeypatch):
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path))
+    plans["configurations"]["3d_fullres"]["resampling_fn_data"] = "system"
+    (tmp_path / "Dataset900_Both").mkdir()
+    (tmp_path / "Dataset900_Both" / "HermesPlans.json").write_text(json.dumps(plans))
+    with pytest.raises(HermesError, match=r"HermesPlans\.json, '3d_fullres': resampling_fn_data is 'system'"):
+        HermesPreprocessor(verbose=False).run("Dataset900_Both", "3d_fullres", "HermesPlans", 1)

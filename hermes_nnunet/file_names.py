@@ -1,0 +1,81 @@
+"""Names that come from files and become parts of paths: a name is never a path, and can be seen."""
+
+from hermes_nnunet.errors import HermesError
+
+# File systems allow 255 bytes; nnU-Net and temporary files add to a name.
+LONGEST_NAME = 200
+_SEPARATORS = "/\\"
+
+
+def check_file_name(name: object, what: str) -> str:
+    """The name, if it can be one file or folder and nothing else.
+
+    Args:
+        what: names it in the message, for example "case".
+
+    Raises:
+        HermesError: it is empty or no text, too long, a path, hidden, or holds characters that cannot be seen.
+    """
+    problem = _problem(name, _SEPARATORS)
+    if problem is None and str(name).startswith("."):
+        problem = "begins with a dot"
+    if problem is not None:
+        raise HermesError(
+            f"{what} {quoted(name)} {problem}, so it cannot be part of a file's name: give it another name"
+        )
+    return str(name)
+
+
+def check_task_name(name: object, what: str = "task") -> str:
+    """The name, if a mask's file can be named by it: as `check_file_name`, but with '/' between member and label.
+
+    Raises:
+        HermesError: it cannot.
+    """
+    problem = _problem(name, "\\")
+    if problem is None and any(part in ("", ".", "..") for part in str(name).split("/")):
+        problem = "is a path"
+    if problem is not None:
+        raise HermesError(f"{what} {quoted(name)} {problem}, so no file can be named by it: give it another name")
+    return str(name)
+
+
+def check_file_ending(ending: object, what: str) -> str:
+    """The ending, if it only tells a format.
+
+    Raises:
+        HermesError: it does not.
+    """
+    if not (isinstance(ending, str) and ending.startswith(".") and len(ending) > 1):
+        raise HermesError(f"{what} {quoted(ending)} is no ending of a file's name: write it as .nii.gz")
+    check_file_name(ending[1:], what)
+    return ending
+
+
+def escaped(text: str) -> str:
+    """The text with every character that cannot be seen as an escape sequence; lines stay lines."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def quoted(name: object) -> str:
+    """A name within a message: in quotes, with escapes, and not longer than a line."""
+    if not isinstance(name, str):
+        return f"{name!r:.80}"
+    seen = escaped(name).replace("\n", "\\n")
+    return f"'{seen if len(seen) <= 80 else seen[:77] + '...'}'"
+
+
+def _problem(name: object, separators: str) -> str | None:
+    if not isinstance(name, str):
+        return "is no text"
+    if not name.strip():
+        return "is empty"
+    if not name.isprintable():
+        return "holds characters that cannot be seen"
+    if len(name.encode()) > LONGEST_NAME:
+        return f"is longer than {LONGEST_NAME} bytes"
+    if name in (".", "..") or any(separator in name for separator in separators):
+        return "is a path"
+    return None
