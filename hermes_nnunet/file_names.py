@@ -1,10 +1,13 @@
 """Names that come from files and become parts of paths: a name is never a path, and can be seen."""
 
+import re
+
 from hermes_nnunet.errors import HermesError
 
 # File systems allow 255 bytes; nnU-Net and temporary files add to a name.
 LONGEST_NAME = 200
 _SEPARATORS = "/\\"
+_DATASET_NAME = re.compile(r"Dataset\d{3}_.+")
 
 
 def check_file_name(name: object, what: str) -> str:
@@ -37,6 +40,18 @@ def check_task_name(name: object, what: str = "task") -> str:
         problem = "is a path"
     if problem is not None:
         raise HermesError(f"{what} {quoted(name)} {problem}, so no file can be named by it: give it another name")
+    return str(name)
+
+
+def check_dataset_name(name: object, what: str) -> str:
+    """The name, if it is one of nnU-Net's data sets, whose folders lie beside each other.
+
+    Raises:
+        HermesError: it is not.
+    """
+    check_file_name(name, what)
+    if not _DATASET_NAME.fullmatch(str(name)):
+        raise HermesError(f"{what} {quoted(name)} is no name of a data set: write it as Dataset303_CardiacCine")
     return str(name)
 
 

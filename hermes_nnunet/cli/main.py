@@ -11,6 +11,7 @@ from importlib import import_module
 
 from hermes_nnunet.cli.parser import COMMANDS, PROGRAM, build_parser
 from hermes_nnunet.errors import HermesError, UsageError
+from hermes_nnunet.file_names import escaped
 
 PROBLEM_IN_THE_DATA = 1
 WRONG_USE = 2  # argparse's own
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (HermesError, OSError) as error:
         if arguments.debug:
             raise
-        print(f"{PROGRAM}: error: {_in_one_line(error)}", file=sys.stderr)
+        print(f"{PROGRAM}: error: {escaped(_in_one_line(error))}", file=sys.stderr)
         return WRONG_USE if isinstance(error, UsageError) else PROBLEM_IN_THE_DATA
     except KeyboardInterrupt:
         return INTERRUPTED

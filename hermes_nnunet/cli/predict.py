@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hermes_nnunet.file_names import escaped
 from hermes_nnunet.prediction.wishes import NIFTI, OUTPUT_TYPES, Wishes
 
 if TYPE_CHECKING:
@@ -94,11 +95,11 @@ def run(arguments: argparse.Namespace) -> int:
     destination = Destination(arguments.output, wishes, choice, model.file_ending)
     to_do = destination.to_do(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
     for warning in [*choice.warnings, *check_cases(to_do, choice, model, wishes)]:
-        print(f"hermes_nnunet: warning: {warning}", file=sys.stderr)
+        print(f"hermes_nnunet: warning: {escaped(warning)}", file=sys.stderr)
     if to_do:
         _predict(arguments, model, to_do, destination)
     done = f", {len(cases) - len(to_do)} were finished before" if len(to_do) < len(cases) else ""
-    print(f"{len(to_do)} case{'s' * (len(to_do) != 1)} segmented to {arguments.output}{done}")
+    print(f"{len(to_do)} case{'s' * (len(to_do) != 1)} segmented to {escaped(str(arguments.output))}{done}")
     return 0
 
 

@@ -11,7 +11,7 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.image_sources import DicomSource, ImageSource, NiftiSource
 
 # A channel is below 100, so that the year in scan_2019.nii.gz is none.
-_NIFTI = re.compile(r"(?P<case>.+?)(_(?P<channel>00\d\d))?\.nii(\.gz)?")
+_NIFTI = re.compile(r"(?P<case>.+?)(_(?P<channel>00\d\d))?\.nii(\.gz)?", re.DOTALL)
 
 
 def find_cases(source: Path) -> list[ImageSource]:

@@ -12,6 +12,7 @@ from hermes_nnunet.core.reading import reading
 from hermes_nnunet.data.dicom.folder import ImageSeries
 from hermes_nnunet.data.dicom.volume import DicomVolume
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import check_file_name
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,15 @@ class ImageSource(ABC):
 
     Attributes:
         name: of the files that are written for it.
+
+    Raises:
+        HermesError: no file can have such a name.
     """
 
     name: str
+
+    def __post_init__(self) -> None:
+        check_file_name(self.name, "case")
 
     @property
     @abstractmethod

@@ -11,6 +11,7 @@ from hermes_nnunet.core.label_values import foreground_values
 from hermes_nnunet.core.nnunet_folders import RESULTS, datasets_with_id, optional_folder
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import check_file_ending
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.views.write import CHECKPOINTS
 
@@ -125,6 +126,7 @@ def read_model_folder(
     if HERMES_BLOCK not in plans:
         raise HermesError(f"{path} is a model of plain nnU-Net, not of Hermes: predict with nnUNetv2_predict")
     hermes_plans = HermesPlans.from_plans(plans)
+    check_file_ending(dataset_json.get("file_ending"), f"{path / DATASET_FILE}: file_ending")
     collection = None
     if HERMES_BLOCK in dataset_json:
         collection = Collection.from_dataset_json(dataset_json, str(path))

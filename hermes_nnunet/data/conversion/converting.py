@@ -18,6 +18,7 @@ from hermes_nnunet.data.conversion.writing import write_case
 from hermes_nnunet.data.merge.folds import Fold
 from hermes_nnunet.data.merge.specification import LARGEST_ID, check_word
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import check_file_name
 from hermes_nnunet.version import __version__
 
 
@@ -177,6 +178,8 @@ def _with_channels(
 
 
 def _check_names(cases: Sequence[SourceCase]) -> None:
+    for case in cases:
+        check_file_name(case.name, "case")
     for first, second in pairwise(cases):
         if first.name == second.name:
             raise HermesError(f"two cases have the name {first.name}: remove one from the folder")

@@ -24,6 +24,7 @@ from hermes_nnunet.data.merge.sources import SourceCase, SourceMember, read_memb
 from hermes_nnunet.data.merge.specification import MergeSpecification
 from hermes_nnunet.data.merge.task_plan import LabelledMember, TaskPlan, plan_tasks
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import check_file_name
 
 FILE_ENDING = ".nii.gz"
 LABELS_FOLDER = "labelsTr"
@@ -133,6 +134,7 @@ def _planned_cases(members: Sequence[SourceMember]) -> dict[str, PlannedCase]:
             for modality in source.modalities:
                 channel = member.channels[modality]
                 name = case_identifier(member.name, source.name, modality if _splits_channels(member) else None)
+                check_file_name(name, "case")
                 images = source.images if channel is None else (source.images[channel],)
                 cases[name] = PlannedCase(member, source, modality, images)
     return cases

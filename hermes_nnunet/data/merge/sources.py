@@ -14,6 +14,7 @@ from hermes_nnunet.core.wording import did_you_mean, listed, problem_lines
 from hermes_nnunet.data.merge.own_labels import OwnLabels, read_own_labels
 from hermes_nnunet.data.merge.specification import MemberSpecification, check_word
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import check_file_name
 
 _NIFTI_ENDINGS = (".nii.gz", ".nii")
 _MEND_FILES = "every case needs an image for each channel and a label file"
@@ -62,7 +63,7 @@ def read_member(raw: Path, specification: MemberSpecification) -> SourceMember:
     Raises:
         HermesError: it is not there, no NIfTI data set, or incomplete.
     """
-    dataset_name = find_dataset(raw, specification.dataset)
+    dataset_name = check_file_name(find_dataset(raw, specification.dataset), "data set")
     folder = raw / dataset_name
     dataset_json = read_json(folder / "dataset.json", "a member needs nnU-Net's dataset.json")
     where = str(folder / "dataset.json")
@@ -147,6 +148,8 @@ def _cases(
         files, problems = _referenced_files(folder, dataset_json["dataset"], channels)
     else:
         files, problems = _files_in_folders(folder, ending, channels)
+    for name in files:
+        check_file_name(name, f"case of {folder.name}:")
     problems += [
         f"{path} is missing" for images, label in files.values() for path in (*images, label) if not path.is_file()
     ]

@@ -64,6 +64,8 @@ def _json_files(plan: MergePlan) -> dict[str, Any]:
 
 
 def _make(staging: Path) -> None:
+    if staging.is_symlink():
+        raise HermesError(f"{staging} is a link, which a merge would write through: remove it")
     try:
         staging.mkdir(exist_ok=True)
     except OSError as error:
