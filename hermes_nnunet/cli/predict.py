@@ -68,6 +68,7 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check model, tasks, images and output folder; then load the weights and predict."""
+    from hermes_nnunet.core.leftovers import remove_leftovers
     from hermes_nnunet.prediction.checking import check_cases, check_wishes
     from hermes_nnunet.prediction.destination import Destination
     from hermes_nnunet.prediction.finding import find_cases
@@ -93,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     cases = find_cases(arguments.input)
     destination = Destination(arguments.output, wishes, choice, model.file_ending)
+    remove_leftovers(destination.folder)
     to_do = destination.to_do(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
     for warning in [*choice.warnings, *check_cases(to_do, choice, model, wishes)]:
         print(f"hermes_nnunet: warning: {escaped(warning)}", file=sys.stderr)

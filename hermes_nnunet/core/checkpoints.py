@@ -2,6 +2,8 @@
 
 import os
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ _NUMPY_OBJECTS = (
     *(type(np.dtype(name)) for name in ("f2", "f4", "f8", "i4", "i8", "u4", "u8", "bool")),
 )
 
+# By these variables torch.load takes weights_only of no caller, or of every caller.
+_ALWAYS, _NEVER = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+
 # What nnU-Net writes; the first that a model has is what commands read.
 NAMES = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
 
@@ -28,15 +33,34 @@ def best_checkpoint(model: Path) -> str:
     return next((name for name in NAMES if any(model.glob(f"fold_*/{name}"))), NAMES[0])
 
 
-def load_without_code(path: str | os.PathLike) -> Any:
-    """Content of a file of torch.save that holds tensors, numbers and arrays only; tensors are read when used.
+@contextmanager
+def loading_without_code() -> Iterator[None]:
+    """Within this block every torch.load refuses what is more than tensors, numbers and arrays, whoever calls it.
+
+    For nnU-Net's own loading, which asks for the full pickle loader.
+    """
+    before = {name: os.environ.pop(name, None) for name in (_ALWAYS, _NEVER)}
+    os.environ[_ALWAYS] = "1"
+    try:
+        with torch.serialization.safe_globals(list(_NUMPY_OBJECTS)):
+            yield
+    finally:
+        del os.environ[_ALWAYS]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+
+
+def load_without_code(path: str | os.PathLike, *, mmap: bool = True) -> Any:
+    """Content of a file of torch.save that holds tensors, numbers and arrays only.
+
+    Args:
+        mmap: read tensors when they are used; not where the file is written over.
 
     Raises:
         pickle.UnpicklingError: the file holds more than that.
         RuntimeError, EOFError, OSError, ValueError: it is missing, damaged, or no such file.
     """
     with torch.serialization.safe_globals(list(_NUMPY_OBJECTS)):
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

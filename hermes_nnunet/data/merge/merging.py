@@ -8,9 +8,9 @@ from hermes_nnunet.core.nnunet_folders import raw_folder
 from hermes_nnunet.core.processes import default_processes
 from hermes_nnunet.data.merge.folds import Fold
 from hermes_nnunet.data.merge.planning import MergePlan, plan_merge
-from hermes_nnunet.data.merge.record import MergeRecord
+from hermes_nnunet.data.merge.record import RECORD_FILE, MergeRecord
 from hermes_nnunet.data.merge.specification import MergeSpecification
-from hermes_nnunet.data.merge.staging import label_file, out_of_date, write_collection
+from hermes_nnunet.data.merge.staging import clear_up, label_file, orphans, out_of_date, write_collection
 from hermes_nnunet.data.merge.target import existing_record
 from hermes_nnunet.errors import HermesError
 
@@ -35,7 +35,8 @@ class MergeResult:
         fold_origins: member -> where its folds come from: "raw", "preprocessed" (its own file there) or "made".
         is_new: the collection was not there before.
         changes: by member, only members with changes; empty for a new collection.
-        outdated_files: JSON files of the collection that were missing or had other content.
+        outdated_files: JSON files of the collection that were missing or had other content; among them the record,
+            where a merge was cut short or has left label files of no case.
         dry_run: nothing was written.
     """
 
@@ -73,8 +74,13 @@ def merge(specification: MergeSpecification, *, processes: int | None = None, dr
     record = existing_record(specification, plan)
     pending, removed, changes = _compare(plan, record)
     outdated_files = out_of_date(plan)
-    if not dry_run and (pending or removed or outdated_files):
-        write_collection(plan, pending, removed, processes or default_processes())
+    if record is not None and (orphans(plan) or not record.complete):
+        outdated_files.append(RECORD_FILE)
+    to_do = bool(pending or removed or outdated_files)
+    if not dry_run:
+        clear_up(plan, goes_on=to_do)
+        if to_do:
+            write_collection(plan, record, pending, processes or default_processes())
     return MergeResult(
         folder=plan.folder,
         collection=plan.collection,

@@ -1,26 +1,29 @@
 """Write a collection so that a kill or an error at any moment leaves a whole one, or none."""
 
-import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from hermes_nnunet.core.files import read_json, write_json
+from hermes_nnunet.core.files import holds_json, write_json
+from hermes_nnunet.core.leftovers import remove_leftovers
+from hermes_nnunet.core.nnunet_folders import dataset_id
 from hermes_nnunet.core.wording import problem_lines
 from hermes_nnunet.data.merge.case_rewriting import CaseFiles
 from hermes_nnunet.data.merge.folds import SPLITS_FILE
 from hermes_nnunet.data.merge.planning import FILE_ENDING, LABELS_FOLDER, MergePlan
-from hermes_nnunet.data.merge.record import read_record
+from hermes_nnunet.data.merge.record import RECORD_FILE, MergeRecord, read_record
 from hermes_nnunet.data.merge.workers import rewrite_cases
 from hermes_nnunet.errors import HermesError
 
 DATASET_FILE = "dataset.json"
 LOCK_FILE = ".lock"
+_MERGING = ".merging"
 
 
 def label_file(folder: Path, case: str) -> Path:
@@ -30,18 +33,27 @@ def label_file(folder: Path, case: str) -> Path:
 
 def out_of_date(plan: MergePlan) -> list[str]:
     """Those of dataset.json and splits_final.json that the collection has not, or with other content."""
-    return [name for name, content in _json_files(plan).items() if not _holds(plan.folder / name, content)]
+    return [name for name, content in _json_files(plan).items() if not holds_json(plan.folder / name, content)]
 
 
-def write_collection(plan: MergePlan, pending: Sequence[str], removed: Iterable[str], processes: int) -> None:
-    """Write the label files of `pending` cases, delete those of `removed` ones, and write the JSON files.
+def orphans(plan: MergePlan) -> list[Path]:
+    """Label files in the collection's folder that are of no case."""
+    files = (plan.folder / LABELS_FOLDER).glob(f"[!.]*{FILE_ENDING}")
+    return sorted(path for path in files if path.name.removesuffix(FILE_ENDING) not in plan.cases)
+
+
+def write_collection(plan: MergePlan, record: MergeRecord | None, pending: Sequence[str], processes: int) -> None:
+    """Write the label files of `pending` cases, delete those of no case, and write the JSON files.
 
     Everything is made in a hidden folder beside and moved at the end. A merge that was killed goes on from there.
+
+    Args:
+        record: of the collection; None where there is none yet.
 
     Raises:
         HermesError: members' files have problems; nothing is left behind then.
     """
-    staging = plan.folder.with_name(f".{plan.folder.name}.merging")
+    staging = _staging_of(plan)
     _make(staging)
     with _locked(staging):
         missing = _prepare(staging, plan, pending)
@@ -49,13 +61,32 @@ def write_collection(plan: MergePlan, pending: Sequence[str], removed: Iterable[
         if problems:
             shutil.rmtree(staging)
             raise HermesError(problem_lines(problems, "nothing was written"))
-        if plan.folder.exists():
-            _move_into(staging, plan, pending, removed)
+        if record is not None:
+            _move_into(staging, plan, record, pending)
         else:
             for name, content in _json_files(plan).items():
                 write_json(content, staging / name)
             (staging / LOCK_FILE).unlink()
             os.rename(staging, plan.folder)
+
+
+def clear_up(plan: MergePlan, *, goes_on: bool) -> None:
+    """Remove what killed merges into the collection's id have left.
+
+    Args:
+        goes_on: keep what this merge can go on with.
+    """
+    for folder in (plan.folder, plan.folder / LABELS_FOLDER):
+        remove_leftovers(folder)
+    number = dataset_id(plan.folder.name)
+    for staging in plan.folder.parent.glob(f".Dataset{number:03d}_*{_MERGING}"):
+        if not staging.is_symlink() and not (goes_on and staging == _staging_of(plan)):
+            with suppress(HermesError), _locked(staging):
+                shutil.rmtree(staging)
+
+
+def _staging_of(plan: MergePlan) -> Path:
+    return plan.folder.with_name(f".{plan.folder.name}{_MERGING}")
 
 
 def _json_files(plan: MergePlan) -> dict[str, Any]:
@@ -104,8 +135,14 @@ def _prepare(staging: Path, plan: MergePlan, pending: Sequence[str]) -> list[str
             and label_file(staging, case).is_file()
         }
     kept = {label_file(staging, case) for case in finished}
-    for path in (staging / LABELS_FOLDER).iterdir():
-        if path not in kept:
+    kept |= {staging / LABELS_FOLDER, staging / LOCK_FILE, staging / RECORD_FILE}
+    # Nobody else is writing here, whatever a temporary name says.
+    for path in [*staging.iterdir(), *(staging / LABELS_FOLDER).iterdir()]:
+        if path in kept:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
             path.unlink()
     # From here on a label file in this folder was made from what this record says.
     plan.record.write(staging)
@@ -129,23 +166,18 @@ def _case_files(plan: MergePlan, cases: Sequence[str], staging: Path) -> list[Ca
     ]
 
 
-def _move_into(staging: Path, plan: MergePlan, pending: Iterable[str], removed: Iterable[str]) -> None:
+def _move_into(staging: Path, plan: MergePlan, record: MergeRecord, pending: Sequence[str]) -> None:
+    """Change a collection; its record says so from the first change to the last."""
+    changed = set(record.cases).difference(plan.cases).union(pending)
+    unchanged = {case: stamps for case, stamps in record.cases.items() if case not in changed}
+    replace(record, cases=unchanged, complete=False).write(plan.folder)
     (plan.folder / LABELS_FOLDER).mkdir(exist_ok=True)
     for case in pending:
         os.replace(label_file(staging, case), label_file(plan.folder, case))
-    plan.record.write(plan.folder)
     for name, content in _json_files(plan).items():
-        if not _holds(plan.folder / name, content):
+        if not holds_json(plan.folder / name, content):
             write_json(content, plan.folder / name)
-    for case in removed:
-        label_file(plan.folder, case).unlink(missing_ok=True)
+    for path in orphans(plan):
+        path.unlink()
+    plan.record.write(plan.folder)
     shutil.rmtree(staging)
-
-
-def _holds(path: Path, content: Any) -> bool:
-    try:
-        present = read_json(path, "write it anew")
-    except HermesError:
-        return False
-    # As JSON stores it, for tuples become lists.
-    return present == json.loads(json.dumps(content))

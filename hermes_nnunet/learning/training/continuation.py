@@ -2,10 +2,12 @@
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from hermes_nnunet.core.checkpoints import load_without_code, read_checkpoint
 from hermes_nnunet.errors import HermesError
 
 CHECKPOINT_KEY = "hermes_continuation"
@@ -28,7 +30,7 @@ class Continuation:
 
     def add_to(self, checkpoint: str | os.PathLike) -> None:
         """Add this to a checkpoint file, in place."""
-        content = torch.load(checkpoint, map_location="cpu", weights_only=False)
+        content = load_without_code(checkpoint, mmap=False)
         content[CHECKPOINT_KEY] = {"format_version": FORMAT_VERSION, **vars(self)}
         torch.save(content, checkpoint)
 
@@ -37,9 +39,10 @@ class Continuation:
         """Read it from a checkpoint file; None where there is none, as in imported weights.
 
         Raises:
-            HermesError: it is of another format version.
+            HermesError: the file is missing or damaged, holds more than tensors and numbers, or this is of another
+                format version.
         """
-        content = torch.load(checkpoint, map_location="cpu", weights_only=False).get(CHECKPOINT_KEY)
+        content = read_checkpoint(Path(checkpoint)).get(CHECKPOINT_KEY)
         if content is None:
             return None
         version = content.pop("format_version", None)

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hermes_nnunet.collection import Collection, Member
-from hermes_nnunet.core.files import read_json, write_json, written_beside
+from hermes_nnunet.core.files import (
+    folder_written_beside,
+    holds_files,
+    holds_json,
+    read_json,
+    write_json,
+    written_beside,
+)
+from hermes_nnunet.core.leftovers import remove_leftovers
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.views.content import view_dataset_json, view_plans, view_summary
 from hermes_nnunet.prediction.views.segmentations import write_own_segmentations
@@ -45,7 +53,7 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str]) -> list[
     messages = []
     for name, member in collection.members.items():
         view = results / member.dataset_name / model.name
-        if view.exists() and not (view / MARKER).is_file():
+        if holds_files(view) and not (view / MARKER).is_file():
             messages.append(
                 f"{name}: {view} was not made by Hermes and is left alone: move it away and run 'hermes_nnunet views'"
             )
@@ -58,19 +66,42 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str]) -> list[
 def _write_view(
     view: Path, model: Path, member: Member, plans: dict, collection: Collection, folds: Sequence[int | str]
 ) -> None:
-    view.mkdir(parents=True, exist_ok=True)
-    known_folds = read_json(view / MARKER, "delete the view")["folds"] if (view / MARKER).is_file() else []
+    num_training = sum(case.member == member.name for case in collection.cases.values())
+    content = {
+        "dataset.json": view_dataset_json(member, num_training),
+        # Last: without it a folder is nobody's model, so that a killed process leaves no view of two models.
+        "plans.json": view_plans(plans, member.name),
+    }
+    view.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(view.parent)
+    if not (view / MARKER).is_file():
+        with folder_written_beside(view) as new:
+            _write_content(new, model, member, content, collection, folds, known_folds=[])
+        return
+    known_folds = read_json(view / MARKER, "delete the view")["folds"]
+    if any(not holds_json(view / name, new) for name, new in content.items()):
+        (view / "plans.json").unlink(missing_ok=True)
+    _write_content(view, model, member, content, collection, folds, known_folds)
+
+
+def _write_content(
+    view: Path,
+    model: Path,
+    member: Member,
+    content: dict[str, dict],
+    collection: Collection,
+    folds: Sequence[int | str],
+    known_folds: Sequence[str],
+) -> None:
     all_folds = sorted({str(fold) for fold in (*known_folds, *folds)})
-    # The marker goes first: whatever follows, the folder is known to be ours.
     marker = {"format_version": FORMAT_VERSION, "member": member.name, "model": str(model), "folds": all_folds}
     write_json(marker, view / MARKER)
-    num_training = sum(case.member == member.name for case in collection.cases.values())
-    write_json(view_dataset_json(member, num_training), view / "dataset.json")
-    write_json(view_plans(plans, member.name), view / "plans.json")
     if (model / FINGERPRINT).is_file():
         _copy(model / FINGERPRINT, view / FINGERPRINT)
     for fold in folds:
         _write_fold(view / f"fold_{fold}", model / f"fold_{fold}", member, collection)
+    for name, of_file in content.items():
+        write_json(of_file, view / name)
 
 
 def _write_fold(target: Path, source: Path, member: Member, collection: Collection) -> None:
