@@ -252,6 +252,13 @@ def test_a_message_does_not_write_to_the_terminal(tmp_path, capsys):
     assert message.replace("\n", "").isprintable()
 
 
+def test_a_name_that_is_no_text_can_be_printed(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    print("a\udc80")
+    assert "a\\udc80" in capsys.readouterr().out
+
+
 def test_a_case_named_by_dots_does_not_take_the_output_folder_with_it(tmp_path, capsys):
     """The file `..nii.gz` is the case `.`, whose folder of masks would be the output folder itself."""
     (tmp_path / "in").mkdir()

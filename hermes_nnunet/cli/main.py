@@ -4,6 +4,7 @@ A command's module has `add_arguments(parser)` and `run(arguments)`, which retur
 command that is asked for is imported, so that help comes at once.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         HermesError, OSError: only with --debug.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # of names that are no text
     chosen = next((word for word in argv if not word.startswith("-")), None)
     arguments = build_parser([chosen]).parse_args(argv)
     try:

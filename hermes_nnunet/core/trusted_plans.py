@@ -40,6 +40,7 @@ _LAYERS = frozenset(
     | {f"torch.nn.modules.{module}.{layer}" for module, layers in _LAYERS_OF_TORCH.items() for layer in layers}
     | {f"{_DNA}.building_blocks.residual.{block}" for block in ("BasicBlockD", "BottleneckD")}
 )
+_LAYER_ARGUMENTS = frozenset({"conv_op", "norm_op", "dropout_op", "nonlin"})
 _RESAMPLING = frozenset(
     {
         "resample_linear",
@@ -129,10 +130,11 @@ def check_configuration(configuration: Mapping[str, Any], where: str) -> None:
     architecture = configuration["architecture"]
     try:
         _check(architecture["network_class_name"], _NETWORKS, where, "network_class_name")
-        for key in architecture["_kw_requires_import"]:
-            value = architecture["arch_kwargs"][key]
-            if value is not None:
-                _check(value, _LAYERS, where, key)
+        arguments = architecture["arch_kwargs"]
+        # Some trainers of nnU-Net import the usual ones without being told.
+        for key in {*architecture["_kw_requires_import"], *_LAYER_ARGUMENTS.intersection(arguments)}:
+            if arguments[key] is not None:
+                _check(arguments[key], _LAYERS, where, key)
     except (KeyError, TypeError, IndexError) as error:
         raise HermesError(f"{where}: 'architecture' is damaged ({error!r}): copy the plans again") from None
 

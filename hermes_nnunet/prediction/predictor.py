@@ -71,8 +71,19 @@ class HermesPredictor(nnUNetPredictor):
                 f"{self.model.checkpoints[0]} was trained with {quoted(trainer_name)}, which nnU-Net does not find "
                 "here: install it, or run 'hermes_nnunet doctor'"
             ) from None
+        if not issubclass(trainer, _hermes_trainer()):
+            raise HermesError(
+                f"{self.model.checkpoints[0]} was trained with {quoted(trainer_name)}, which is no HermesTrainer: "
+                "predict with nnUNetv2_predict"
+            )
         plans_manager = PlansManager(self.model.plans)
-        configuration = plans_manager.get_configuration(checkpoints[0]["init_args"]["configuration"])
+        try:
+            configuration = plans_manager.get_configuration(checkpoints[0]["init_args"]["configuration"])
+        except (RuntimeError, KeyError, TypeError):
+            raise HermesError(
+                f"{self.model.checkpoints[0]} is of a configuration that {self.model.path / PLANS_FILE} does not have: "
+                "copy the model's folder again"
+            ) from None
         dataset_json = self.model.dataset_json
         with redirect_stdout(io.StringIO()):  # a notice of the model's own context, which no pass has
             network = trainer.build_network_architecture(
@@ -109,6 +120,13 @@ class HermesPredictor(nnUNetPredictor):
             return super()._internal_maybe_mirror_and_predict(x)
         with torch.autocast("cuda", enabled=False):
             return super()._internal_maybe_mirror_and_predict(x)
+
+
+def _hermes_trainer() -> type:
+    # Not above: trainers import this room.
+    from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
+
+    return HermesTrainer
 
 
 def _device(name: torch.device | str | None) -> torch.device:

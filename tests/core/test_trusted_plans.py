@@ -50,6 +50,13 @@ def test_any_argument_that_is_to_be_imported_is_checked(plans):
         check_plans(plans, "plans.json")
 
 
+def test_layers_are_checked_whether_or_not_they_are_said_to_need_an_import(plans):
+    put(plans, (*ARGUMENTS, "conv_op"), "os.system")
+    plans["configurations"]["3d_fullres"]["architecture"]["_kw_requires_import"] = []
+    with pytest.raises(HermesError, match=r"conv_op is 'os\.system'"):
+        check_plans(plans, "plans.json")
+
+
 @pytest.mark.parametrize("damage", [{}, {"network_class_name": "x"}, None, 3, "text"])
 def test_a_damaged_architecture_is_one_line(plans, damage):
     put(plans, ARCHITECTURE, damage)

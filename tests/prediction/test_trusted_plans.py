@@ -73,11 +73,19 @@ class TestTrust:
         assert touched.exists()
 
 
-def test_a_trainer_that_is_none_is_one_line(model):
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"trainer_name": "os"}, "was trained with 'os', which nnU-Net does not find here"),
+        ({"trainer_name": "nnUNetTrainerBN"}, "was trained with 'nnUNetTrainerBN', which is no HermesTrainer"),
+        ({"init_args": {"configuration": "2d"}}, "is of a configuration that .*plans.json does not have"),
+        ({"init_args": None}, "is of a configuration that .*plans.json does not have"),
+    ],
+)
+def test_what_a_checkpoint_names_is_one_of_ours(model, changed, says):
     import torch
 
-    for fold in (0, 1):
-        path = model / f"fold_{fold}" / "checkpoint_final.pth"
-        torch.save({**torch.load(path, weights_only=False), "trainer_name": "os"}, path)
-    with pytest.raises(HermesError, match="was trained with 'os', which nnU-Net does not find here"):
-        HermesModel.load(model, device="cpu")
+    path = model / "fold_0" / "checkpoint_final.pth"
+    torch.save({**torch.load(path, weights_only=False), **changed}, path)
+    with pytest.raises(HermesError, match=says):
+        HermesModel.load(model, folds=[0], device="cpu")
