@@ -264,6 +264,8 @@ class Kills:
 
         try:
             remove_leftovers.cache_clear()
+            if "torch" in sys.modules:
+                sys.modules["torch"].set_num_threads(1)  # a forked process has none of the other threads
             sys.addaudithook(watch)
             action()
             os.write(writing, str(changes).encode())

@@ -12,6 +12,7 @@ import torch
 from hermes_nnunet import HermesModel
 from hermes_nnunet.cli.main import main
 from hermes_nnunet.core.trusted_plans import TRUST_VARIABLE
+from hermes_nnunet.prediction.installing import install
 
 NAME = "HermesTrainer__HermesPlans__3d_fullres"
 MODEL = f"Dataset900_Both/{NAME}"
@@ -120,6 +121,17 @@ class TestInstalling:
         assert main(["install", str(zipped({**contents, pickled: b"code"}))]) == 0
         assert f"left out, since a pickle can run code: {pickled}" in capsys.readouterr().out
         assert not list(elsewhere.rglob("*.pkl"))
+
+    def test_a_kill_leaves_the_whole_model_or_none(self, kills, contents, zipped):
+        archive = zipped(contents)
+        kills.keep()
+        kills.run(lambda: install(archive, kills.folder))
+        whole = kills.snapshot()
+        for change in kills.each(lambda: install(archive, kills.folder)):
+            left = {name: data for name, data in kills.snapshot().items() if ".writing-" not in name}
+            assert left in (whole, {"Dataset900_Both": None}, {}), change
+            kills.run(lambda: install(archive, kills.folder, overwrite=True))
+            assert kills.snapshot() == whole, change
 
 
 class TestZips:
