@@ -36,7 +36,8 @@ class ContextModel:
     """A universal model of one fold, which runs any tasks in any modality."""
 
     def __init__(self, folder: Path, fold: int, device: str) -> None:
-        self.predictor = HermesPredictor(read_model_folder(folder, [fold]), device)
+        # Trained here, maybe with a network of comparison.networks.
+        self.predictor = HermesPredictor(read_model_folder(folder, [fold], trust_plans=True), device)
         self.model = self.predictor.model
         collection = self.model.collection
         assert collection is not None
