@@ -71,7 +71,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise HermesError(f"{path} does not exist: train this fold first") from None
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[-1].strip()
+        # The line that names what was found, without torch's advice to allow it.
+        lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Check the doc")]
+        reason = lines[-1].strip().split(". ")[0] if lines else "it is no file of torch.save"
         raise HermesError(f"{path} holds more than a checkpoint of nnU-Net, so it is not read ({reason})") from None
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
