@@ -52,14 +52,13 @@ class TestCode:
     def test_is_not_run(self, hostile, touched):
         with pytest.raises(HermesError, match=r"checkpoint_final\.pth holds more than a checkpoint.*system"):
             Continuation.read(hostile)
-        with pytest.raises(Exception, match="system"):
-            Continuation([]).add_to(hostile)
         assert not touched.exists()
 
     @pytest.mark.parametrize("variable", [None, "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"])
     def test_is_not_run_by_others_either(self, hostile, touched, checkpoint, monkeypatch, variable):
         if variable is not None:
             monkeypatch.setenv(variable, "1")
+        torch.save({"network_weights": {"weight": torch.ones(2)}}, checkpoint)
         before = dict(os.environ)
         with loading_without_code():
             assert torch.load(checkpoint, weights_only=False)["network_weights"]["weight"].tolist() == [1, 1]
