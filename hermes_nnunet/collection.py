@@ -3,11 +3,18 @@
 It is stored as the `hermes` block of the collection's dataset.json, beside what nnU-Net itself reads there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import (
+    check_case_name,
+    check_dataset_name,
+    check_file_ending,
+    check_file_name,
+    check_task_name,
+)
 
 FORMAT_VERSION = 1
 HERMES_BLOCK = "hermes"
@@ -138,21 +145,24 @@ class Collection:
         """Read the `hermes` block of a dataset.json that `where` names in messages.
 
         Raises:
-            HermesError: there is no such block, or it is of another format version or incomplete.
+            HermesError: there is no such block, it is of another format version or incomplete, or a name in it could
+                not be part of a file's name.
         """
         block = hermes_block(dataset_json, f"dataset.json of {where}", "merge its members with 'hermes_nnunet merge'")
         try:
             collection = cls(
-                tasks=tuple(Task(t["name"], tuple(t["values"]), t["written_value"]) for t in block["tasks"]),
-                modalities=tuple(block["modalities"]),
+                tasks=tuple(
+                    Task(check_task_name(t["name"]), tuple(t["values"]), t["written_value"]) for t in block["tasks"]
+                ),
+                modalities=modalities_from_json(block["modalities"]),
                 members=members_from_json(block["members"]),
-                cases={name: Case(**case) for name, case in block["cases"].items()},
+                cases={check_case_name(name): Case(**case) for name, case in block["cases"].items()},
                 # Collections of earlier releases know neither.
                 excludes={task: tuple(others) for task, others in block.get("excludes", {}).items()},
                 absent={member: tuple(tasks) for member, tasks in block.get("absent", {}).items()},
             )
             collection._check_names()
-        except (KeyError, TypeError, AttributeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise HermesError(
                 f"the hermes block in dataset.json of {where} is damaged ({error}): run 'hermes_nnunet merge' again"
             ) from None
@@ -190,18 +200,35 @@ def members_to_json(members: Mapping[str, Member]) -> dict[str, Any]:
 
 
 def members_from_json(content: Mapping[str, Any]) -> dict[str, Member]:
-    """The inverse of `members_to_json`."""
+    """The inverse of `members_to_json`.
+
+    Raises:
+        HermesError: a name could not be part of a file's name.
+        AttributeError, KeyError, TypeError: the content is damaged.
+    """
     members = {}
     for name, fields in content.items():
         order = fields["regions_class_order"]
-        members[name] = Member(
+        members[check_file_name(name, "member")] = Member(
             **{
                 **fields,
-                "tasks": tuple(fields["tasks"]),
+                "name": check_file_name(fields["name"], "member"),
+                "dataset_name": check_dataset_name(fields["dataset_name"], f"data set of member {name}:"),
+                "tasks": tuple(check_task_name(task) for task in fields["tasks"]),
+                "file_ending": check_file_ending(fields["file_ending"], f"file_ending of member {name}:"),
                 "regions_class_order": None if order is None else tuple(order),
             }
         )
     return members
+
+
+def modalities_from_json(content: Sequence[str]) -> tuple[str, ...]:
+    """Names of modalities.
+
+    Raises:
+        HermesError: a name could not be part of a file's name.
+    """
+    return tuple(check_file_name(modality, "modality") for modality in content)
 
 
 def case_identifier(member: str, case: str, modality: str | None = None) -> str:

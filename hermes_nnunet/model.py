@@ -69,6 +69,7 @@ class HermesModel:
         device: "torch.device | str | None" = None,
         half_precision: bool = True,
         tile_step: float = 0.5,
+        trust_plans: bool = False,
     ) -> "HermesModel":
         """Load a model.
 
@@ -79,12 +80,13 @@ class HermesModel:
             device: None takes a GPU where there is one.
             half_precision: run the network in half precision, on a GPU.
             tile_step: step of the sliding window as a share of the patch.
+            trust_plans: the model's plans may name classes that are not Hermes' or nnU-Net's; their code is run.
 
         Raises:
             HermesError: there is no such model, or it cannot be loaded.
         """
         path = find_model_folder(model, trainer, plans, configuration)
-        folder = read_model_folder(path, folds, checkpoint)
+        folder = read_model_folder(path, folds, checkpoint, trust_plans=trust_plans)
         return cls(HermesPredictor(folder, device, half_precision=half_precision, tile_step=tile_step))
 
     @property

@@ -16,8 +16,10 @@ from hermes_nnunet.collection import (
     hermes_block,
     members_from_json,
     members_to_json,
+    modalities_from_json,
 )
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import check_file_name, check_task_name
 from hermes_nnunet.voxel_orders import OUR_ORDER
 
 MODALITY_VARIABLE = "HERMES_MODALITY"
@@ -204,16 +206,20 @@ class HermesPlans:
         """Read the `hermes` block of a plans file.
 
         Raises:
-            HermesError: there is no such block, or it is of another format version or incomplete.
+            HermesError: there is no such block, it is of another format version or incomplete, or a name could not be
+                part of a file's name.
         """
+        for key in ("dataset_name", "plans_name"):
+            if key in plans:
+                check_file_name(plans[key], f"{key} of the plans:")
         where = f"the plans {plans.get('plans_name')} of {plans.get('dataset_name')}"
         block = hermes_block(plans, where, PLANS_REMEDY)
         try:
             context = block["context"]
             members = members_from_json(block["members"])
             return cls(
-                tasks=tuple(block["tasks"]),
-                modalities=tuple(block["modalities"]),
+                tasks=tuple(check_task_name(task) for task in block["tasks"]),
+                modalities=modalities_from_json(block["modalities"]),
                 members=members,
                 context=Context(tuple(context["tasks"]), context["modality"]),
                 context_channels=context["channels"],
@@ -222,7 +228,7 @@ class HermesPlans:
                 voxel_order=block.get("voxel_order", OUR_ORDER),
                 voxel_orders=dict(block.get("voxel_orders", {})),
             )
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise HermesError(f"the '{HERMES_BLOCK}' block of {where} is damaged ({error}): {PLANS_REMEDY}") from None
 
 

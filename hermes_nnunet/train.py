@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import escaped
 
 EXAMPLE = """example, on each of two machines with four GPUs (NUMBER is 0 on the first, 1 on the second):
   torchrun --nnodes 2 --node_rank NUMBER --nproc_per_node 4 --master_addr FIRST_MACHINE --master_port 29500 \\
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         train(arguments)
     except HermesError as error:
-        print(f"hermes_nnunet.train: error: {error}", file=sys.stderr, flush=True)
+        print(f"hermes_nnunet.train: error: {escaped(str(error))}", file=sys.stderr, flush=True)
         return 1
     return 0
 

@@ -1,9 +1,12 @@
-"""A small collection that most tests use: two members of different modality, one with regions."""
+"""A small collection that most tests use: two members of different modality, one with regions; and kills."""
 
 import gzip
 import os
+import random
 import shutil
-from collections.abc import Callable, Sequence
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import nibabel
@@ -271,3 +274,111 @@ def _write_released(topology: str, path: Path, *, task_rows: int, num_modalities
     content = {"epoch": 1, "model_state_dict": weights, "ema_model_state_dict": averaged, "optimizer_state_dict": {}}
     torch.save(content, path)
     return path
+
+
+class Kills:
+    """Ends a process right before one of its changes of files in a folder, as a kill at that moment would.
+
+    Attributes:
+        folder: where the process works; every process finds the same files there.
+    """
+
+    STATUS = 137
+    CHANGES = frozenset({"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate"})
+    # All of them are tried with the variable HERMES_EVERY_KILL=1.
+    CHOSEN = 6
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._kept = folder.with_name(f"{folder.name}.kept")
+
+    def keep(self) -> None:
+        """Let every process begin with the files that are there now."""
+        shutil.copytree(self.folder, self._kept, symlinks=True)
+
+    def restore(self) -> None:
+        shutil.rmtree(self.folder)
+        shutil.copytree(self._kept, self.folder, symlinks=True)
+
+    def snapshot(self) -> dict[str, bytes | None]:
+        """Content of every file, None for folders, by path below the folder."""
+        return {
+            str(path.relative_to(self.folder)): path.read_bytes() if path.is_file() else None
+            for path in sorted(self.folder.rglob("*"))
+        }
+
+    def run(self, action: Callable[[], object], kill_at: int | None = None) -> int:
+        """Run in a process of its own, which ends well, or before its change of this number; returns their number."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            self._run_and_exit(action, kill_at, writing)
+        os.close(writing)
+        with open(reading, "rb") as pipe:
+            counted = pipe.read()
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if kill_at is not None:
+            assert status == self.STATUS
+            return kill_at
+        assert status == 0, "see the traceback above"
+        return int(counted)
+
+    def each(self, action: Callable[[], object]) -> Iterator[int]:
+        """Yield after a kill of `action` at each of some of its changes."""
+        self.restore()
+        total = self.run(action)
+        every = list(range(total))
+        chosen = every if os.environ.get("HERMES_EVERY_KILL") else random.Random(0).sample(every, self.CHOSEN)
+        for change in sorted(chosen):
+            self.restore()
+            self.run(action, kill_at=change)
+            yield change
+
+    def _run_and_exit(self, action: Callable[[], object], kill_at: int | None, writing: int) -> None:
+        from hermes_nnunet.core.leftovers import remove_leftovers
+
+        changes = 0
+
+        def watch(event: str, arguments: tuple) -> None:
+            nonlocal changes
+            if self._is_change(event, arguments):
+                if changes == kill_at:
+                    os._exit(self.STATUS)
+                changes += 1
+
+        try:
+            remove_leftovers.cache_clear()
+            if "torch" in sys.modules:
+                sys.modules["torch"].set_num_threads(1)  # a forked process has none of the other threads
+            sys.addaudithook(watch)
+            action()
+            os.write(writing, str(changes).encode())
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+
+    def _is_change(self, event: str, arguments: tuple) -> bool:
+        if event == "open":
+            path, _, flags = arguments
+            if not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+                return False
+        elif event in self.CHANGES:
+            path = arguments[0]
+        else:
+            return False
+        # shutil.rmtree names files below an open folder.
+        return isinstance(path, str | os.PathLike) and (
+            not os.path.isabs(path) or os.fspath(path).startswith(str(self.folder))
+        )
+
+
+@pytest.fixture
+def kills(tmp_path: Path) -> Kills:
+    """Kills in tmp_path/work, which is there."""
+    if not hasattr(os, "fork"):
+        pytest.skip("processes are forked here")
+    import sklearn.model_selection  # noqa: F401 (here, not in every process)
+
+    (tmp_path / "work").mkdir()
+    return Kills(tmp_path / "work")

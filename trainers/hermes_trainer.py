@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from nnunetv2.paths import nnUNet_results
+from nnunetv2.paths import nnUNet_raw, nnUNet_results
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import (
     nnUNetTrainerNoMirroring,
@@ -20,8 +20,11 @@ from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
 from hermes_nnunet.collection import Collection
+from hermes_nnunet.core.checkpoints import loading_without_code
 from hermes_nnunet.core.dice import dice_table, mean_of_defined
 from hermes_nnunet.core.files import read_json, written_beside
+from hermes_nnunet.core.trusted_plans import check_plans
+from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.distributed.data_parallel import check_batch_size, data_parallel, own_device
 from hermes_nnunet.learning.loss.hermes_loss import HermesLoss
@@ -91,6 +94,9 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net's signature)
     ) -> None:
         self.hermes_plans = HermesPlans.from_plans(plans)
+        check_plans(plans, f"the plans {plans.get('plans_name')} of {plans.get('dataset_name')}")
+        if nnUNet_raw.is_set():
+            check_whole(Path(nnUNet_raw) / plans["dataset_name"])
         self.collection = Collection.from_dataset_json(dataset_json, plans["dataset_name"])
         if self.collection.task_names != self.hermes_plans.tasks:
             raise HermesError(
@@ -339,9 +345,15 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         return Continuation(random_states(self.device))
 
     def load_checkpoint(self, filename: str) -> None:
-        """nnU-Net's loading. The rest waits for on_train_start, since --val has no use for it."""
-        super().load_checkpoint(filename)
-        self.interrupted = Continuation.read(Path(filename))
+        """nnU-Net's loading, but without code. The rest waits for on_train_start, since --val has no use for it.
+
+        Raises:
+            HermesError: the file is missing or damaged, or holds more than tensors and numbers.
+        """
+        interrupted = Continuation.read(Path(filename))
+        with loading_without_code():
+            super().load_checkpoint(filename)
+        self.interrupted = interrupted
 
     def on_train_end(self) -> None:
         super().on_train_end()

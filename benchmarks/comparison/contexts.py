@@ -36,7 +36,9 @@ class ContextModel:
     """A universal model of one fold, which runs any tasks in any modality."""
 
     def __init__(self, folder: Path, fold: int, device: str, tile_step: float = 0.5) -> None:
-        self.predictor = HermesPredictor(read_model_folder(folder, [fold]), device, tile_step=tile_step)
+        # Trained here, maybe with a network of comparison.networks.
+        model = read_model_folder(folder, [fold], trust_plans=True)
+        self.predictor = HermesPredictor(model, device, tile_step=tile_step)
         self.model = self.predictor.model
         collection = self.model.collection
         assert collection is not None

@@ -10,6 +10,7 @@ import yaml
 from hermes_nnunet.collection import HERMES_BLOCK
 from hermes_nnunet.core.commands import KEEP_FREED_MEMORY, find_commands, run_logged
 from hermes_nnunet.core.files import read_json, write_json
+from hermes_nnunet.core.trusted_plans import TRUST_VARIABLE
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.preprocessing.intensity import CT, CT_RANGE_HU
 
@@ -70,6 +71,7 @@ class Workplace:
             "nnUNet_results": str(folder / "nnUNet_results"),
             "nnUNet_extTrainer": str(benchmarks / "comparison" / "trainers"),
             "PYTHONPATH": str(benchmarks),
+            TRUST_VARIABLE: "1",  # for the networks of comparison.networks
             "nnUNet_def_n_proc": "2",
             "nnUNet_n_proc_DA": "1",
             **KEEP_FREED_MEMORY,

@@ -14,6 +14,7 @@ from enum import Enum
 from importlib import metadata
 from pathlib import Path
 
+from hermes_nnunet.core.nnunet_folders import RAW, datasets_in, optional_folder
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.plugin.places import hermes_root, nnunet_folder, plugin_folder
 from hermes_nnunet.plugin.points import PLUGIN_POINTS, PluginPoint
@@ -64,6 +65,7 @@ def examine() -> Iterator[Finding]:
     """All findings, quick ones first, so that lines appear while torch is still being imported."""
     yield from _versions()
     yield from _folders()
+    yield from _collections()
     yield from _plugin_points()
     yield from _devices()
     yield from _lamb()
@@ -126,6 +128,19 @@ def _folders() -> Iterator[Finding]:
         else:
             free = shutil.disk_usage(value).free / GIBIBYTE
             yield Finding(Status.OK, f"{name} is {value} ({free:.0f} GiB free)")
+
+
+def _collections() -> Iterator[Finding]:
+    from hermes_nnunet.data.merge.record import check_whole
+
+    raw = optional_folder(RAW)
+    if raw is None:
+        return
+    for name in sorted(datasets_in(raw)):
+        try:
+            check_whole(raw / name)
+        except HermesError as error:
+            yield Finding(Status.MISSING, str(error))
 
 
 def _plugin_points() -> Iterator[Finding]:

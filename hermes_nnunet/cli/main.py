@@ -4,6 +4,7 @@ A command's module has `add_arguments(parser)` and `run(arguments)`, which retur
 command that is asked for is imported, so that help comes at once.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from importlib import import_module
 
 from hermes_nnunet.cli.parser import COMMANDS, PROGRAM, build_parser
 from hermes_nnunet.errors import HermesError, UsageError
+from hermes_nnunet.file_names import escaped
 
 PROBLEM_IN_THE_DATA = 1
 WRONG_USE = 2  # argparse's own
@@ -27,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         HermesError, OSError: only with --debug.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # of names that are no text
     chosen = next((word for word in argv if not word.startswith("-")), None)
     arguments = build_parser([chosen]).parse_args(argv)
     try:
@@ -40,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (HermesError, OSError) as error:
         if arguments.debug:
             raise
-        print(f"{PROGRAM}: error: {_in_one_line(error)}", file=sys.stderr)
+        print(f"{PROGRAM}: error: {escaped(_in_one_line(error))}", file=sys.stderr)
         return WRONG_USE if isinstance(error, UsageError) else PROBLEM_IN_THE_DATA
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -50,6 +50,11 @@ COMMANDS = {
         "make nnU-Net models of the paper's released weights",
         "hermes_nnunet import-weights hermes_r.pth --into 910 --ema",
     ),
+    "install": Command(
+        "hermes_nnunet.cli.install",
+        "install a model that was exported as a zip, after checking that it runs no code",
+        "hermes_nnunet install model.zip",
+    ),
     "report": Command(
         "hermes_nnunet.cli.report",
         "show a trained model's learning curves, Dice, best and worst cases on one page",

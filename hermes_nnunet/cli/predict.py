@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hermes_nnunet.cli.spacing_argument import add_spacing_from
+from hermes_nnunet.file_names import escaped
 from hermes_nnunet.prediction.wishes import NIFTI, OUTPUT_TYPES, Wishes
 
 if TYPE_CHECKING:
@@ -64,10 +65,16 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
         help="step of the sliding window as a share of the patch; default: %(default)s",
     )  # fmt: skip
     group.add_argument("--full-precision", action="store_true", help="no half precision on a GPU")
+    group.add_argument(
+        "--trust-plans",
+        action="store_true",
+        help="run the code of classes that the model's plans name beside those of Hermes and nnU-Net: your own",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Check model, tasks, images and output folder; then load the weights and predict."""
+    from hermes_nnunet.core.leftovers import remove_leftovers
     from hermes_nnunet.core.wording import listed
     from hermes_nnunet.prediction.checking import check_cases, check_wishes
     from hermes_nnunet.prediction.destination import Destination
@@ -84,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     check_wishes(wishes)
     folder = find_model_folder(arguments.model, arguments.trainer, arguments.plans, arguments.configuration)
-    model = read_model_folder(folder, arguments.folds, arguments.checkpoint)
+    model = read_model_folder(folder, arguments.folds, arguments.checkpoint, trust_plans=arguments.trust_plans)
     choice = choose(
         model,
         members=arguments.member,
@@ -95,15 +102,16 @@ def run(arguments: argparse.Namespace) -> int:
     )
     cases = find_cases(arguments.input, arguments.spacing_from)
     destination = Destination(arguments.output, wishes, choice, model.file_ending)
+    remove_leftovers(destination.folder)
     to_do = destination.to_do(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
     unused = unused_files(arguments.input)
     notes = [f"not used, since no images of a known format: {listed(unused)} in {arguments.input}"] if unused else []
     for warning in [*choice.warnings, *notes, *check_cases(to_do, choice, wishes)]:
-        print(f"hermes_nnunet: warning: {warning}", file=sys.stderr)
+        print(f"hermes_nnunet: warning: {escaped(warning)}", file=sys.stderr)
     if to_do:
         _predict(arguments, model, to_do, destination)
     done = f", {len(cases) - len(to_do)} were finished before" if len(to_do) < len(cases) else ""
-    print(f"{len(to_do)} case{'s' * (len(to_do) != 1)} segmented to {arguments.output}{done}")
+    print(f"{len(to_do)} case{'s' * (len(to_do) != 1)} segmented to {escaped(str(arguments.output))}{done}")
     return 0
 
 

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ _NUMPY_OBJECTS = (
     *(type(np.dtype(name)) for name in ("f2", "f4", "f8", "i4", "i8", "u4", "u8", "bool")),
 )
 
+# By these variables torch.load takes weights_only of no caller, or of every caller.
+_ALWAYS, _NEVER = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+
 # What nnU-Net writes; the first that a model has is what commands read.
 NAMES = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
 
@@ -26,6 +31,22 @@ NAMES = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
 def best_checkpoint(model: Path) -> str:
     """Name of the checkpoints to read in a model's folder: the final ones if a fold is finished."""
     return next((name for name in NAMES if any(model.glob(f"fold_*/{name}"))), NAMES[0])
+
+
+@contextmanager
+def loading_without_code() -> Iterator[None]:
+    """Within this block every torch.load refuses what is more than tensors, numbers and arrays, whoever calls it.
+
+    For nnU-Net's own loading, which asks for the full pickle loader.
+    """
+    before = {name: os.environ.pop(name, None) for name in (_ALWAYS, _NEVER)}
+    os.environ[_ALWAYS] = "1"
+    try:
+        with torch.serialization.safe_globals(list(_NUMPY_OBJECTS)):
+            yield
+    finally:
+        del os.environ[_ALWAYS]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 def load_without_code(path: str | os.PathLike[str]) -> Any:
@@ -50,7 +71,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise HermesError(f"{path} does not exist: train this fold first") from None
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[-1].strip()
+        # The line that names what was found, without torch's advice to allow it.
+        lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Check the doc")]
+        reason = lines[-1].strip().split(". ")[0] if lines else "it is no file of torch.save"
         raise HermesError(f"{path} holds more than a checkpoint of nnU-Net, so it is not read ({reason})") from None
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]

@@ -1,40 +1,68 @@
-"""Files that are either complete or not there."""
+"""Files and folders that are either complete or not there."""
 
 import json
 import os
-import tempfile
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hermes_nnunet.core.leftovers import remove_leftovers, temporary_name
 from hermes_nnunet.errors import HermesError
-
-TEMPORARY_PREFIX = ".writing-"
-# Bytes in a file's name, of nearly all file systems.
-LONGEST_NAME = 255
 
 
 @contextmanager
 def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `path`; rename it to `path` when the block ends without an error.
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends without an error.
 
-    The temporary name keeps the ending of `path`, because readers and writers choose the format by it. A block that
-    writes nothing leaves `path` as it was.
+    It has the name of `path`, because readers and writers choose the format by the ending, and lies in a hidden folder
+    of its own, so that nobody who lists the files of a folder takes it for one. A block that writes nothing leaves
+    `path` as it was.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY_PREFIX, suffix="".join(path.suffixes[-2:]))
-    os.close(handle)
-    temporary = Path(name)
-    temporary.unlink()
-    try:
+    with temporary_folder_in(path.parent) as folder:
+        temporary = folder / path.name
         yield temporary
         if temporary.exists():
             with open(temporary, "rb") as written:
                 os.fsync(written.fileno())
             os.replace(temporary, path)
+
+
+@contextmanager
+def folder_written_beside(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path`; rename it to `path` when the block ends without an error.
+
+    `path` must not exist, or be a tree without files, which is what a killed process of an older release leaves.
+    """
+    with temporary_folder_in(path.parent) as folder:
+        temporary = folder / path.name
+        temporary.mkdir()
+        yield temporary
+        for folder_without_files, _, _ in os.walk(path, topdown=False):
+            os.rmdir(folder_without_files)
+        os.rename(temporary, path)
+
+
+@contextmanager
+def temporary_folder_in(parent: Path) -> Iterator[Path]:
+    """Yield a new hidden folder, which goes when the block ends; what killed processes left in `parent` goes before."""
+    remove_leftovers(parent)
+    folder = parent / temporary_name()
+    folder.mkdir()
+    try:
+        yield folder
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def holds_files(folder: Path) -> bool:
+    """Whether there is any file, or link, in a folder or below it; False where there is no folder."""
+    return folder.is_symlink() or any(
+        files or any(os.path.islink(os.path.join(place, name)) for name in folders)
+        for place, folders, files in os.walk(folder)
+    )
 
 
 def write_json(content: Any, path: str | os.PathLike[str]) -> None:
@@ -55,6 +83,16 @@ def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
         raise HermesError(f"{path} does not exist: {remedy}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise HermesError(f"{path} is not valid JSON ({error}): {remedy}") from None
+
+
+def holds_json(path: Path, content: Any) -> bool:
+    """Whether a JSON file is there and has this content."""
+    try:
+        present = read_json(path, "")
+    except HermesError:
+        return False
+    # As JSON stores it, for tuples become lists.
+    return bool(present == json.loads(json.dumps(content)))
 
 
 def check_output_file(path: str | os.PathLike[str]) -> None:

@@ -6,8 +6,10 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from hermes_nnunet.collection import Context
+from hermes_nnunet.core.trusted_plans import check_configuration, check_plans
 from hermes_nnunet.core.wording import left_out_line
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import quoted
 from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.plans import ALL_MODALITIES_VARIABLE, HermesPlans, all_modalities_override
@@ -27,8 +29,12 @@ def build_network(
     modality.
 
     Raises:
-        HermesError: `num_output_channels` (the labels of dataset.json) is not the number of tasks of the context.
+        HermesError: `num_output_channels` (the labels of dataset.json) is not the number of tasks of the context, or
+            the plans name a class that is not known.
     """
+    where = f"the plans of {quoted(plans_manager.dataset_name)}"
+    check_plans(plans_manager.plans, where)
+    check_configuration(configuration_manager.configuration, where)
     plans = HermesPlans.from_plans(plans_manager.plans).with_modality_override()
     if num_output_channels != len(plans.context.tasks):
         raise HermesError(

@@ -21,6 +21,7 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection
 from hermes_nnunet.core.images import READER_WRITER
+from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.hermes_unet import HermesUNet
@@ -60,6 +61,7 @@ class CollectionPlanner(ResEncUNetPlanner):
         suppress_transpose: bool = False,
     ) -> None:
         name = maybe_convert_to_dataset_name(dataset_name_or_id)
+        check_whole(Path(nnUNet_raw) / name)
         check_planned_splits(Path(nnUNet_raw) / name, Path(nnUNet_preprocessed) / name)
         # nnU-Net's command always passes its own preprocessor's name.
         preprocessor = "HermesPreprocessor" if preprocessor_name == STOCK_PREPROCESSOR else preprocessor_name

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hermes_nnunet.core.files import LONGEST_NAME, read_json, write_json
+from hermes_nnunet.core.files import read_json, write_json
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import LONGEST_FILE_NAME
 from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.label_table import write_colour_tables
 from hermes_nnunet.prediction.passes import Choice, Pass
@@ -97,7 +98,7 @@ class Destination:
 
     def _check_replaceable(self, case: ImageSource) -> None:
         longest = max((path.name for path in self.files(case.name)), key=lambda name: len(name.encode()))
-        surplus = len(longest.encode()) - LONGEST_NAME
+        surplus = len(longest.encode()) - LONGEST_FILE_NAME
         if surplus > 0:
             raise HermesError(
                 f"{case.place}: its result would be called {longest}, {surplus} letters too many for names of files: "

@@ -12,7 +12,7 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.image_sources import DicomSource, FileSource, ImageSource
 
 # A channel is below 100, so that the year in scan_2019.nii.gz is none.
-_NAME = re.compile(r"(?P<case>.+?)(_(?P<channel>00\d\d))?")
+_NAME = re.compile(r"(?P<case>.+?)(_(?P<channel>00\d\d))?", re.DOTALL)
 _FIRST_CHANNEL = "0000"
 
 

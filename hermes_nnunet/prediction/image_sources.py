@@ -13,6 +13,7 @@ from hermes_nnunet.core.images.remarks import NO_SLICE, Remark
 from hermes_nnunet.core.images.writing import save_mended, save_on_grid
 from hermes_nnunet.data.dicom.folder import ImageSeries
 from hermes_nnunet.data.dicom.volume import DicomVolume
+from hermes_nnunet.file_names import check_case_name
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,15 @@ class ImageSource(ABC):
 
     Attributes:
         name: of the files that are written for it.
+
+    Raises:
+        HermesError: no file can have such a name.
     """
 
     name: str
+
+    def __post_init__(self) -> None:
+        check_case_name(self.name)
 
     @property
     @abstractmethod

@@ -10,8 +10,10 @@ from hermes_nnunet.collection import HERMES_BLOCK, Collection, Member, Task
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.core.label_values import foreground_values
 from hermes_nnunet.core.nnunet_folders import RESULTS, datasets_with_id, optional_folder
+from hermes_nnunet.core.trusted_plans import check_plans, trusting_plans
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import check_file_ending
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.views.write import CHECKPOINTS
 
@@ -35,6 +37,7 @@ class ModelFolder:
         collection: tasks with the collection's label values; None in a view, which has the member's values only.
         folds: the folds whose predictions are averaged, as in `fold_<fold>`.
         checkpoint: file name of the weights in each fold.
+        trust_plans: a person lets the plans name classes beside those of Hermes and nnU-Net.
     """
 
     path: Path
@@ -44,6 +47,7 @@ class ModelFolder:
     collection: Collection | None
     folds: tuple[str, ...]
     checkpoint: str
+    trust_plans: bool = False
 
     @property
     def members(self) -> dict[str, Member]:
@@ -64,9 +68,23 @@ class ModelFolder:
         """Channels of an image as the network takes it."""
         return len(self.dataset_json["channel_names"])
 
+    def check_plans(self) -> None:
+        """See to it before anything that the plans name is imported.
+
+        Raises:
+            HermesError: they name something else than planners of Hermes and nnU-Net write, and nobody trusts them.
+        """
+        with trusting_plans(self.trust_plans):
+            check_plans(self.plans, str(self.path / PLANS_FILE))
+
     @property
     def merges_members(self) -> bool:
-        """Whether a pass may have the tasks of several members: not where padded rows, made for one, take part."""
+        """Whether a pass may have the tasks of several members: not where padded rows, made for one, take part.
+
+        Raises:
+            HermesError: the plans name a network that is not known.
+        """
+        self.check_plans()
         names = {
             configuration["architecture"]["network_class_name"]
             for configuration in self.plans["configurations"].values()
@@ -119,13 +137,18 @@ def find_model_folder(
 
 
 def read_model_folder(
-    path: Path, folds: Iterable[str | int] | None = None, checkpoint: str = CHECKPOINT
+    path: Path,
+    folds: Iterable[str | int] | None = None,
+    checkpoint: str = CHECKPOINT,
+    *,
+    trust_plans: bool = False,
 ) -> ModelFolder:
     """Read a model's folder.
 
     Args:
         folds: folds to average; None for every finished one.
         checkpoint: file name of the weights.
+        trust_plans: the plans may name any class, whose code is run then.
 
     Raises:
         HermesError: it is a model of plain nnU-Net, or incomplete.
@@ -136,12 +159,14 @@ def read_model_folder(
     if HERMES_BLOCK not in plans:
         raise HermesError(f"{path} is a model of plain nnU-Net, not of Hermes: predict with nnUNetv2_predict")
     hermes_plans = HermesPlans.from_plans(plans)
+    check_file_ending(dataset_json.get("file_ending"), f"{path / DATASET_FILE}: file_ending")
     collection = None
     if HERMES_BLOCK in dataset_json:
         collection = Collection.from_dataset_json(dataset_json, str(path))
     else:
         hermes_plans = replace(hermes_plans, members=own_member(hermes_plans, plans, path))
-    return ModelFolder(path, plans, dataset_json, hermes_plans, collection, _folds(path, folds, checkpoint), checkpoint)
+    finished = _folds(path, folds, checkpoint)
+    return ModelFolder(path, plans, dataset_json, hermes_plans, collection, finished, checkpoint, trust_plans)
 
 
 def own_member(hermes_plans: HermesPlans, plans: dict[str, Any], path: Path) -> dict[str, Member]:

@@ -11,10 +11,12 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from hermes_nnunet.core.checkpoints import read_checkpoint
+from hermes_nnunet.core.trusted_plans import trusting_plans
 from hermes_nnunet.errors import HermesError, UsageError
+from hermes_nnunet.file_names import quoted
 from hermes_nnunet.networks.build import prediction_context
 from hermes_nnunet.networks.contextual import ContextualNetwork
-from hermes_nnunet.prediction.model_folder import ModelFolder
+from hermes_nnunet.prediction.model_folder import PLANS_FILE, ModelFolder
 from hermes_nnunet.prediction.passes import Pass
 
 
@@ -29,7 +31,8 @@ class HermesPredictor(nnUNetPredictor):
 
     Raises:
         UsageError: the tile step is not a share.
-        HermesError: there is no such device, the weights cannot be read, or their trainer is not installed.
+        HermesError: there is no such device, the weights cannot be read, their trainer is not installed, or the
+            plans name a class that is not known.
     """
 
     def __init__(
@@ -48,7 +51,9 @@ class HermesPredictor(nnUNetPredictor):
             super().__init__(tile_step_size=tile_step, device=device, allow_tqdm=show_tiles)
         self.half_precision = half_precision
         self.model = model
-        self._load()
+        model.check_plans()
+        with trusting_plans(model.trust_plans):
+            self._load()
 
     def _load(self) -> None:
         checkpoints = [read_checkpoint(path) for path in self.model.checkpoints]
@@ -59,13 +64,24 @@ class HermesPredictor(nnUNetPredictor):
         trainer_name = checkpoints[0]["trainer_name"]
         try:
             trainer = recursive_find_trainer_class_by_name(trainer_name)
-        except RuntimeError:
+        except (RuntimeError, AssertionError, TypeError):  # there is none, or it is no trainer
             raise HermesError(
-                f"{self.model.checkpoints[0]} was trained with {trainer_name}, which nnU-Net does not find here: "
-                "install it, or run 'hermes_nnunet doctor'"
+                f"{self.model.checkpoints[0]} was trained with {quoted(trainer_name)}, which nnU-Net does not find "
+                "here: install it, or run 'hermes_nnunet doctor'"
             ) from None
+        if not issubclass(trainer, _hermes_trainer()):
+            raise HermesError(
+                f"{self.model.checkpoints[0]} was trained with {quoted(trainer_name)}, which is no HermesTrainer: "
+                "predict with nnUNetv2_predict"
+            )
         plans_manager = PlansManager(self.model.plans)
-        configuration = plans_manager.get_configuration(checkpoints[0]["init_args"]["configuration"])
+        try:
+            configuration = plans_manager.get_configuration(checkpoints[0]["init_args"]["configuration"])
+        except (RuntimeError, KeyError, TypeError):
+            raise HermesError(
+                f"{self.model.checkpoints[0]} is of a configuration that {self.model.path / PLANS_FILE} does not have: "
+                "copy the model's folder again"
+            ) from None
         dataset_json = self.model.dataset_json
         with redirect_stdout(io.StringIO()):  # a notice of the model's own context, which no pass has
             network = trainer.build_network_architecture(
@@ -102,6 +118,13 @@ class HermesPredictor(nnUNetPredictor):
             return super()._internal_maybe_mirror_and_predict(x)
         with torch.autocast("cuda", enabled=False):
             return super()._internal_maybe_mirror_and_predict(x)
+
+
+def _hermes_trainer() -> type:
+    # Not above: trainers import this room.
+    from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
+
+    return HermesTrainer
 
 
 def _device(name: torch.device | str | None) -> torch.device:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 from tqdm import tqdm
 
+from hermes_nnunet.core.files import temporary_folder_in
 from hermes_nnunet.core.images.remarks import remark_lines
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.decisions import CaseDecision
@@ -45,7 +46,7 @@ def predict_cases(
     with (
         explained(str(destination.folder)),
         # On the disk of the results, so that a file gets its place by a change of its name.
-        tempfile.TemporaryDirectory(dir=destination.folder, prefix=".writing-") as work,
+        temporary_folder_in(destination.folder) as work,
         ThreadPoolExecutor(1) as ahead,
         ThreadPoolExecutor(1) as behind,
         tqdm(total=len(cases), desc="Predicting", unit="case", disable=not cases) as progress,

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from hermes_nnunet.collection import HERMES_BLOCK
-from hermes_nnunet.core.files import write_json, written_beside
+from hermes_nnunet.core.files import folder_written_beside, holds_files, write_json, written_beside
 from hermes_nnunet.core.images import READER_WRITER
+from hermes_nnunet.core.leftovers import remove_leftovers
 from hermes_nnunet.core.nnunet_folders import dataset_id, datasets_with_id
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.contextual import ContextualNetwork
@@ -63,39 +64,56 @@ def model_folder(results: Path, dataset_name: str, network_class: type[Contextua
     """
     _, plans_name = PLANNERS[network_class]
     folder = results / dataset_name / f"{TRAINER}__{plans_name}__{CONFIGURATION}"
-    if folder.exists() and not (folder / MARKER).is_file():
+    if holds_files(folder) and not (folder / MARKER).is_file():
         raise HermesError(f"{folder} is a trained model: import into another id with --into")
     return folder
 
 
 def write_model(folder: Path, model: ImportedModel, source: Mapping[str, Any]) -> None:
     """Write plans.json, dataset.json and the checkpoint of fold 0; `source` is kept beside them."""
-    fold = folder / f"fold_{FOLD}"
-    fold.mkdir(parents=True, exist_ok=True)
-    # The marker goes first: whatever follows, the folder is known to be ours.
-    write_json({"format_version": FORMAT_VERSION, **source}, folder / MARKER)
     channel_names = {str(channel): "image" for channel in range(model.input_channels)}
     collection = model.identity.collection
-    write_json(
-        {
-            "channel_names": channel_names,
-            "labels": {"background": 0, **{task.name: task.written_value for task in collection.tasks}},
-            "numTraining": 0,
-            "file_ending": ".nii.gz",
-            "overwrite_image_reader_writer": READER_WRITER,
-            HERMES_BLOCK: collection.to_block(),
-        },
-        folder / "dataset.json",
-    )
-    write_json(_plans(folder.parent.name, model), folder / "plans.json")
+    dataset_json = {
+        "channel_names": channel_names,
+        "labels": {"background": 0, **{task.name: task.written_value for task in collection.tasks}},
+        "numTraining": 0,
+        "file_ending": ".nii.gz",
+        "overwrite_image_reader_writer": READER_WRITER,
+        HERMES_BLOCK: collection.to_block(),
+    }
     checkpoint = {
         "network_weights": dict(model.state),
         "trainer_name": TRAINER,
         "init_args": {"configuration": CONFIGURATION, "fold": FOLD},
         "inference_allowed_mirroring_axes": None,
     }
+    plans = _plans(folder.parent.name, model)
+    marker = {"format_version": FORMAT_VERSION, **source}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder.parent)
+    if not (folder / MARKER).is_file():
+        with folder_written_beside(folder) as new:
+            _write_content(new, marker, dataset_json, checkpoint, plans)
+        return
+    # Without it a folder is nobody's model, so that a killed process leaves no model of two imports.
+    (folder / "plans.json").unlink(missing_ok=True)
+    _write_content(folder, marker, dataset_json, checkpoint, plans)
+
+
+def _write_content(
+    folder: Path,
+    marker: Mapping[str, Any],
+    dataset_json: Mapping[str, Any],
+    checkpoint: Mapping[str, Any],
+    plans: Mapping[str, Any],
+) -> None:
+    fold = folder / f"fold_{FOLD}"
+    fold.mkdir(exist_ok=True)
+    write_json(marker, folder / MARKER)
+    write_json(dataset_json, folder / "dataset.json")
     with written_beside(fold / "checkpoint_final.pth") as temporary:
         torch.save(checkpoint, temporary)
+    write_json(plans, folder / "plans.json")
 
 
 def _plans(dataset_name: str, model: ImportedModel) -> dict[str, Any]:

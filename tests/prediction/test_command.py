@@ -1,11 +1,14 @@
 import json
 import os
+import subprocess
+import sys
 
 import nibabel
 import numpy as np
 import pytest
 
 from hermes_nnunet.cli.main import main
+from hermes_nnunet.core.leftovers import temporary_name
 
 
 @pytest.fixture
@@ -29,6 +32,17 @@ def voxels(path):
 
 def files(folder):
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_a_killed_prediction_left_goes(predict, out):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    out.mkdir()
+    left = out / temporary_name().replace(f"-{os.getpid()}-", f"-{process.pid}-")
+    left.mkdir()
+    (left / "probabilities.npy").write_text("half")
+    assert predict("--tasks", "liver", "--continue") == 0
+    assert not left.exists()
 
 
 class TestResults:

@@ -1,11 +1,14 @@
+import sys
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hermes_nnunet.collection import Collection, Member, Task
+from hermes_nnunet.core.trusted_plans import TRUST_VARIABLE
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.model_folder import ModelFolder
@@ -35,8 +38,10 @@ def model_of(tasks_of, modality_of=None, network="hermes_nnunet.networks.hermes_
     collection = Collection(tasks, modalities, members, {})
     dataset_json = {"channel_names": {"0": "image"}, "file_ending": ".nii.gz"}
     hermes_plans = HermesPlans.of_collection(collection, {"default": {"percentiles": [2, 98]}})
-    plans = {"hermes": None, "configurations": {"3d_fullres": {"architecture": {"network_class_name": network}}}}
-    return ModelFolder(None, plans, dataset_json, hermes_plans, collection, ("0",), "checkpoint_final.pth")
+    architecture = {"network_class_name": network, "arch_kwargs": {}, "_kw_requires_import": []}
+    plans = {"hermes": None, "configurations": {"3d_fullres": {"architecture": architecture}}}
+    folder = Path("model")
+    return ModelFolder(folder, plans, dataset_json, hermes_plans, collection, ("0",), "checkpoint_final.pth")
 
 
 PAPERS_NETWORK = "hermes_nnunet.networks.hermes_resunet.HermesResUNet"
@@ -50,6 +55,35 @@ def summary(choice):
 
 TWO = {"amos_ct": ["liver", "spleen", "aorta"], "amos_mr": ["liver", "spleen"], "lits": ["lits/liver", "lits/tumour"]}
 MODALITIES = {"amos_ct": ("CT",), "amos_mr": ("T1",), "lits": ("CT",)}
+
+
+class TestNetwork:
+    """What the plans name says whether members go together; it is imported only where that is allowed."""
+
+    @pytest.fixture
+    def own_network(self, tmp_path, monkeypatch):
+        """Name of a network whose module, on the path, makes the file `imported`."""
+        imported = tmp_path / "imported"
+        (tmp_path / "own_network.py").write_text(
+            f"open({str(imported)!r}, 'w').close()\nclass Network:\n    attends_to_null_rows = True\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delenv(TRUST_VARIABLE, raising=False)
+        yield "own_network.Network", imported
+        sys.modules.pop("own_network", None)
+
+    def test_that_is_not_known_is_refused_and_not_imported(self, own_network):
+        name, imported = own_network
+        model = model_of(TWO, MODALITIES, network=name)
+        with pytest.raises(HermesError, match=r"model/plans\.json.*network_class_name is 'own_network\.Network'"):
+            choose(model, everything=True)
+        assert not imported.exists()
+
+    def test_that_a_person_trusts_is_asked(self, own_network):
+        name, imported = own_network
+        model = replace(model_of(TWO, MODALITIES, network=name), trust_plans=True)
+        assert not model.merges_members
+        assert imported.exists()
 
 
 class TestMembers:

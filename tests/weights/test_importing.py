@@ -186,8 +186,8 @@ class TestRefusals:
             import_weights(released, into=910, name="Ours", results=results)
 
     def test_a_trained_model_is_not_overwritten(self, released, results, topology):
-        (results / "Dataset910_Ours" / f"HermesTrainerPaper__HermesPaper{topology.upper()}Plans__3d_fullres").mkdir(
-            parents=True
-        )
+        trained = results / "Dataset910_Ours" / f"HermesTrainerPaper__HermesPaper{topology.upper()}Plans__3d_fullres"
+        trained.mkdir(parents=True)
+        (trained / "plans.json").write_text("{}")
         with pytest.raises(HermesError, match="is a trained model"):
             import_weights(released, into=910, name="Ours", results=results)

@@ -11,6 +11,7 @@ import yaml
 from hermes_nnunet.collection import UNKNOWN_MODALITY
 from hermes_nnunet.core.wording import did_you_mean
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import check_file_name
 from hermes_nnunet.voxel_orders import OUR_ORDER, turn_of
 
 FORMAT_VERSION = 1
@@ -162,6 +163,11 @@ def _member(
                 f"{where}: first_row is {first_row}, but the rows before {next_row} belong to members above it"
             )
         rows = tuple(range(first_row, first_row + len(labels)))
+    dataset = str(entry.get("dataset", name))
+    check_file_name(name, f"{where}: name")
+    check_file_name(dataset, f"{where}: dataset")
+    for label in labels:
+        check_file_name(label, f"{where}: label")
     weight = entry.get("sampling_weight", 1.0)
     if not isinstance(weight, int | float) or weight <= 0:
         raise HermesError(f"{where}: sampling_weight is {weight}: give a number above 0")
@@ -171,7 +177,7 @@ def _member(
     modality = entry.get("modality")
     return PaperMember(
         name=name,
-        dataset=str(entry.get("dataset", name)),
+        dataset=dataset,
         modalities=tuple(_texts(entry, "modality", where) if isinstance(modality, list) else (str(modality),)),
         labels=labels,
         tasks=tuple(f"{owner}/{label}" for label in labels),
@@ -197,6 +203,8 @@ def _modalities(listed: Any, members: Mapping[str, PaperMember], where: str) -> 
     modalities = tuple(dict.fromkeys([*used, UNKNOWN_MODALITY])) if listed is None else tuple(listed)
     if listed is None:
         modalities = (*(name for name in modalities if name != UNKNOWN_MODALITY), UNKNOWN_MODALITY)
+    for modality in modalities:
+        check_file_name(modality, f"{where}: modality")
     if modalities[-1] != UNKNOWN_MODALITY:
         raise HermesError(f"{where}: the last of modalities is '{modalities[-1]}', it must be '{UNKNOWN_MODALITY}'")
     missing = [modality for modality in used if modality not in modalities]

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hermes_nnunet.core.files import LONGEST_NAME
 from hermes_nnunet.core.images.geometry import GEOMETRY_TOLERANCE_MM
 from hermes_nnunet.data.conversion.converter import SourceCase
 from hermes_nnunet.data.conversion.volumes import FILE_ENDING, Grid, Volume
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import LONGEST_FILE_NAME
 
 # As a file name everywhere, and without what would look like nnU-Net's channel number.
 _CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -42,7 +42,7 @@ def check_case(case: SourceCase) -> Findings:
     problems = list(case.problems)
     if not _CASE_NAME.fullmatch(case.name):
         problems.append("its name must consist of letters, digits and . _ + -")
-    if len(f"{case.name}_0000{FILE_ENDING}") > LONGEST_NAME:
+    if len(f"{case.name}_0000{FILE_ENDING}") > LONGEST_FILE_NAME:
         problems.append(f"its name has {len(case.name)} letters, too many for names of files: rename it in the source")
     volumes = [*case.images, *([] if case.label is None else [case.label])]
     grids = [_grid(volume, problems) for volume in volumes]

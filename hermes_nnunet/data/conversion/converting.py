@@ -19,6 +19,7 @@ from hermes_nnunet.data.conversion.writing import write_case
 from hermes_nnunet.data.merge.folds import Fold
 from hermes_nnunet.data.merge.specification import LARGEST_ID, check_word
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import check_case_name
 from hermes_nnunet.version import __version__
 
 
@@ -222,6 +223,8 @@ def _told(case: SourceCase, spacing_from: str | None) -> SourceCase:
 
 
 def _check_names(cases: Sequence[SourceCase]) -> None:
+    for case in cases:
+        check_case_name(case.name)
     for first, second in pairwise(cases):
         if first.name == second.name:
             raise HermesError(f"two cases have the name {first.name}: remove one from the folder")

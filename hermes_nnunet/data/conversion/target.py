@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hermes_nnunet.core.files import TEMPORARY_PREFIX, read_json, write_json
+from hermes_nnunet.core.files import folder_written_beside, holds_files, read_json, write_json
+from hermes_nnunet.core.leftovers import remove_leftovers
 from hermes_nnunet.core.nnunet_folders import datasets_with_id
 from hermes_nnunet.data.conversion.converter import Converter, SourceCase
 from hermes_nnunet.data.conversion.parts import Parts
@@ -66,7 +67,7 @@ class TargetFolder:
         others = [name for name in datasets_with_id(raw, number) if name != self.path.name]
         if others:
             raise HermesError(f"the id {number} belongs to {raw / others[0]}: choose another -d")
-        if not self.path.exists():
+        if not holds_files(self.path):
             return
         remedy = f"choose another -d, or remove {self.path}"
         record = read_json(self.path / RECORD_FILE, remedy)
@@ -85,17 +86,22 @@ class TargetFolder:
             HermesError: the folder holds files of cases that are not among `tasks`, or cannot be written.
         """
         wanted = {path for task in tasks for path in task.outputs}
+        record = {"format_version": FORMAT_VERSION, **_as_json(settings)}
         try:
+            remove_leftovers(self.path.parent)
+            if not holds_files(self.path):
+                # With the record in it from its first moment: whatever follows, the folder is known to be ours.
+                with folder_written_beside(self.path) as folder:
+                    write_json(record, folder / RECORD_FILE)
             for folder in sorted({path.parent for path in wanted}):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise HermesError(
                 f"{self.path} cannot be made ({error.strerror}): make {self.path.parent} writable"
             ) from None
-        present = {path for part in _PARTS for path in self.path.glob(f"{part}/*{FILE_ENDING}")}
-        for leftover in {path for path in present if path.name.startswith(TEMPORARY_PREFIX)}:
-            leftover.unlink()
-            present.remove(leftover)
+        for folder in (self.path, *(self.path / part for part in _PARTS)):
+            remove_leftovers(folder)
+        present = {path for part in _PARTS for path in self.path.glob(f"{part}/[!.]*{FILE_ENDING}")}
         surplus = sorted(present - wanted)
         if surplus:
             raise HermesError(
@@ -103,7 +109,7 @@ class TargetFolder:
             )
         if not complete:
             (self.path / DATASET_FILE).unlink(missing_ok=True)
-        write_json({"format_version": FORMAT_VERSION, **_as_json(settings)}, self.path / RECORD_FILE)
+        write_json(record, self.path / RECORD_FILE)
 
     def tasks(self, converter: Converter, parts: Parts, *, link: bool) -> list[CaseTask]:
         """What is to be written for every case."""

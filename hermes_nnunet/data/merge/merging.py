@@ -11,9 +11,9 @@ from hermes_nnunet.core.processes import default_processes
 from hermes_nnunet.data.merge.folds import SPLITS_FILE, Fold
 from hermes_nnunet.data.merge.linking import Links
 from hermes_nnunet.data.merge.planning import MergePlan, plan_merge
-from hermes_nnunet.data.merge.record import MergeRecord
+from hermes_nnunet.data.merge.record import RECORD_FILE, MergeRecord
 from hermes_nnunet.data.merge.specification import MergeSpecification
-from hermes_nnunet.data.merge.staging import files_of, out_of_date, write_collection
+from hermes_nnunet.data.merge.staging import clear_up, files_of, orphans, out_of_date, write_collection
 from hermes_nnunet.data.merge.target import existing_record
 from hermes_nnunet.data.merge.workers import image_hashes
 from hermes_nnunet.errors import HermesError
@@ -41,7 +41,8 @@ class MergeResult:
         fold_origins: member -> where its folds come from: "raw", "preprocessed" (its own file there) or "made".
         is_new: the collection was not there before.
         changes: by member, only members with changes; empty for a new collection.
-        outdated_files: JSON files of the collection that were missing or had other content.
+        outdated_files: JSON files of the collection that were missing or had other content; among them the record,
+            where a merge was cut short or has left label files of no case.
         dry_run: nothing was written.
         notes: what people should know of the members' files, and of how their images were read.
     """
@@ -90,9 +91,14 @@ def merge(specification: MergeSpecification, *, processes: int | None = None, dr
         known |= image_hashes(unread, specification.spacing_from, processes)
     plan = plan.with_hashes(known)
     outdated_files = out_of_date(plan)
+    if record is not None and (orphans(plan) or not record.complete):
+        outdated_files.append(RECORD_FILE)
     remarks: tuple[Remark, ...] = ()
-    if not dry_run and (pending or removed or outdated_files or unread):
-        written, remarks = write_collection(plan, pending, removed, processes)
+    to_do = bool(pending or removed or outdated_files or unread)
+    if not dry_run:
+        clear_up(plan, goes_on=to_do)
+    if to_do and not dry_run:
+        written, remarks = write_collection(plan, record, pending, processes)
         if written.folds.folds != plan.folds.folds and SPLITS_FILE not in outdated_files:
             outdated_files.insert(0, SPLITS_FILE)
         plan = written

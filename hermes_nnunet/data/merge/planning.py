@@ -18,7 +18,6 @@ from hermes_nnunet.collection import (
     Member,
     case_identifier,
 )
-from hermes_nnunet.core.files import LONGEST_NAME
 from hermes_nnunet.core.images import READER_WRITER
 from hermes_nnunet.core.images.opening import open_image
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, optional_folder
@@ -31,6 +30,7 @@ from hermes_nnunet.data.merge.sources import SourceCase, SourceMember, read_memb
 from hermes_nnunet.data.merge.specification import MergeSpecification
 from hermes_nnunet.data.merge.task_plan import LabelledMember, TaskPlan, plan_tasks
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import LONGEST_FILE_NAME, check_case_name
 
 FILE_ENDING = ".nii.gz"
 LABELS_FOLDER = "labelsTr"
@@ -164,7 +164,7 @@ def _check_file_names(cases: Mapping[str, PlannedCase], references: Mapping[Path
         if "$" in name:
             raise HermesError(f"case {case.source.name} of {case.member.dataset_name} has a '$' in its name: rename it")
         # The longest name that files of a case get: that of an image to predict.
-        surplus = len(f"{name}_0000{FILE_ENDING}".encode()) - LONGEST_NAME
+        surplus = len(f"{name}_0000{FILE_ENDING}".encode()) - LONGEST_FILE_NAME
         if surplus > 0:
             raise HermesError(
                 f"case {case.source.name} of {case.member.dataset_name} would be called {name} in the collection, "
@@ -198,6 +198,7 @@ def _planned_cases(members: Sequence[SourceMember], spacing_from: str | None) ->
             for modality in source.modalities:
                 channel = member.channels[modality]
                 name = case_identifier(member.name, source.name, modality if _splits_channels(member) else None)
+                check_case_name(name)
                 images = source.images if channel is None else (source.images[channel],)
                 copies = {
                     path: f"{name}_{number:04d}{FILE_ENDING}"

@@ -29,12 +29,15 @@ class MergeRecord:
         values: member -> own value (as text) -> value of the collection.
         cases: case of the collection -> stamps of its images, then of its label file.
         hashes: case of the collection -> hash of each image's content; a case is missing as long as nobody has read it.
+        complete: False from the first to the last change of a collection that was there before: only the label files
+            of `cases` are as this record says then, and dataset.json may be of either version.
     """
 
     specification: dict[str, Any]
     values: dict[str, dict[str, int]]
     cases: dict[str, list[Stamp]]
     hashes: dict[str, list[str]]
+    complete: bool = True
 
     def write(self, folder: Path) -> None:
         write_json({"format_version": FORMAT_VERSION, **vars(self)}, folder / RECORD_FILE)
@@ -60,9 +63,33 @@ def read_record(folder: Path, remedy: str) -> MergeRecord:
     if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
         raise HermesError(f"{path} is not of format version {FORMAT_VERSION}, which this release reads: {remedy}")
     try:
-        return MergeRecord(content["specification"], content["values"], content["cases"], content.get("hashes", {}))
+        return MergeRecord(
+            content["specification"],
+            content["values"],
+            content["cases"],
+            # Releases that did not compare images wrote no hashes, and older ones no mark.
+            content.get("hashes", {}),
+            content.get("complete", True),
+        )
     except KeyError as error:
         raise HermesError(f"{path} has no {error}: {remedy}") from None
+
+
+def check_whole(collection: Path) -> None:
+    """See that no merge was cut short while it changed a collection, before anything of it is read.
+
+    Args:
+        collection: its folder in nnUNet_raw; one that is not there is whole.
+
+    Raises:
+        HermesError: its label files and its dataset.json may be of two versions.
+    """
+    remedy = "run the merge again"
+    if (collection / RECORD_FILE).is_file() and not read_record(collection, remedy).complete:
+        raise HermesError(
+            f"a merge was cut short while it changed {collection}, whose label files and dataset.json may be of two "
+            f"versions: {remedy}"
+        )
 
 
 def normalised_specification(specification: MergeSpecification, members: Sequence[SourceMember]) -> dict[str, Any]:

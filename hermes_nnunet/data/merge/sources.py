@@ -17,6 +17,7 @@ from hermes_nnunet.data.merge.old_datasets import check_not_old
 from hermes_nnunet.data.merge.own_labels import OwnLabels, read_own_labels
 from hermes_nnunet.data.merge.specification import MemberSpecification, check_word
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import check_case_name, check_file_name
 
 _MEND_FILES = "every case needs an image for each channel and a label file"
 
@@ -64,7 +65,7 @@ def read_member(raw: Path, specification: MemberSpecification) -> SourceMember:
     Raises:
         HermesError: it is not there, of a format that is not read, or incomplete.
     """
-    dataset_name = find_dataset(raw, specification.dataset)
+    dataset_name = check_file_name(find_dataset(raw, specification.dataset), "data set")
     folder = raw / dataset_name
     dataset_json = read_json(folder / "dataset.json", "a member needs nnU-Net's dataset.json")
     where = str(folder / "dataset.json")
@@ -161,6 +162,8 @@ def _cases(
         files, problems = _referenced_files(folder, dataset_json["dataset"], channels)
     else:
         files, problems, notes = files_in_folders(folder, ending, channels)
+    for name in files:
+        check_case_name(name, f"case of {folder.name}:")
     problems += [
         f"{path} is missing" for images, label in files.values() for path in (*images, label) if not path.is_file()
     ]

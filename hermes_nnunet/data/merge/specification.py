@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from hermes_nnunet.core.images.spacing_choice import check_spacing_from
 from hermes_nnunet.core.wording import did_you_mean, listed
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import check_file_name, check_task_name, quoted
 from hermes_nnunet.modalities import KNOWN_MODALITIES
 
 # nnU-Net takes the id from three digits of the folder's name.
@@ -119,7 +120,8 @@ class MergeSpecification:
     def __post_init__(self) -> None:
         check_spacing_from(self.spacing_from)
         if not _COLLECTION_NAME.fullmatch(self.name):
-            raise HermesError(f"name '{self.name}' of the collection: use letters, digits, '_' and '-' only")
+            raise HermesError(f"name {quoted(self.name)} of the collection: use letters, digits, '_' and '-' only")
+        check_file_name(self.name, "name of the collection:")
         if not 1 <= self.into <= LARGEST_ID:
             raise HermesError(f"id {self.into} of the collection: nnU-Net's data set ids are 1 to {LARGEST_ID}")
         if not self.members:
@@ -172,14 +174,16 @@ def check_word(word: str, what: str) -> None:
     """Raises: HermesError where `word` cannot be a part of a case's name."""
     if not _WORD.fullmatch(word) or "__" in word:
         raise HermesError(
-            f"{what} '{word}': use letters, digits, '_', '-', '+' and '.', no '__', and no '_' at either end"
+            f"{what} {quoted(word)}: use letters, digits, '_', '-', '+' and '.', no '__', and no '_' at either end"
         )
+    check_file_name(word, what)
 
 
 def check_task_word(word: str, what: str, remedy: str) -> None:
     """Raises: HermesError where `word` cannot be a task's name, or the label's part of it."""
     if not word or "/" in word or "__" in word:
-        raise HermesError(f"{what} '{word}' must not be empty nor hold '/' or '__': {remedy}")
+        raise HermesError(f"{what} {quoted(word)} must not be empty nor hold '/' or '__': {remedy}")
+    check_task_name(word, what)
 
 
 def _check_pattern(pattern: str, what: str, where: str) -> None:

@@ -1,22 +1,25 @@
 """Write a collection so that a kill or an error at any moment leaves a whole one, or none."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from hermes_nnunet.core.files import read_json, write_json
+from hermes_nnunet.collection import CASE_SEPARATOR
+from hermes_nnunet.core.files import holds_json, write_json
 from hermes_nnunet.core.images.remarks import Remark
+from hermes_nnunet.core.leftovers import remove_leftovers
+from hermes_nnunet.core.nnunet_folders import dataset_id
 from hermes_nnunet.core.wording import problem_lines
 from hermes_nnunet.data.merge.case_rewriting import CaseFiles
 from hermes_nnunet.data.merge.folds import SPLITS_FILE
 from hermes_nnunet.data.merge.planning import FILE_ENDING, IMAGES_FOLDER, LABELS_FOLDER, MergePlan
-from hermes_nnunet.data.merge.record import read_record
+from hermes_nnunet.data.merge.record import RECORD_FILE, MergeRecord, read_record
 from hermes_nnunet.data.merge.workers import rewrite_cases
 from hermes_nnunet.errors import HermesError
 
@@ -24,6 +27,7 @@ DATASET_FILE = "dataset.json"
 LOCK_FILE = ".lock"
 # In the staging folder only: the merge record has them in the end.
 HASHES_FOLDER = "hashes"
+_MERGING = ".merging"
 
 
 def label_file(folder: Path, case: str) -> Path:
@@ -33,7 +37,7 @@ def label_file(folder: Path, case: str) -> Path:
 
 def out_of_date(plan: MergePlan) -> list[str]:
     """Those of dataset.json and splits_final.json that the collection has not, or with other content."""
-    return [name for name, content in _json_files(plan).items() if not _holds(plan.folder / name, content)]
+    return [name for name, content in _json_files(plan).items() if not holds_json(plan.folder / name, content)]
 
 
 def files_of(folder: Path, plan: MergePlan, case: str) -> list[Path]:
@@ -41,12 +45,25 @@ def files_of(folder: Path, plan: MergePlan, case: str) -> list[Path]:
     return [label_file(folder, case), *(folder / IMAGES_FOLDER / name for name in plan.cases[case].copies.values())]
 
 
+def orphans(plan: MergePlan) -> list[Path]:
+    """Label files and copies of images in the collection's folder that are of no case."""
+    of_cases = {path for case in plan.cases for path in files_of(plan.folder, plan, case)}
+    there = [
+        *(plan.folder / LABELS_FOLDER).glob(f"[!.]*{FILE_ENDING}"),
+        *(plan.folder / IMAGES_FOLDER).glob(f"[!.]*{CASE_SEPARATOR}*_[0-9][0-9][0-9][0-9]{FILE_ENDING}"),
+    ]
+    return sorted(path for path in there if path not in of_cases)
+
+
 def write_collection(
-    plan: MergePlan, pending: Sequence[str], removed: Iterable[str], processes: int
+    plan: MergePlan, record: MergeRecord | None, pending: Sequence[str], processes: int
 ) -> tuple[MergePlan, tuple[Remark, ...]]:
-    """Write the label files of `pending` cases, delete those of `removed` ones, and write the JSON files.
+    """Write the files of `pending` cases, delete those of no case, and write the JSON files.
 
     Everything is made in a hidden folder beside and moved at the end. A merge that was killed goes on from there.
+
+    Args:
+        record: of the collection; None where there is none yet.
 
     Returns:
         The plan, with what the content of the pending cases' images changes in its folds, and remarks on how images
@@ -55,7 +72,7 @@ def write_collection(
     Raises:
         HermesError: members' files have problems; nothing is left behind then.
     """
-    staging = plan.folder.with_name(f".{plan.folder.name}.merging")
+    staging = _staging_of(plan)
     _make(staging)
     with _locked(staging):
         missing = _prepare(staging, plan, pending)
@@ -66,8 +83,8 @@ def write_collection(
             raise HermesError(problem_lines(problems, "nothing was written"))
         plan = plan.with_hashes({**plan.record.hashes, **_written_hashes(staging, plan, pending)})
         _ = plan.folds  # may be refused, and is before anything is moved
-        if plan.folder.exists():
-            _move_into(staging, plan, pending, removed)
+        if record is not None:
+            _move_into(staging, plan, record, pending)
         else:
             plan.record.write(staging)
             shutil.rmtree(staging / HASHES_FOLDER)
@@ -78,12 +95,33 @@ def write_collection(
     return plan, tuple(remark for report in reports for remark in report.remarks)
 
 
+def clear_up(plan: MergePlan, *, goes_on: bool) -> None:
+    """Remove what killed merges into the collection's id have left.
+
+    Args:
+        goes_on: keep what this merge can go on with.
+    """
+    for folder in (plan.folder, plan.folder / LABELS_FOLDER, plan.folder / IMAGES_FOLDER):
+        remove_leftovers(folder)
+    number = dataset_id(plan.folder.name)
+    for staging in plan.folder.parent.glob(f".Dataset{number:03d}_*{_MERGING}"):
+        if not staging.is_symlink() and not (goes_on and staging == _staging_of(plan)):
+            with suppress(HermesError), _locked(staging):
+                shutil.rmtree(staging)
+
+
+def _staging_of(plan: MergePlan) -> Path:
+    return plan.folder.with_name(f".{plan.folder.name}{_MERGING}")
+
+
 def _json_files(plan: MergePlan) -> dict[str, Any]:
     """In the order of writing: dataset.json last, since with it a collection is complete."""
     return {SPLITS_FILE: plan.folds.folds, DATASET_FILE: plan.dataset_json}
 
 
 def _make(staging: Path) -> None:
+    if staging.is_symlink():
+        raise HermesError(f"{staging} is a link, which a merge would write through: remove it")
     try:
         staging.mkdir(exist_ok=True)
     except OSError as error:
@@ -109,8 +147,9 @@ def _locked(staging: Path) -> Iterator[None]:
 
 def _prepare(staging: Path, plan: MergePlan, pending: Sequence[str]) -> list[str]:
     """Keep what a killed merge left in the staging folder and still holds, and say which cases it lacks."""
-    for part in (*_parts(plan), HASHES_FOLDER):
-        (staging / part).mkdir(exist_ok=True)
+    folders = [staging / part for part in (*_parts(plan), HASHES_FOLDER)]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
     try:
         left = read_record(staging, "begin anew")
     except HermesError:
@@ -122,11 +161,16 @@ def _prepare(staging: Path, plan: MergePlan, pending: Sequence[str]) -> list[str
             if left.says_the_same(plan.record, case, plan.cases[case].member.name)
             and all(path.is_file() for path in (*files_of(staging, plan, case), *_hash_files(staging, plan, case)))
         }
-    kept = {path for case in finished for path in files_of(staging, plan, case)}
-    for part in _parts(plan):
-        for path in (staging / part).iterdir():
-            if path not in kept:
-                path.unlink()
+    kept = {path for case in finished for path in (*files_of(staging, plan, case), *_hash_files(staging, plan, case))}
+    kept |= {staging / LOCK_FILE, staging / RECORD_FILE, *folders}
+    # Nobody else is writing here, whatever a temporary name says.
+    for path in [*staging.iterdir(), *(path for folder in folders for path in folder.iterdir())]:
+        if path in kept:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     # From here on a label file in this folder was made from what this record says.
     plan.record.write(staging)
     return [case for case in pending if case not in finished]
@@ -171,27 +215,20 @@ def _written_hashes(staging: Path, plan: MergePlan, cases: Iterable[str]) -> dic
     return {case: [path.read_text() for path in _hash_files(staging, plan, case)] for case in cases}
 
 
-def _move_into(staging: Path, plan: MergePlan, pending: Iterable[str], removed: Iterable[str]) -> None:
+def _move_into(staging: Path, plan: MergePlan, record: MergeRecord, pending: Sequence[str]) -> None:
+    """Change a collection; its record says so from the first change to the last."""
+    changed = set(record.cases).difference(plan.cases).union(pending)
+    unchanged = {case: stamps for case, stamps in record.cases.items() if case not in changed}
+    replace(record, cases=unchanged, complete=False).write(plan.folder)
     for part in _parts(plan):
         (plan.folder / part).mkdir(exist_ok=True)
     for case in pending:
         for written, place in zip(files_of(staging, plan, case), files_of(plan.folder, plan, case), strict=True):
             os.replace(written, place)
-    plan.record.write(plan.folder)
     for name, content in _json_files(plan).items():
-        if not _holds(plan.folder / name, content):
+        if not holds_json(plan.folder / name, content):
             write_json(content, plan.folder / name)
-    for case in removed:
-        label_file(plan.folder, case).unlink(missing_ok=True)
-        for copy in (plan.folder / IMAGES_FOLDER).glob(f"{case}_[0-9][0-9][0-9][0-9]{FILE_ENDING}"):
-            copy.unlink()
+    for path in orphans(plan):
+        path.unlink()
+    plan.record.write(plan.folder)
     shutil.rmtree(staging)
-
-
-def _holds(path: Path, content: Any) -> bool:
-    try:
-        present = read_json(path, "write it anew")
-    except HermesError:
-        return False
-    # As JSON stores it, for tuples become lists.
-    return present == json.loads(json.dumps(content))

@@ -1,8 +1,6 @@
 """Phantom data sets in nnU-Net's raw format: one anatomy, four modalities, partial and conflicting labels."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +8,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from hermes_nnunet.core.files import write_json
+from hermes_nnunet.core.files import folder_written_beside, write_json
 from hermes_nnunet.data.phantoms.anatomy import draw_anatomy
 from hermes_nnunet.data.phantoms.looks import Look, look_ct, look_pet, look_t1, look_t2
 from hermes_nnunet.errors import HermesError
@@ -130,9 +128,7 @@ def _write_dataset(
 ) -> PhantomDataset:
     phantom = KINDS[kind]
     folder = raw_folder / f"Dataset{dataset_id:03d}_{phantom.name}"
-    unfinished = Path(tempfile.mkdtemp(dir=raw_folder, prefix=".writing-"))
-    try:
-        unfinished.chmod(0o755)
+    with folder_written_beside(folder) as unfinished:
         for part in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
             (unfinished / part).mkdir()
         for number in range(cases + test_cases):
@@ -150,9 +146,6 @@ def _write_dataset(
             },
             unfinished / "dataset.json",
         )
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return PhantomDataset(dataset_id, phantom, folder)
 
 

@@ -8,6 +8,7 @@ from hermes_nnunet.collection import HERMES_BLOCK, Collection
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, RAW, RESULTS, datasets_with_id, optional_folder
 from hermes_nnunet.data.merge.folds import SPLITS_FILE
+from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.model_folder import DATASET_FILE, PLANS_FILE, find_model_folder, own_member
@@ -90,6 +91,7 @@ def find(asked: str) -> Found:
 
 
 def _collection(path: Path) -> Found:
+    check_whole(path)
     dataset_json = read_json(path / DATASET_FILE, "")
     collection = Collection.from_dataset_json(dataset_json, str(path))
     return Found(COLLECTION, path, path.resolve().name, dataset_json, collection, None)

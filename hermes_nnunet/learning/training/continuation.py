@@ -36,7 +36,8 @@ class Continuation:
         """Read it from a checkpoint file; None where there is none, as in imported weights.
 
         Raises:
-            HermesError: it is of another format version, or the file cannot be read.
+            HermesError: the file is missing or damaged, holds more than tensors and numbers, or this is of another
+                format version.
         """
         content = read_checkpoint(checkpoint).get(CHECKPOINT_KEY)
         if content is None:

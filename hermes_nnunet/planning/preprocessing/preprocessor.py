@@ -1,19 +1,25 @@
 """nnU-Net's preprocessor, with intensities clipped and normalised by the modality of each case."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from hermes_nnunet.collection import Collection
+from hermes_nnunet.core.files import read_json
 from hermes_nnunet.core.images.endings import split_ending
+from hermes_nnunet.core.trusted_plans import check_plans
+from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.image_reader_writer import OwnReaderPlans
 from hermes_nnunet.planning.preprocessing.intensity import clip_intensities, fixed_normalization, intensity_rule
 from hermes_nnunet.planning.preprocessing.locations import OneClass, sample_locations
-from hermes_nnunet.plans import HermesPlans
+from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
 
 
 class HermesPreprocessor(DefaultPreprocessor):
@@ -28,6 +34,21 @@ class HermesPreprocessor(DefaultPreprocessor):
         self._training_modality: str | None = None
         self._modality = ""
         self._rules: dict[str, dict[str, Any]] = {}
+
+    def run(
+        self, dataset_name_or_id: int | str, configuration_name: str, plans_identifier: str, num_processes: int
+    ) -> None:
+        """Preprocess a collection.
+
+        Raises:
+            HermesError: its plans name a class that is not known, or it was merged again after it was planned.
+        """
+        path = (
+            Path(nnUNet_preprocessed) / maybe_convert_to_dataset_name(dataset_name_or_id) / f"{plans_identifier}.json"
+        )
+        check_plans(read_json(path, PLANS_REMEDY), str(path))
+        _check_collection(Path(nnUNet_raw) / path.parent.name, path.parent)
+        super().run(dataset_name_or_id, configuration_name, plans_identifier, num_processes)
 
     def run_case_save(
         self,
@@ -100,6 +121,19 @@ class HermesPreprocessor(DefaultPreprocessor):
         seg: np.ndarray, classes_or_regions: list[Any], *args: Any, **kwargs: Any
     ) -> dict[OneClass, np.ndarray]:
         return sample_locations(seg, classes_or_regions)
+
+
+def _check_collection(raw: Path, preprocessed: Path) -> None:
+    """The label files in nnUNet_raw must have the values of the dataset.json that the planner copied."""
+    check_whole(raw)
+    merged, planned = (
+        Collection.from_dataset_json(read_json(folder / "dataset.json", PLANS_REMEDY), str(folder))
+        for folder in (raw, preprocessed)
+    )
+    if merged.tasks != planned.tasks:
+        raise HermesError(
+            f"{raw} was merged again after it was planned, and has other tasks or label values now: {PLANS_REMEDY}"
+        )
 
 
 def context_channel(image_files: list[str], plans: HermesPlans) -> list[str]:

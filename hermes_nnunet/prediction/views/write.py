@@ -2,16 +2,22 @@
 
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from hermes_nnunet.collection import Collection, Member
-from hermes_nnunet.core.files import TEMPORARY_PREFIX, read_json, write_json, written_beside
+from hermes_nnunet.core.files import (
+    folder_written_beside,
+    holds_files,
+    holds_json,
+    read_json,
+    write_json,
+    written_beside,
+)
+from hermes_nnunet.core.leftovers import remove_leftovers
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.views.content import view_dataset_json, view_plans, view_summary
 from hermes_nnunet.prediction.views.segmentations import write_own_segmentations
@@ -56,9 +62,7 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str], *, repla
         view.parent.mkdir(parents=True, exist_ok=True)
         # Folds of one model may end at the same time, in processes of their own.
         with FileLock(view.with_name(f".{view.name}.lock")):
-            if _is_free(view):
-                _make(view)
-            if not (view / MARKER).is_file():
+            if holds_files(view) and not (view / MARKER).is_file():
                 messages.append(
                     f"{name}: {view} was not made by Hermes and is left alone: move it away and run 'hermes_nnunet "
                     "views'"
@@ -72,66 +76,67 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str], *, repla
                     f"--replace-views, or move it away"
                 )
                 continue
-            with _put_aside(view) if of_another else nullcontext():
-                _write_view(view, model, member, plans, collection, folds)
-            _write_view(view, model, member, plans, collection, folds)
+            _write_view(view, model, member, plans, collection, folds, replaces=of_another)
         messages.append(f"{name}: {view}")
     return messages
 
 
-def _is_free(view: Path) -> bool:
-    """Whether nothing is there, or an empty folder."""
-    return not view.exists() or (view.is_dir() and next(view.iterdir(), None) is None)
-
-
-def _make(view: Path) -> None:
-    """Make the folder together with its marker, so that whenever this is cut short, the folder is known to be ours."""
-    with tempfile.TemporaryDirectory(dir=view.parent, prefix=TEMPORARY_PREFIX) as folder:
-        made = Path(folder) / view.name
-        made.mkdir()
-        write_json(_marker(folds=[]), made / MARKER)
-        os.rename(made, view)
-
-
-def _marker(folds: Sequence[str], **origin: str) -> dict[str, Any]:
-    return {"format_version": FORMAT_VERSION, **origin, "folds": list(folds)}
-
-
 def _owner(view: Path) -> str | None:
-    """Data set of the model that a view was made of; None where nothing was written into it yet."""
+    """Data set of the model that a view was made of; None where no view is, or nothing was written into it yet."""
+    if not (view / MARKER).is_file():
+        return None
     model = read_json(view / MARKER, "delete the view").get("model")
     return None if model is None else Path(model).parent.name
 
 
-@contextmanager
-def _put_aside(folder: Path) -> Iterator[None]:
-    """Make a new folder in a folder's place, and delete the old one after the block; if that fails, it comes back."""
-    aside = folder.with_name(TEMPORARY_PREFIX + folder.name)
-    shutil.rmtree(aside, ignore_errors=True)
-    folder.rename(aside)
-    try:
-        _make(folder)
-        yield
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        aside.rename(folder)
-        raise
-    shutil.rmtree(aside)
-
-
 def _write_view(
-    view: Path, model: Path, member: Member, plans: dict[str, Any], collection: Collection, folds: Sequence[int | str]
+    view: Path,
+    model: Path,
+    member: Member,
+    plans: dict[str, Any],
+    collection: Collection,
+    folds: Sequence[int | str],
+    *,
+    replaces: bool,
 ) -> None:
-    known_folds = read_json(view / MARKER, "delete the view")["folds"]
-    all_folds = sorted({str(fold) for fold in (*known_folds, *folds)})
-    write_json(_marker(all_folds, member=member.name, model=str(model)), view / MARKER)
     num_training = sum(case.member == member.name for case in collection.cases.values())
-    write_json(view_dataset_json(member, num_training), view / "dataset.json")
-    write_json(view_plans(plans, member.name), view / "plans.json")
+    content = {
+        "dataset.json": view_dataset_json(member, num_training),
+        # Last: without it a folder is nobody's model, so that a killed process leaves no view of two models.
+        "plans.json": view_plans(plans, member.name),
+    }
+    remove_leftovers(view.parent)
+    if replaces or not (view / MARKER).is_file():
+        with folder_written_beside(view) as new:
+            _write_content(new, model, member, content, collection, folds, known_folds=[])
+            if replaces:
+                # Into the hidden folder, which goes.
+                os.rename(view, new.with_name("replaced"))
+        return
+    known_folds = read_json(view / MARKER, "delete the view")["folds"]
+    if any(not holds_json(view / name, new) for name, new in content.items()):
+        (view / "plans.json").unlink(missing_ok=True)
+    _write_content(view, model, member, content, collection, folds, known_folds)
+
+
+def _write_content(
+    view: Path,
+    model: Path,
+    member: Member,
+    content: Mapping[str, dict[str, Any]],
+    collection: Collection,
+    folds: Sequence[int | str],
+    known_folds: Sequence[str],
+) -> None:
+    all_folds = sorted({str(fold) for fold in (*known_folds, *folds)})
+    marker = {"format_version": FORMAT_VERSION, "member": member.name, "model": str(model), "folds": all_folds}
+    write_json(marker, view / MARKER)
     if (model / FINGERPRINT).is_file():
         _copy(model / FINGERPRINT, view / FINGERPRINT)
     for fold in folds:
         _write_fold(view / f"fold_{fold}", model / f"fold_{fold}", member, collection)
+    for name, of_file in content.items():
+        write_json(of_file, view / name)
 
 
 def _write_fold(target: Path, source: Path, member: Member, collection: Collection) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
+from hermes_nnunet.core.leftovers import remove_leftovers
 from hermes_nnunet.data.conversion import NiftiVolume, SourceCase
 from hermes_nnunet.errors import HermesError
 
@@ -360,6 +361,7 @@ class TestSecondRun:
         folder = converted(toy()).folder
         left = folder / "imagesTr/.writing-abc.nii.gz"
         left.write_bytes(b"half")
+        remove_leftovers.cache_clear()  # as in another process
         converted(toy())
         assert not left.exists()
 
@@ -413,6 +415,7 @@ class TestRefusals:
 
     def test_of_a_data_set_of_this_name_that_was_not_converted(self, toy, toy_source, converted, raw):
         (raw / "Dataset011_Toy").mkdir()
+        (raw / "Dataset011_Toy" / "notes.txt").write_text("mine")
         assert refusal(lambda: converted(toy())).startswith(f"{raw / 'Dataset011_Toy/conversion.json'} does not exist")
 
     @pytest.mark.parametrize("number", [0, 1000])

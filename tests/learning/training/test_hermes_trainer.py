@@ -1,5 +1,6 @@
 import json
 import math
+import os
 from pathlib import Path
 
 import nibabel
@@ -24,6 +25,19 @@ class TestPlans:
         with pytest.raises(HermesError, match="no 'hermes' block"):
             make_trainer()
         assert list((tmp_path / "results").iterdir()) == []
+
+    def test_plans_that_name_a_command_are_refused_before_a_folder_is_made(self, make_trainer, plans, tmp_path):
+        plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]["norm_op"] = "os.system"
+        with pytest.raises(HermesError, match=r"norm_op is 'os\.system'"):
+            make_trainer()
+        assert list((tmp_path / "results").iterdir()) == []
+
+    def test_a_collection_whose_merge_was_cut_short_is_refused(self, make_trainer, tmp_path):
+        record = {"format_version": 1, "specification": {}, "values": {}, "cases": {}, "complete": False}
+        (tmp_path / "raw" / "Dataset900_Both").mkdir()
+        (tmp_path / "raw" / "Dataset900_Both" / "hermes_merge.json").write_text(json.dumps(record))
+        with pytest.raises(HermesError, match="run the merge again"):
+            make_trainer()
 
     def test_a_data_set_that_was_not_merged_is_refused(self, make_trainer, dataset_json):
         del dataset_json["hermes"]
@@ -132,6 +146,21 @@ class TestTraining:
         for name, tensor in stock.pop("network_weights").items():
             assert ours["network_weights"][name].data_ptr() == tensor.data_ptr()
         assert {name: ours[name] for name in stock} == stock
+
+    def test_a_checkpoint_with_code_is_neither_continued_nor_validated(self, make_trainer, tmp_path):
+        class Command:
+            def __reduce__(self):
+                return os.system, (f"touch {tmp_path / 'code_was_run'}",)
+
+        trainer = make_trainer()
+        trainer.initialize()
+        path = Path(trainer.output_folder) / "checkpoint_latest.pth"
+        trainer.save_checkpoint(str(path))
+        trainer.load_checkpoint(str(path))
+        torch.save({**torch.load(path, weights_only=False), "logging": Command()}, path)
+        with pytest.raises(HermesError, match="holds more than a checkpoint"):
+            trainer.load_checkpoint(str(path))
+        assert not (tmp_path / "code_was_run").exists()
 
     def test_a_failing_save_leaves_the_old_checkpoint(self, make_trainer, monkeypatch):
         trainer = make_trainer()

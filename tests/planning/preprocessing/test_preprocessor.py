@@ -123,3 +123,38 @@ def test_plans_without_the_hermes_block_are_refused(plans, dataset_json, tmp_pat
     del plans["hermes"]
     with pytest.raises(HermesError, match="no 'hermes' block"):
         preprocessed(json.loads(json.dumps(plans)), dataset_json, image)
+
+
+def test_a_data_set_is_not_preprocessed_by_functions_that_nobody_knows(plans, tmp_path, monkeypatch):
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path))
+    plans["configurations"]["3d_fullres"]["resampling_fn_data"] = "system"
+    (tmp_path / "Dataset900_Both").mkdir()
+    (tmp_path / "Dataset900_Both" / "HermesPlans.json").write_text(json.dumps(plans))
+    with pytest.raises(HermesError, match=r"HermesPlans\.json, '3d_fullres': resampling_fn_data is 'system'"):
+        HermesPreprocessor(verbose=False).run("Dataset900_Both", "3d_fullres", "HermesPlans", 1)
+
+
+class TestCollection:
+    @pytest.fixture
+    def folders(self, plans, dataset_json, tmp_path, monkeypatch):
+        """Folder of the collection in nnUNet_raw and in nnUNet_preprocessed, as the planner leaves them."""
+        made = []
+        for name in ("raw", "preprocessed"):
+            monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
+            made.append(tmp_path / name / "Dataset900_Both")
+            made[-1].mkdir(parents=True)
+            (made[-1] / "dataset.json").write_text(json.dumps(dataset_json))
+        (made[1] / "HermesPlans.json").write_text(json.dumps(plans))
+        return made
+
+    def test_merged_again_since_it_was_planned_is_refused(self, folders, dataset_json):
+        dataset_json["hermes"]["tasks"][0]["values"] = [7]
+        (folders[0] / "dataset.json").write_text(json.dumps(dataset_json))
+        with pytest.raises(HermesError, match="was merged again after it was planned"):
+            HermesPreprocessor(verbose=False).run("Dataset900_Both", "3d_fullres", "HermesPlans", 1)
+
+    def test_whose_merge_was_cut_short_is_refused(self, folders):
+        record = {"format_version": 1, "specification": {}, "values": {}, "cases": {}, "complete": False}
+        (folders[0] / "hermes_merge.json").write_text(json.dumps(record))
+        with pytest.raises(HermesError, match="run the merge again"):
+            HermesPreprocessor(verbose=False).run("Dataset900_Both", "3d_fullres", "HermesPlans", 1)

@@ -1,0 +1,21 @@
+"""Predictions that are killed at any change of a file: no half file passes for a result, and --continue goes on."""
+
+from hermes_nnunet.cli.main import main
+
+
+def test_a_killed_prediction_goes_on(kills, model, images):
+    def predict(*options):
+        image = str(images / "b_0000.nii.gz")
+        arguments = ["-i", image, "-o", str(kills.folder / "out"), "-m", str(model), "--device", "cpu", "-f", "0"]
+        assert main(["predict", *arguments, "--tasks", "liver,core", "--statistics", "--modality", "CT", *options]) == 0
+
+    kills.CHOSEN = 3  # each takes a while
+    kills.keep()
+    kills.run(predict)
+    whole = kills.snapshot()
+    for change in kills.each(predict):
+        for name, data in kills.snapshot().items():
+            if ".writing-" not in name and name != "out/statistics.json" and name != "out/statistics.csv":
+                assert data == whole[name], change
+        kills.run(lambda: predict("--continue"))
+        assert kills.snapshot() == whole, change
