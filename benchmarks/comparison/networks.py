@@ -20,8 +20,6 @@ class MaskedUNet(ContextualNetwork):
     This is the multi-head way of learning from partial labels: what a case's member does not label takes no part.
     """
 
-    tokens_per_modality = 0
-
     def __init__(
         self,
         input_channels: int,
@@ -33,7 +31,7 @@ class MaskedUNet(ContextualNetwork):
         modality_norms: bool = False,
         **arguments: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(tokens_per_modality=0)
         self.network = ResidualEncoderUNet(input_channels, **arguments)
         self.num_modalities = num_modalities
 
