@@ -33,7 +33,8 @@ def settings_of_config(
     Args:
         path: its YAML file, config/universal/hermes_*_3d.yaml.
         arguments: what the tensors tell, which the configuration must agree with.
-        task_rows, modality_rows: rows of the pools.
+        task_rows: rows of the task pools.
+        modality_rows: rows of the modality pools.
 
     Raises:
         HermesError: the file cannot be read, is of other weights, or says what this project's networks do not do.

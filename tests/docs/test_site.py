@@ -40,6 +40,14 @@ def test_has_every_page_under_its_path_in_the_checkout(site):
     assert (site / "docs" / "demo.png").is_file()
 
 
+@pytest.mark.parametrize("name", ["predict", "paper", "merge"])
+def test_headings_between_blocks_of_code_are_headings(site, name):
+    """Fences with a word of the tests behind the language would pair up otherwise, and swallow what is between."""
+    source = re.sub(r"^ *```.*?^ *```$", "", (CHECKOUT / f"docs/{name}.md").read_text(), flags=re.DOTALL | re.MULTILINE)
+    page = (site / "docs" / name / "index.html").read_text()
+    assert len(re.findall(r"<h2 ", page)) == len(re.findall(r"^## ", source, re.MULTILINE)) > 1
+
+
 @pytest.mark.parametrize("room", [room for room in ROOMS if room != "cli"])
 def test_has_the_docstrings_of_every_room(site, room):
     page = (site / "reference" / room / "index.html").read_text()
