@@ -40,7 +40,7 @@ def test_has_every_page_under_its_path_in_the_checkout(site):
     assert (site / "docs" / "demo.png").is_file()
 
 
-@pytest.mark.parametrize("name", ["predict", "paper", "merge"])
+@pytest.mark.parametrize("name", ["predict", "paper"])
 def test_headings_between_blocks_of_code_are_headings(site, name):
     """Fences with a word of the tests behind the language would pair up otherwise, and swallow what is between."""
     source = re.sub(r"^ *```.*?^ *```$", "", (CHECKOUT / f"docs/{name}.md").read_text(), flags=re.DOTALL | re.MULTILINE)
