@@ -25,17 +25,14 @@ from typing import Any
 from comparison.arms import ABLATIONS, ablation, arm, can_be_ablated
 from comparison.data import CT_RULES, PLANNED_CT_RULE, Workplace
 from comparison.questions import QUESTIONS
+from comparison.rows import add_row, read_rows
 from comparison.running import Conditions, Training
 from comparison.scoring import by_task, scores_of
 from comparison.tables import show, show_seeds
-from measuring import RESULTS, machine
-
-from hermes_nnunet.core.files import read_json, write_json
-from hermes_nnunet.core.versions import package_versions
+from measuring import RESULTS
 
 ARMS = ("singles", "masked", "hermes", "naive")
 SMALL = 300
-FORMAT_VERSION = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -63,11 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, trainings in wanted.items():
         for training in trainings:
             training.run(workplace, options.device)
-        add_row(result, row(_row_name(name, options.ct), trainings, workplace, options))
+        add_row(result, row(_row_name(name, options.ct), trainings, workplace, options), __doc__)
     for question in options.questions:
         QUESTIONS[question](workplace, Conditions(options.batches, options.seed, options.device), options.results)
-    if result.is_file():
-        rows = read_json(result, "delete it")["rows"]
+    if rows := read_rows(result):
         show(rows)
         show_seeds(rows)
 
@@ -93,27 +89,9 @@ def row(name: str, trainings: Sequence[Training], workplace: Workplace, options:
     }
 
 
-def add_row(path: Path, new: dict[str, Any]) -> None:
-    """Write a row to the result; it takes the place of one of the same arm, size, fold and seed."""
-    rows = read_json(path, "delete it")["rows"] if path.is_file() else []
-    kept = [old for old in rows if _key(old) != _key(new)]
-    content = {
-        "format_version": FORMAT_VERSION,
-        "question": " ".join((__doc__ or "").split("\n\n")[0].split()),
-        "machine": machine(),
-        "versions": package_versions(),
-        "rows": sorted([*kept, new], key=_key),
-    }
-    write_json(content, path)
-
-
 def _row_name(arm_name: str, ct_rule: str) -> str:
     """Singles have nnU-Net's rule, whatever the collection has."""
     return arm_name if arm_name == "singles" else f"{arm_name}{CT_RULES[ct_rule]}"
-
-
-def _key(row: dict[str, Any]) -> tuple:
-    return row["batches_per_member"], row["fold"], row["seed"], row["arm"]
 
 
 def _number(value: float) -> float | None:

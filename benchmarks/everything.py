@@ -26,10 +26,11 @@ import numpy as np
 from comparison.arms import arm
 from comparison.contexts import ContextModel
 from comparison.data import MEMBERS, Workplace
+from comparison.rows import add_row, read_rows
 from comparison.running import Training
 from comparison.scoring import dice, hd95
 from comparison.views import held_out_cases, image_of
-from measuring import RESULTS, machine
+from measuring import RESULTS
 from rich.console import Console
 from rich.table import Table
 from scipy import ndimage
@@ -37,11 +38,9 @@ from tqdm import tqdm
 
 from hermes_nnunet.collection import Collection, Context
 from hermes_nnunet.core.dice import mean_of_defined
-from hermes_nnunet.core.files import read_json, write_json
+from hermes_nnunet.core.files import read_json
 from hermes_nnunet.core.label_values import foreground_values
-from hermes_nnunet.core.versions import package_versions
 
-FORMAT_VERSION = 1
 SMALL = 300
 # Contexts in which a task is scored.
 ALONE, OWN, MODALITY, ALL = "alone", "its member's", "its modality's", "all"
@@ -68,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         workplace.prepare_collection(absent=name == ABSENCE)
         training = _training(name, options)
         training.run(workplace, options.device)
-        add_row(result, row(name, training, workplace, options))
-    show(read_json(result, "delete it")["rows"])
+        add_row(result, row(name, training, workplace, options), __doc__)
+    show(read_rows(result))
 
 
 def row(name: str, training: Training, workplace: Workplace, options: argparse.Namespace) -> dict[str, Any]:
@@ -128,20 +127,6 @@ def contexts_of(member: str, modality: str, collection: Collection, *, alone: bo
         if modality not in other.modalities
     }
     return {name: Context(tasks, modality) for name, tasks in contexts.items()}
-
-
-def add_row(path: Path, new: dict[str, Any]) -> None:
-    """Write a row to the result; it takes the place of one of the same arm, size, fold and seed."""
-    rows = read_json(path, "delete it")["rows"] if path.is_file() else []
-    kept = [old for old in rows if _key(old) != _key(new)]
-    content = {
-        "format_version": FORMAT_VERSION,
-        "question": " ".join((__doc__ or "").split("\n\n")[0].split()),
-        "machine": machine(),
-        "versions": package_versions(),
-        "rows": sorted([*kept, new], key=_key),
-    }
-    write_json(content, path)
 
 
 def show(rows: Sequence[dict[str, Any]]) -> None:
@@ -212,10 +197,6 @@ def _nested(pairs: dict[tuple[str, str], list[tuple[float, Any]]], names: tuple[
 def _shown(contexts: dict[str, Any], context: str, what: str, digits: int) -> str:
     value = contexts.get(context, {}).get(what)
     return "" if value is None else f"{value:.{digits}f}"
-
-
-def _key(row: dict[str, Any]) -> tuple:
-    return row["batches_per_member"], row["fold"], row["seed"], row["arm"]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -596,7 +596,7 @@ class TestResult:
         assert told == {**planned, "intensity_clipping": clipping, "network": "a.Network", **network}
 
     def test_a_row_takes_the_place_of_its_like(self, tmp_path):
-        import accuracy
+        from comparison.rows import add_row, read_rows
 
         def row(arm, fold, dice):
             tasks = {"x": {"dice": dice, "hd95_mm": 1.0}}
@@ -604,8 +604,9 @@ class TestResult:
 
         path = tmp_path / "accuracy.json"
         for new in (row("hermes", 0, 0.1), row("hermes", 1, 0.2), row("masked", 0, 0.3), row("hermes", 0, 0.4)):
-            accuracy.add_row(path, new)
-        rows = json.loads(path.read_text())["rows"]
+            add_row(path, new, "Is it?\n\nMore.")
+        assert json.loads(path.read_text())["question"] == "Is it?"
+        rows = read_rows(path)
         assert [(r["fold"], r["arm"], r["members"]["a"]["x"]["dice"]) for r in rows] == [
             (0, "hermes", 0.4),
             (0, "masked", 0.3),

@@ -57,8 +57,8 @@ class TestRows:
             "seconds_a_case": {"head, all": 1.5},
         }
         for arm, fold in (("masked", 0), ("exclusion", 1), ("masked", 0)):
-            everything.add_row(tmp_path / "everything.json", {**row, "arm": arm, "fold": fold})
-        rows = everything.read_json(tmp_path / "everything.json", "")["rows"]
+            everything.add_row(tmp_path / "everything.json", {**row, "arm": arm, "fold": fold}, "Is it?")
+        rows = everything.read_rows(tmp_path / "everything.json")
         assert [(kept["arm"], kept["fold"]) for kept in rows] == [("masked", 0), ("exclusion", 1)]
         everything.show(rows)
         printed = capsys.readouterr().out

@@ -1,0 +1,37 @@
+"""The result of a comparison: a row an arm, size, fold and seed, kept in one JSON file."""
+
+from pathlib import Path
+from typing import Any
+
+from measuring import machine
+
+from hermes_nnunet.core.files import read_json, write_json
+from hermes_nnunet.core.versions import package_versions
+
+FORMAT_VERSION = 1
+
+
+def add_row(path: Path, new: dict[str, Any], question: str | None) -> None:
+    """Write a row to the result; it takes the place of one of the same arm, size, fold and seed.
+
+    Args:
+        question: docstring of the benchmark, whose first paragraph is kept with the rows.
+    """
+    kept = [old for old in read_rows(path) if _key(old) != _key(new)]
+    content = {
+        "format_version": FORMAT_VERSION,
+        "question": " ".join((question or "").split("\n\n")[0].split()),
+        "machine": machine(),
+        "versions": package_versions(),
+        "rows": sorted([*kept, new], key=_key),
+    }
+    write_json(content, path)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a result; none where there is no file yet."""
+    return read_json(path, "delete it")["rows"] if path.is_file() else []
+
+
+def _key(row: dict[str, Any]) -> tuple:
+    return row["batches_per_member"], row["fold"], row["seed"], row["arm"]
