@@ -19,8 +19,9 @@ SOURCES := setup.py pyproject.toml $(shell find hermes_nnunet trainers planners 
 test: $(VENV)/installed
 	$(WITH_COMMANDS) HERMES_TEST_INSTALLED=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest --durations=15 $(PYTEST_ARGS) $(SELECTED)
 
-# what a developer runs all day: everything but trainings as nnU-Net's commands, and by processes that talk to each other
-quick: SELECTED := -m "not end_to_end and not distributed"
+# what a developer runs all day: everything but trainings as nnU-Net's commands and by processes that talk to each other,
+# and what takes seconds for one answer
+quick: SELECTED := -m "not end_to_end and not distributed and not slow"
 quick: test
 
 demo: $(VENV)/installed

@@ -23,6 +23,8 @@ from markdown_it import MarkdownIt
 
 from hermes_nnunet.cli import main as cli
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 LANGUAGES = {"bash", "python", "yaml"}

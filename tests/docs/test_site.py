@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 mkdocs_config = pytest.importorskip("mkdocs.config", reason="needs mkdocs")
 
 CHECKOUT = Path(__file__).resolve().parents[2]

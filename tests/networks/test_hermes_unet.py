@@ -233,6 +233,7 @@ class TestMemoryEstimate:
         assert network.compute_conv_feature_map_size(size) == plain.compute_conv_feature_map_size(size) + fusion
 
 
+@pytest.mark.slow
 class TestCompilation:
     def test_changing_contexts_neither_break_the_graph_nor_compile_again(self):
         from torch._dynamo.testing import CompileCounter

@@ -17,6 +17,8 @@ from hermes_nnunet.plugin.points import PLUGIN_POINTS
 pytest.importorskip("build", reason="needs the package 'build'")
 pytest.importorskip("setuptools", minversion="77", reason="an older one knows no licence expressions")
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 # A checkout holds more than sources: environments, caches, what `make demo` writes.
 SOURCES = (

@@ -105,6 +105,7 @@ class TestImportedPlans:
             make_trainer(trainer_class=type(trainer))
 
 
+@pytest.mark.slow
 class TestCompilation:
     def test_numbers_of_rows_need_one_compilation_more_than_a_fixed_number(self, network_class, network_sizes):
         from torch._dynamo.testing import CompileCounter
