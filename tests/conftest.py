@@ -6,7 +6,7 @@ import random
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import nibabel
@@ -333,6 +333,31 @@ class Kills:
             self.restore()
             self.run(action, kill_at=change)
             yield change
+
+    def leave_all_or_nothing(self, action: Callable[[], object], *parts: str) -> None:
+        """See that a killed `action` leaves all or nothing of each part, and that the next one makes the whole.
+
+        Args:
+            parts: what the paths below the folder begin with.
+        """
+        self.keep()
+        self.run(action)
+        whole = self.snapshot()
+        for change in self.each(action):
+            left = self.snapshot()
+            for part in parts:
+                assert self.part_of(left, part) in ({}, self.part_of(whole, part)), change
+            self.run(action)
+            assert self.snapshot() == whole, change
+
+    @staticmethod
+    def part_of(files: Mapping[str, bytes | None], part: str) -> dict[str, bytes | None]:
+        """Files of a snapshot whose paths begin with `part`, but for what is still being written."""
+        return {
+            name.removeprefix(part): content
+            for name, content in files.items()
+            if name.startswith(part) and ".writing-" not in name
+        }
 
     def _run_and_exit(self, action: Callable[[], object], kill_at: int | None, writing: int) -> None:
         from hermes_nnunet.core.leftovers import remove_leftovers

@@ -21,18 +21,8 @@ def action(kills, make_released, members_file, tmp_path):
     return run
 
 
-def of_model(files):
-    return {name: content for name, content in files.items() if name.startswith(MODEL) and ".writing-" not in name}
-
-
 def test_a_new_model_appears_with_all_it_holds(kills, action):
-    kills.keep()
-    kills.run(action)
-    whole = kills.snapshot()
-    for change in kills.each(action):
-        assert of_model(kills.snapshot()) in ({}, of_model(whole)), change
-        kills.run(action)
-        assert kills.snapshot() == whole, change
+    kills.leave_all_or_nothing(action, MODEL)
 
 
 def test_another_import_never_leaves_a_model_of_both(kills, action):
@@ -47,9 +37,9 @@ def test_another_import_never_leaves_a_model_of_both(kills, action):
     whole = kills.snapshot()
     assert whole != old
     for change in kills.each(again):
-        left = of_model(kills.snapshot())
-        assert f"{MODEL}/{MARKER}" in left
-        if f"{MODEL}/plans.json" in left:
-            assert left in (of_model(old), of_model(whole)), change
+        left = kills.part_of(kills.snapshot(), MODEL)
+        assert f"/{MARKER}" in left
+        if "/plans.json" in left:
+            assert left in (kills.part_of(old, MODEL), kills.part_of(whole, MODEL)), change
         kills.run(again)
         assert kills.snapshot() == whole, change

@@ -10,6 +10,9 @@ import nibabel
 import numpy as np
 import pytest
 
+from hermes_nnunet.data.merge import MergeSpecification, merge, workers
+from hermes_nnunet.data.merge.case_rewriting import CaseFiles, CaseReport
+
 LPI = np.diag([-2.0, -2.0, -3.0, 1.0])
 RAS = np.diag([1.5, 1.5, 8.0, 1.0])
 SHAPE = (6, 5, 4)
@@ -100,3 +103,24 @@ def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RawFolder:
 @pytest.fixture
 def read_json() -> Callable[[Path], Any]:
     return lambda path: json.loads(path.read_text())
+
+
+@pytest.fixture
+def interrupt_merge(monkeypatch: pytest.MonkeyPatch) -> Callable[[MergeSpecification, int], None]:
+    """A function that runs a merge in this process and interrupts it after some cases."""
+
+    def run(specification: MergeSpecification, cases: int) -> None:
+        done, original = [], workers.rewrite_case
+
+        def interrupted(files: CaseFiles) -> CaseReport:
+            if len(done) == cases:
+                raise KeyboardInterrupt
+            done.append(files)
+            return original(files)
+
+        with monkeypatch.context() as context:
+            context.setattr(workers, "rewrite_case", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                merge(specification, processes=1)
+
+    return run

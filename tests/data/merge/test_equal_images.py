@@ -103,19 +103,8 @@ def test_leave_training_where_the_members_own_folds_disagree(members):
     ) in result_lines(result)
 
 
-def test_survive_a_merge_that_is_interrupted(members, monkeypatch):
-    done, original = [], workers.rewrite_case
-
-    def interrupted(files):
-        if len(done) == 7:
-            raise KeyboardInterrupt
-        done.append(files)
-        return original(files)
-
-    with monkeypatch.context() as context:
-        context.setattr(workers, "rewrite_case", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            merge(MERGE, processes=1)
+def test_survive_a_merge_that_is_interrupted(members, interrupt_merge):
+    interrupt_merge(MERGE, 7)
     result = merge(MERGE, processes=1)
     assert result.links.same_images == {("Belly", "Heart"): 2}
     assert not parted(result.folds)

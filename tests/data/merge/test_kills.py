@@ -37,18 +37,8 @@ def says_that_it_is_not_whole():
     return False
 
 
-def of_collection(files):
-    return {name: data for name, data in files.items() if name.startswith(COLLECTION) and ".writing-" not in name}
-
-
 def test_a_new_collection_appears_whole(kills, raw):
-    kills.keep()
-    kills.run(action)
-    whole = kills.snapshot()
-    for change in kills.each(action):
-        assert of_collection(kills.snapshot()) in ({}, of_collection(whole)), change
-        kills.run(action)
-        assert kills.snapshot() == whole, change
+    kills.leave_all_or_nothing(action, COLLECTION)
 
 
 @pytest.fixture
@@ -71,15 +61,15 @@ def merged_again(kills, raw):
 
 def test_a_changed_collection_is_of_one_version_or_says_that_it_is_not(kills, merged_again):
     old, whole = merged_again
-    assert of_collection(old) != of_collection(whole)
-    assert not any("__b." in name for name in of_collection(whole))
+    assert kills.part_of(old, COLLECTION) != kills.part_of(whole, COLLECTION)
+    assert not any("__b." in name for name in kills.part_of(whole, COLLECTION))
     refused = 0
     for change in kills.each(action):
-        left = of_collection(kills.snapshot())
+        left = kills.part_of(kills.snapshot(), COLLECTION)
         if says_that_it_is_not_whole():
             refused += 1
         else:
-            assert left in (of_collection(old), of_collection(whole)), change
+            assert left in (kills.part_of(old, COLLECTION), kills.part_of(whole, COLLECTION)), change
         kills.run(action)
         assert kills.snapshot() == whole, change
     assert refused
@@ -115,11 +105,14 @@ class TestCopiesOfImages:
         kills.keep()
         kills.run(self.copy)
         whole = kills.snapshot()
-        copies = [name.rpartition("/")[2] for name in of_collection(whole) if "/imagesTr/" in name]
+        copies = [name.rpartition("/")[2] for name in kills.part_of(whole, COLLECTION) if "/imagesTr/" in name]
         assert copies == ["Alpha__e_0000.nii.gz", "Alpha__f_0000.nii.gz"]
         for change in kills.each(self.copy):
             if not says_that_it_is_not_whole():
-                assert of_collection(kills.snapshot()) in (of_collection(old), of_collection(whole)), change
+                assert kills.part_of(kills.snapshot(), COLLECTION) in (
+                    kills.part_of(old, COLLECTION),
+                    kills.part_of(whole, COLLECTION),
+                ), change
             kills.run(self.copy)
             assert kills.snapshot() == whole, change
 

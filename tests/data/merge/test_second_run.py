@@ -169,19 +169,8 @@ class TestKilledMerge:
 
 class TestInterruptedMerge:
     @pytest.fixture
-    def interrupted(self, members, monkeypatch):
-        done, original = [], workers.rewrite_case
-
-        def interrupted(files):
-            if len(done) == 4:
-                raise KeyboardInterrupt
-            done.append(files)
-            return original(files)
-
-        with monkeypatch.context() as context:
-            context.setattr(workers, "rewrite_case", interrupted)
-            with pytest.raises(KeyboardInterrupt):
-                merge(MERGE, processes=1)
+    def interrupted(self, members, interrupt_merge):
+        interrupt_merge(MERGE, 4)
         return members
 
     def test_does_not_keep_what_has_changed_since(self, interrupted, rewritten):

@@ -30,26 +30,28 @@ def write_model(folder, plans, dataset_json, weights):
         (folder / name).write_text(json.dumps(content))
 
 
-def of_view(files, view):
-    return {
-        name.removeprefix(f"{view}/"): content
-        for name, content in files.items()
-        if name.startswith(f"{view}/") and ".writing-" not in name
-    }
-
-
 def test_new_views_appear_with_all_they_hold(kills, model):
+    kills.leave_all_or_nothing(lambda: write_views(model, kills.folder, [0, 1]), *(f"{view}/" for view in VIEWS))
+
+
+def test_views_that_take_the_place_of_another_models_are_of_one_model(kills, model, plans, dataset_json):
+    write_views(model, kills.folder, [0, 1])
+    old = kills.snapshot()
+    other = kills.folder / "Dataset901_Other" / NAME
+    for fold in (0, 1):
+        (other / f"fold_{fold}").mkdir(parents=True)
+    write_model(other, plans, dataset_json, "second")
     kills.keep()
 
     def action():
-        write_views(model, kills.folder, [0, 1])
+        write_views(other, kills.folder, [0, 1], replace=True)
 
     kills.run(action)
     whole = kills.snapshot()
     for change in kills.each(action):
         left = kills.snapshot()
-        for view in VIEWS:
-            assert of_view(left, view) in ({}, of_view(whole, view)), change
+        for view in (f"{view}/" for view in VIEWS):
+            assert kills.part_of(left, view) in ({}, kills.part_of(old, view), kills.part_of(whole, view)), change
         kills.run(action)
         assert kills.snapshot() == whole, change
 
@@ -71,12 +73,12 @@ def test_views_of_another_training_are_never_used_with_files_of_both(kills, mode
     for change in kills.each(action):
         left = kills.snapshot()
         for view in VIEWS:
-            own = of_view(left, view)
+            own = kills.part_of(left, f"{view}/")
             assert MARKER in own
-            if "plans.json" in own and own["plans.json"] != of_view(old, view)["plans.json"]:
-                assert own == of_view(whole, view), change
+            if "plans.json" in own and own["plans.json"] != kills.part_of(old, f"{view}/")["plans.json"]:
+                assert own == kills.part_of(whole, f"{view}/"), change
             elif "plans.json" in own:
-                assert own == of_view(old, view), change
+                assert own == kills.part_of(old, f"{view}/"), change
         kills.run(action)
         assert kills.snapshot() == whole, change
 
