@@ -17,11 +17,10 @@ and sizes in results/accuracy.json stay.
 
 import argparse
 import math
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from comparison.arguments import comparison_parser
 from comparison.arms import ABLATIONS, ablation, arm, can_be_ablated
 from comparison.data import CT_RULES, PLANNED_CT_RULE, Workplace
 from comparison.questions import QUESTIONS
@@ -29,10 +28,8 @@ from comparison.rows import add_row, read_rows
 from comparison.running import Conditions, Training
 from comparison.scoring import by_task, scores_of
 from comparison.tables import show, show_seeds
-from measuring import RESULTS
 
 ARMS = ("singles", "masked", "hermes", "naive")
-SMALL = 300
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -99,12 +96,7 @@ def _number(value: float) -> float | None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("source", type=Path, help="folder with Dataset301_... to Dataset304_...")
-    made.add_argument("folder", type=Path, help="where to work; what is done there is not done again")
-    made.add_argument("--batches", type=int, default=SMALL, help="of a single model (default: %(default)s)")
-    made.add_argument("--fold", type=int, default=0, choices=range(3))
-    made.add_argument("--seed", type=int, default=0)
+    made = comparison_parser(__doc__)
     made.add_argument("--arms", nargs="*", default=ARMS, choices=ARMS)
     made.add_argument("--ablations", nargs="*", default=(), choices=ABLATIONS, help="one change each")
     made.add_argument("--ablated", default="hermes", choices=("hermes", "masked"), help="arm that is changed")
@@ -115,9 +107,6 @@ def _parser() -> argparse.ArgumentParser:
         help="rule of the collection's CTs; each needs its own FOLDER",
     )
     made.add_argument("--questions", nargs="*", default=(), choices=QUESTIONS, help="what else to answer")
-    made.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    made.add_argument("--results", type=Path, default=RESULTS, help="folder for the result (default: %(default)s)")
-    made.add_argument("--commands", type=Path, default=Path(shutil.which("hermes_nnunet") or ".").parent)
     return made
 
 

@@ -15,14 +15,13 @@ A killed run goes on where it was. Rows of other folds, seeds and sizes in resul
 import argparse
 import math
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
+from comparison.arguments import comparison_parser
 from comparison.arms import arm
 from comparison.contexts import ContextModel
 from comparison.data import MEMBERS, Workplace
@@ -30,7 +29,6 @@ from comparison.rows import add_row, read_rows
 from comparison.running import Training
 from comparison.scoring import dice, hd95
 from comparison.views import held_out_cases, image_of
-from measuring import RESULTS
 from rich.console import Console
 from rich.table import Table
 from scipy import ndimage
@@ -41,7 +39,6 @@ from hermes_nnunet.core.dice import mean_of_defined
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.core.label_values import foreground_values
 
-SMALL = 300
 # Contexts in which a task is scored.
 ALONE, OWN, MODALITY, ALL = "alone", "its member's", "its modality's", "all"
 # Masks that cannot be right: tasks of another modality's member in that member's context, and in that of all tasks.
@@ -200,21 +197,13 @@ def _shown(contexts: dict[str, Any], context: str, what: str, digits: int) -> st
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("source", type=Path, help="folder with Dataset301_... to Dataset304_...")
-    made.add_argument("folder", type=Path, help="where to work; what is done there is not done again")
-    made.add_argument("--batches", type=int, default=SMALL, help="a member (default: %(default)s)")
-    made.add_argument("--fold", type=int, default=0, choices=range(3))
-    made.add_argument("--seed", type=int, default=0)
+    made = comparison_parser(__doc__)
     made.add_argument("--arms", nargs="+", default=tuple(ARMS), choices=ARMS)
     made.add_argument("--cases", type=int, default=100, help="held-out cases of each member (default: all)")
     made.add_argument(
         "--alone", type=int, default=2, help="of them segmented a task at a time too (default: %(default)s)"
     )
     made.add_argument("--tile-step", type=float, default=0.5, help="of the sliding window (default: %(default)s)")
-    made.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    made.add_argument("--results", type=Path, default=RESULTS, help="folder for the result (default: %(default)s)")
-    made.add_argument("--commands", type=Path, default=Path(shutil.which("hermes_nnunet") or ".").parent)
     return made
 
 

@@ -1,0 +1,23 @@
+"""The arguments that every command of the comparison has."""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from measuring import RESULTS
+
+SMALL = 300
+
+
+def comparison_parser(description: str | None) -> argparse.ArgumentParser:
+    """Where to work, and the size, fold and seed of the trainings."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("source", type=Path, help="folder with Dataset301_... to Dataset304_...")
+    made.add_argument("folder", type=Path, help="where to work; what is done there is not done again")
+    made.add_argument("--batches", type=int, default=SMALL, help="of a single model (default: %(default)s)")
+    made.add_argument("--fold", type=int, default=0, choices=range(3))
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    made.add_argument("--results", type=Path, default=RESULTS, help="folder for the result (default: %(default)s)")
+    made.add_argument("--commands", type=Path, default=Path(shutil.which("hermes_nnunet") or ".").parent)
+    return made
