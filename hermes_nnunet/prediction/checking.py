@@ -46,14 +46,15 @@ def check_cases(cases: Sequence[ImageSource], choice: Choice, wishes: Wishes, fa
         HermesError: cases lack a channel, or are not DICOM where they must be.
     """
     remarks: list[Remark] = []
-    for case in cases:
+    for case in tqdm(cases, desc="Checking images", unit="case", leave=False):
+        with failures.of(case.name):
+            remarks += case.check()
+        if case.name in failures:
+            continue
         files = len(case.files) if isinstance(case, FileSource) else 1
         check_channels(case, files, choice.passes)
         if wishes.output_type != NIFTI and not isinstance(case, DicomSource):
             raise HermesError(f"{case.place} is not DICOM, so {wishes.output_type} cannot refer to it: leave that out")
-    for case in tqdm(cases, desc="Checking images", unit="case", leave=False):
-        with failures.of(case.name):
-            remarks += case.check()
     taken_for = dict.fromkeys(one.context.modality for one in choice.passes)
     dicom = [case for case in cases if isinstance(case, DicomSource)]
     said = {case.series.modality: case for case in dicom}

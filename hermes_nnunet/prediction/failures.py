@@ -19,10 +19,10 @@ class FailedCasesError(HermesError):
 
     def __init__(self, reasons: Mapping[str, str], cases: int) -> None:
         lines = [f"{case}: {reason}" for case, reason in reasons.items()]
-        failed = f"{len(reasons)} of {cases} cases failed"
-        super().__init__(
-            "\n  ".join([f"{failed}, the others are finished:" if cases > len(reasons) else f"{failed}:", *lines])
-        )
+        if cases > 1:
+            others = ", the others are finished" if cases > len(reasons) else ""
+            lines = [f"{len(reasons)} of {cases} cases failed{others}:", *lines]
+        super().__init__("\n  ".join(lines))
         self.reasons = dict(reasons)
 
 

@@ -90,7 +90,7 @@ def check_plausible(geometry: Geometry, name: str) -> Geometry:
     """
     if min(geometry.shape) < 1:
         raise HermesError(f"{name} has shape {geometry.shape}, so no voxels: give another image")
-    said = " x ".join(f"{length:.4g}" for length in geometry.spacing)
+    said = " x ".join(f"{length:.6g}" for length in geometry.spacing)
     lengths = np.array([*geometry.spacing, *axis_lengths(geometry.affine)])
     # Written to be true of NaN too.
     if not ((lengths > SMALLEST_MM) & (lengths < LARGEST_MM)).all():

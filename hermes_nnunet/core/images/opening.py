@@ -261,8 +261,8 @@ def check_length(path: Path, size: int, shape: tuple[int, ...]) -> None:
     room = path.stat().st_size * (1 if name.endswith(_UNCOMPRESSED) else _MOST_COMPRESSED)
     if size > room:
         raise HermesError(
-            f"{path} is cut short: {path.stat().st_size} bytes cannot hold {' x '.join(map(str, shape))} voxels; copy "
-            "it again, or leave it out"
+            f"{path} cannot be read (it is cut short: {path.stat().st_size} bytes cannot hold "
+            f"{' x '.join(map(str, shape))} voxels): copy it again, or leave it out"
         )
 
 

@@ -52,4 +52,4 @@ def memory_bytes() -> int:
 
 
 def _mm(spacing: Sequence[float]) -> str:
-    return " x ".join(f"{length:.4g}" for length in spacing)
+    return " x ".join(f"{length:.6g}" for length in spacing)

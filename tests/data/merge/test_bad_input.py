@@ -176,6 +176,14 @@ class TestFiles:
         path = raw.write_image(folder, "a_0000.nii.gz", shape=(4, 4, 4, 2))
         assert f"{path} has 4 dimensions (4, 4, 4, 2)" in refused(CT)
 
+    def test_voxels_that_no_image_has_are_told(self, raw, refused):
+        folder = raw.add("Dataset001_Belly")
+        path = raw.write_image(folder, "a_0000.nii.gz", np.diag([1.5, 1e4, 8.0, 1.0]))
+        raw.write_label(folder, "a.nii.gz", [0, 1, 2], np.diag([1.5, 1e4, 8.0, 1.0]))
+        message = refused(CT)
+        assert f"{path} has voxels of 1.5 x 10000 x 8 mm, which no image has" in message
+        assert f"{folder / 'labelsTr/a.nii.gz'} has voxels of 1.5 x 10000 x 8 mm" in message
+
     def test_image_with_nan_is_told(self, raw, refused):
         path = raw.add("Dataset001_Belly") / "imagesTr/a_0000.nii.gz"
         voxels = np.zeros((6, 5, 4), np.float32)
