@@ -49,8 +49,9 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is not None and _is_temporary(error.filename2 or error.filename):
-            error.filename, error.filename2 = str(path), None
+        place = _place(error.filename2 or error.filename, path)
+        if error.errno is not None and place is not None:
+            error.filename, error.filename2 = str(place), None
         raise
     except RuntimeError as error:
         if is_of_torch_save(error):
@@ -58,8 +59,15 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
-def _is_temporary(name: object) -> bool:
-    return not isinstance(name, str | os.PathLike) or any(part.startswith(PREFIX) for part in Path(name).parts)
+def _place(name: object, path: Path) -> Path | None:
+    """Where a temporary file of this name would have got its place, at `path` or below it; None of any other file."""
+    if not isinstance(name, str | os.PathLike):
+        return path
+    parts = Path(name).parts
+    place = Path(*(part for part in parts if not part.startswith(PREFIX)))
+    if len(place.parts) == len(parts):
+        return None
+    return place if place.is_relative_to(path) else path
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from hermes_nnunet.core.files import read_json, write_json, written_beside
+from hermes_nnunet.core.files import folder_written_beside, read_json, write_json, written_beside
 from hermes_nnunet.core.images.writing import save_voxels
 from hermes_nnunet.errors import HermesError
 
@@ -61,7 +61,18 @@ class TestNames:
         assert self.named(tmp_path / "a.json", copy) == (errno.ENOSPC, str(tmp_path / "a.json"), None)
 
     def test_but_leave_those_that_name_another(self, tmp_path):
-        assert self.named(tmp_path / "a", lambda _: open(tmp_path / "b")) == (errno.ENOENT, str(tmp_path / "b"), None)
+        other = tmp_path / "b"
+        assert self.named(tmp_path / "a", lambda _: other.read_text()) == (errno.ENOENT, str(other), None)
+
+    def test_where_it_is_within_a_folder_that_is_written_beside(self, tmp_path):
+        with contextlib.suppress(OSError), folder_written_beside(tmp_path / "model") as folder:
+            try:
+                (folder / "plans.json").mkdir()
+                write_json({}, folder / "plans.json")
+            except OSError as error:
+                named = error
+                raise
+        assert named.filename == str(tmp_path / "model" / "plans.json")
 
     def test_where_the_folder_cannot_be_written(self, tmp_path):
         (tmp_path / "file").touch()

@@ -53,7 +53,7 @@ class TestOfCases:
         with failures.of("a"):
             raise HermesError("a.nii.gz is empty: copy it again")
         assert failures.reasons == {"a": "a.nii.gz is empty: copy it again"}
-        with pytest.raises(FailedCasesError, match="^a: a.nii.gz is empty: copy it again$"):
+        with pytest.raises(FailedCasesError, match=r"^a: a\.nii\.gz is empty: copy it again$"):
             failures.raise_any(1)
 
     def test_lists_the_cases_by_name(self):
@@ -106,21 +106,21 @@ class TestGoesOn:
         first, of_a, of_c = errors()
         assert first == "2 of 3 cases failed, the others are finished:"
         assert of_a.startswith(f"a: {images / 'a_0000.nii.gz'} holds NaN or infinite voxels")
-        assert of_c == (f"c: {images / 'c_0000.nii.gz'} has 4 dimensions")
+        assert of_c.startswith(f"c: {images / 'c_0000.nii.gz'} has 4 dimensions")
         assert results(out) == ["b.nii.gz"]
         assert list(json.loads((out / "statistics.json").read_text())["cases"]) == ["b"]
         assert list(json.loads((out / "labels.json").read_text())["cases"]) == ["b"]
 
     def test_after_a_case_whose_header_would_take_too_much_memory(self, predict, images, out, errors, monkeypatch):
         monkeypatch.setattr(size, "memory_bytes", lambda: 2**30)
-        nibabel.save(
-            nibabel.Nifti1Image(np.ones((2, 2, 2), np.float32), np.diag([4e3] * 3 + [1])), images / "c_0000.nii.gz"
-        )
+        image = nibabel.Nifti1Image(np.ones((2, 2, 2), np.float32), np.diag([4e3, 4e3, 4e3, 1]))
+        nibabel.save(image, images / "c_0000.nii.gz")
         assert predict("--member", "abdomen") == 1
         _, of_c = errors()
         assert of_c == (
             f"c: {images / 'c_0000.nii.gz'}: voxels of 4000 x 4000 x 4000 mm would become 3200 x 3200 x 3200 of 2.5 x "
-            "2.5 x 2.5 mm, which take 122.1 GiB where memory is 1 GiB: mend the spacing in the image's header, or cut the image"
+            "2.5 x 2.5 mm, which take 122.1 GiB where memory is 1 GiB: mend the spacing in the image's header, or cut "
+            "the image"
         )
         assert results(out) == ["a.nii.gz", "b.nii.gz"]
 
