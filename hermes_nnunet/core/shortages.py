@@ -106,9 +106,9 @@ def _of_file_system(error: OSError, place: Path | str | None) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"{path}: {error.strerror}: ask for the rights in {folder}, or choose another folder"
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        return f"{path} cannot be opened ({error.strerror}): raise the limit with 'ulimit -n 4096', and run it again"
+        return f"{path} cannot be opened ({error.strerror}): raise the limit (ulimit -n 4096)"
     if error.errno in (errno.EIO, errno.ESTALE):
-        return f"{path}: {error.strerror}: the disk or share that holds {folder} fails; run it again when it does not"
+        return f"{path}: {error.strerror}: the disk or share that holds {folder} fails: look after it first"
     return f"{path}: {error.strerror}"
 
 

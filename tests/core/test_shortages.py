@@ -23,7 +23,7 @@ class TestDisk:
             (errno.EROFS, "cannot be written, since {folder} is read-only: choose another folder"),
             (errno.EFBIG, "cannot be written, since files in {folder} may not be so large: raise the limit"),
             (errno.EACCES, ": Permission denied: ask for the rights in {folder}"),
-            (errno.EMFILE, "cannot be opened (Too many open files): raise the limit with 'ulimit -n 4096'"),
+            (errno.EMFILE, "cannot be opened (Too many open files): raise the limit (ulimit -n 4096)"),
             (errno.EIO, ": Input/output error: the disk or share that holds {folder} fails"),
             (errno.ENOTDIR, ": Not a directory"),
         ],

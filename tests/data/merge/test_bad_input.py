@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from hermes_nnunet.data.merge import MemberSpecification, MergeSpecification, merge
+from hermes_nnunet.data.merge import MemberSpecification, MergeSpecification, case_rewriting, merge
 from hermes_nnunet.errors import HermesError
 
 CT = MemberSpecification(1, "CT")
@@ -475,3 +475,30 @@ def test_problems_from_several_processes_are_told(raw):
     with pytest.raises(HermesError, match=r"b\.nii\.gz holds 9"):
         merge(MergeSpecification(name="All", into=900, members=(CT,)), processes=2)
     assert raw.files() == before
+
+
+class TestFullDisk:
+    def test_is_one_line_and_the_next_merge_goes_on(self, raw, monkeypatch):
+        raw.add("Dataset001_Belly")
+        write = case_rewriting.save_on_grid
+        written = []
+
+        def until_full(voxels, path, geometry):
+            if len(written) == 3:
+                raise OSError(28, "No space left on device")
+            written.append(path)
+            write(voxels, path, geometry)
+
+        with monkeypatch.context() as context:
+            context.setattr(case_rewriting, "save_on_grid", until_full)
+            with pytest.raises(HermesError) as error:
+                merge_members(CT)
+        line = str(error.value)
+        assert line.startswith(f"{raw.path / '.Dataset900_All.merging/labelsTr/Belly__d.nii.gz'} cannot be written")
+        assert line.endswith("make room, or choose another folder, and run it again: finished cases are kept")
+        assert "\n" not in line
+        assert not (raw.path / "Dataset900_All").exists()
+        again = []
+        monkeypatch.setattr(case_rewriting, "save_on_grid", lambda *given: (again.append(given[1]), write(*given)))
+        assert len(merge_members(CT).collection.cases) == 5
+        assert [path.name for path in again] == ["Belly__d.nii.gz", "Belly__e.nii.gz"]
