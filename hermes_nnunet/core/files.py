@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hermes_nnunet.core.leftovers import PREFIX, remove_leftovers, temporary_name
+from hermes_nnunet.core.leftovers import place_of, remove_leftovers, temporary_name
 from hermes_nnunet.core.shortages import is_of_torch_save, write_error
 from hermes_nnunet.errors import HermesError
 
@@ -63,9 +63,8 @@ def _place(name: object, path: Path) -> Path | None:
     """Where a temporary file of this name would have got its place, at `path` or below it; None of any other file."""
     if not isinstance(name, str | os.PathLike):
         return path
-    parts = Path(name).parts
-    place = Path(*(part for part in parts if not part.startswith(PREFIX)))
-    if len(place.parts) == len(parts):
+    place = place_of(name)
+    if place == Path(name):
         return None
     return place if place.is_relative_to(path) else path
 

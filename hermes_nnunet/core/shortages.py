@@ -10,6 +10,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from hermes_nnunet.core.leftovers import place_of
+
 _MEMORY_REMEDY = "end other programs, or take a machine with more"
 
 # Not the fault of the file at which they come up.
@@ -85,7 +87,7 @@ def _of_file_system(error: OSError, place: Path | str | None) -> str:
     name = error.filename2 or error.filename or place
     if isinstance(name, int):  # a file descriptor
         name = place
-    path = f"the output, or a file in {tempfile.gettempdir()}," if name is None else os.fsdecode(name)
+    path = f"the output, or a file in {tempfile.gettempdir()}," if name is None else str(place_of(os.fsdecode(name)))
     folder = Path(tempfile.gettempdir()) if name is None else Path(path).parent
     if name is not None and os.path.isdir(path):
         folder = Path(path)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from hermes_nnunet.core.leftovers import temporary_name
 from hermes_nnunet.core.shortages import is_of_all_files, is_of_memory, line_of, write_error
 
 
@@ -41,6 +42,10 @@ class TestDisk:
 
     def test_is_that_of_the_copy_where_a_copy_fails(self):
         assert line_of(of_system(errno.EROFS, "/there/a", "/here/a")).startswith("/here/a cannot be written")
+
+    def test_never_names_a_temporary_folder(self, tmp_path):
+        line = line_of(of_system(errno.EROFS, str(tmp_path / temporary_name())))
+        assert line == f"{tmp_path} cannot be written, since {tmp_path} is read-only: choose another folder"
 
     def test_takes_the_place_that_is_worked_on_where_no_file_is_named(self, tmp_path):
         assert line_of(of_system(errno.EROFS), place=tmp_path).startswith(f"{tmp_path} cannot be written")
