@@ -12,6 +12,7 @@ from hermes_nnunet.prediction.wishes import NIFTI, OUTPUT_TYPES, Wishes
 
 if TYPE_CHECKING:
     from hermes_nnunet.prediction.destination import Destination
+    from hermes_nnunet.prediction.failures import Failures
     from hermes_nnunet.prediction.image_sources import ImageSource
     from hermes_nnunet.prediction.model_folder import ModelFolder
 
@@ -78,9 +79,11 @@ def run(arguments: argparse.Namespace) -> int:
     from hermes_nnunet.core.wording import listed
     from hermes_nnunet.prediction.checking import check_cases, check_wishes
     from hermes_nnunet.prediction.destination import Destination
+    from hermes_nnunet.prediction.failures import Failures
     from hermes_nnunet.prediction.finding import find_cases, unused_files
     from hermes_nnunet.prediction.model_folder import find_model_folder, read_model_folder
     from hermes_nnunet.prediction.passes import choose, wanted_modality
+    from hermes_nnunet.prediction.provenance import Provenance
 
     wishes = Wishes(
         output_type=arguments.output_type,
@@ -101,22 +104,36 @@ def run(arguments: argparse.Namespace) -> int:
         modality=wanted_modality(arguments.modality),
     )
     cases = find_cases(arguments.input, arguments.spacing_from)
-    destination = Destination(arguments.output, wishes, choice, model.file_ending)
+    provenance = Provenance.of(
+        model,
+        tile_step=arguments.tile_step,
+        half_precision=not arguments.full_precision,
+        spacing_from=arguments.spacing_from,
+    )
+    destination = Destination(arguments.output, wishes, choice, model.file_ending, provenance)
     remove_leftovers(destination.folder)
-    to_do = destination.to_do(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
+    to_do, redone = destination.to_do(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
     unused = unused_files(arguments.input)
     notes = [f"not used, since no images of a known format: {listed(unused)} in {arguments.input}"] if unused else []
-    for warning in [*choice.warnings, *notes, *check_cases(to_do, choice, wishes)]:
+    failures = Failures()
+    for warning in [*choice.warnings, *notes, *redone, *check_cases(to_do, choice, wishes, failures)]:
         print(f"hermes_nnunet: warning: {escaped(warning)}", file=sys.stderr)
-    if to_do:
-        _predict(arguments, model, to_do, destination)
+    readable = [case for case in to_do if case.name not in failures]
+    if not readable:
+        failures.raise_any(len(to_do))
+    else:
+        _predict(arguments, model, readable, destination, failures)
     done = f", {len(cases) - len(to_do)} were finished before" if len(to_do) < len(cases) else ""
     print(f"{len(to_do)} case{'s' * (len(to_do) != 1)} segmented to {escaped(str(arguments.output))}{done}")
     return 0
 
 
 def _predict(
-    arguments: argparse.Namespace, model: "ModelFolder", cases: "Sequence[ImageSource]", destination: "Destination"
+    arguments: argparse.Namespace,
+    model: "ModelFolder",
+    cases: "Sequence[ImageSource]",
+    destination: "Destination",
+    failures: "Failures",
 ) -> None:
     from hermes_nnunet.prediction.predictor import HermesPredictor
     from hermes_nnunet.prediction.running import predict_cases
@@ -131,4 +148,4 @@ def _predict(
     )
     measured = read_statistics(destination.folder) if arguments.go_on and arguments.statistics else {}
     destination.open()
-    predict_cases(predictor, cases, destination, measured)
+    predict_cases(predictor, cases, destination, measured, failures)

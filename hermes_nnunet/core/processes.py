@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from hermes_nnunet.core.shortages import FEWER_PROCESSES
 from hermes_nnunet.errors import HermesError
 
 _MOST_DEFAULT_PROCESSES = 8
-_FEWER_PROCESSES = "run it again with fewer --processes; finished cases are kept"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -36,7 +36,7 @@ def map_cases(
     processes: int,
     description: str,
     *,
-    when_one_died: str = _FEWER_PROCESSES,
+    when_one_died: str = FEWER_PROCESSES,
 ) -> list[Result]:
     """`function` of every case, in their order, with a progress bar; both must be such that they can be pickled.
 

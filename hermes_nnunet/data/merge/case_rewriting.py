@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hermes_nnunet.core.files import written_beside
+from hermes_nnunet.core.files import naming, written_beside
 from hermes_nnunet.core.images.geometry import Geometry, grid_problem
 from hermes_nnunet.core.images.opening import OpenImage, open_image
 from hermes_nnunet.core.images.remarks import Remark
 from hermes_nnunet.core.images.writing import save_mended, save_on_grid
+from hermes_nnunet.core.shortages import FEWER_PROCESSES, memory_for
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.merge.content import content_hash
 from hermes_nnunet.errors import HermesError
@@ -54,7 +55,17 @@ class CaseReport:
 
 
 def rewrite_case(files: CaseFiles) -> CaseReport:
-    """Write the label files of a case, unless there are problems with its files."""
+    """Write the label files of a case, unless there are problems with its files.
+
+    Raises:
+        OSError: they cannot be written, which is not the case's fault.
+        HermesError: memory is too small for the case.
+    """
+    with memory_for(files.label, remedy=FEWER_PROCESSES):
+        return _rewrite(files)
+
+
+def _rewrite(files: CaseFiles) -> CaseReport:
     problems: list[str] = []
     remarks: list[Remark] = []
     hashes: dict[Path, str] = {}
@@ -85,15 +96,11 @@ def rewrite_case(files: CaseFiles) -> CaseReport:
             f"{listed(sorted(files.values))}): correct the file, or declare the labels"
         )
     if geometry is not None and not problems:
-        try:
-            for path, file in zip(files.images, files.hashes, strict=bool(files.hashes)):
+        for path, file in zip(files.images, files.hashes, strict=bool(files.hashes)):
+            with naming(file):
                 file.write_text(hashes[path])
-            write_label(mapped, geometry, files.outputs)
-            _write_copies(files)
-        except OSError as error:
-            problems.append(
-                f"{files.outputs[0]} cannot be written ({error.strerror}): make room, or the folder writable"
-            )
+        write_label(mapped, geometry, files.outputs)
+        _write_copies(files)
     return CaseReport(tuple(problems), tuple(remarks))
 
 
@@ -107,7 +114,8 @@ def hash_images(images: tuple[Sequence[Path], str | None]) -> tuple[list[str], l
     hashes = []
     for path in images[0]:
         try:
-            hashes.append(content_hash(open_image(path, images[1])))
+            with memory_for(path):
+                hashes.append(content_hash(open_image(path, images[1])))
         except HermesError as error:
             problems.append(str(error))
     return hashes, problems
