@@ -7,3 +7,10 @@ class HermesError(Exception):
 
 class UsageError(HermesError):
     """A call that no data could make right."""
+
+
+class TrainingEndedError(HermesError, SystemExit):
+    """A training that cannot go on.
+
+    nnU-Net's own command catches nothing. Python then prints this error's line without a traceback, and exits with 1.
+    """
