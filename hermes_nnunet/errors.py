@@ -14,3 +14,7 @@ class TrainingEndedError(HermesError, SystemExit):
 
     nnU-Net's own command catches nothing. Python then prints this error's line without a traceback, and exits with 1.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = message
