@@ -86,3 +86,9 @@ def end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def end_children() -> None:
+    """Kill the processes that this one has started with multiprocessing, before it exits without its usual end."""
+    for process in multiprocessing.active_children():
+        process.kill()

@@ -6,7 +6,6 @@ itself when the other machine is gone; a process that only computes for long is 
 """
 
 import json
-import multiprocessing
 import os
 import platform
 import secrets
@@ -20,6 +19,7 @@ from typing import IO, Any
 
 from torch import distributed
 
+from hermes_nnunet.core.processes import end_children
 from hermes_nnunet.errors import TrainingEndedError
 from hermes_nnunet.learning.distributed.averaging import number_of_processes
 
@@ -207,8 +207,7 @@ class Peers:
                 connection.sendall(f"{json.dumps(message)}\n".encode())
 
     def _exit(self) -> None:
-        for process in multiprocessing.active_children():
-            process.terminate()
+        end_children()
         print(f"hermes_nnunet: error: {self.lost}", file=sys.stderr, flush=True)
         os._exit(1)
 

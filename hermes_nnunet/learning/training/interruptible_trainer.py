@@ -8,6 +8,7 @@ from signal import Signals as SignalNumbers
 from typing import Any
 
 import torch
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import (
     nnUNetTrainerNoMirroring,
@@ -34,12 +35,11 @@ from hermes_nnunet.learning.training.save_interval import SaveInterval
 from hermes_nnunet.learning.training.signals import Signals, exit_code
 from hermes_nnunet.learning.training.validated_cases import ValidatedCases
 from hermes_nnunet.learning.training.watched_batches import WatchedBatches
-from hermes_nnunet.learning.training.workers import Workers
+from hermes_nnunet.learning.training.workers import WORKERS_DIED, Workers, told_once
 
 LATEST = "checkpoint_latest.pth"
 # What the processes agree on after each batch, the most urgent being the largest: a signal is this plus its number.
 _GO_ON, _SAVE, _WORKER_DIED, _SIGNAL = 0, 1, 2, 2
-_WORKERS_DIED = "background workers are no longer alive"  # nnU-Net's and batchgenerators' words
 
 
 class InterruptibleTrainer(nnUNetTrainerNoMirroring):
@@ -100,8 +100,11 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
             SystemExit: a signal came; the code is 128 and its number.
             TrainingEndedError: the training must not begin, or cannot go on.
         """
-        with watched_peers() as self._peers, self._alone_in_fold(), self._signals.noted():
-            super().run_training()
+        with watched_peers() as self._peers, self._alone_in_fold(), self._signals.noted(), told_once():
+            try:
+                super().run_training()
+            finally:
+                self._end_loaders()
             received = largest_of_processes(self._signals.received or 0, self.device)
             if received:
                 self._say_on_first(f"ended by {SignalNumbers(received).name} before the final validation: run --val")
@@ -116,7 +119,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
             try:
                 super().on_train_start()
             except RuntimeError as error:
-                if _WORKERS_DIED in str(error):
+                if WORKERS_DIED in str(error):
                     raise TrainingEndedError(self._died_line()) from None
                 raise
         if not self._is_continued and self.local_rank == 0 and not self.disable_checkpointing:
@@ -164,6 +167,13 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
         self.dataloader_train, self.dataloader_val = self.dataloader_train.loader, self.dataloader_val.loader
         super().on_train_end()
 
+    def _end_loaders(self) -> None:
+        """As nnU-Net does at the end of a training, but whatever has ended it."""
+        for watched in (self.dataloader_train, self.dataloader_val):
+            loader = watched.loader if isinstance(watched, WatchedBatches) else watched
+            if isinstance(loader, NonDetMultiThreadedAugmenter):
+                loader._finish()
+
     def _keep_random_state(self) -> None:
         self._state_before_batch = random_state(self.device)
 
@@ -172,7 +182,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
 
         All of them come here equally often, so they agree without waiting for each other longer than in a step.
         """
-        died = error is not None and _WORKERS_DIED in str(error)
+        died = error is not None and WORKERS_DIED in str(error)
         if error is not None and not died:
             return
         wish = _WORKER_DIED if died else _SAVE if self._save_interval.is_over else _GO_ON
@@ -276,7 +286,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
                 with self._signals.raised(), self._workers.watched(lambda: self._signals.fail(self._export_line())):
                     super().perform_actual_validation(save_probabilities)
             except RuntimeError as error:
-                if _WORKERS_DIED in str(error):
+                if WORKERS_DIED in str(error):
                     raise TrainingEndedError(self._export_line()) from None
                 raise
             except SystemExit:

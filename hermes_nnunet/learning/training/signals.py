@@ -3,18 +3,22 @@
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from hermes_nnunet.core.processes import end_children
 from hermes_nnunet.errors import TrainingEndedError
 
 # Ctrl-C, the end of a job, and the warning before it (SLURM's --signal); Windows has no SIGUSR1.
 _ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 # Job managers send a signal to every process, and torchrun passes it on once more.
 _SAME_PRESS_SECONDS = 2.0
+# A pool of processes waits for ever for the lock that a killed one of them held.
+_LEAVING_SECONDS = 15.0
 
 
 def exit_code(number: int) -> int:
@@ -34,6 +38,7 @@ class Signals:
         self._failure: str | None = None
         self._raises = False
         self._first_time = 0.0
+        self._last_resort: threading.Timer | None = None
 
     @contextmanager
     def noted(self) -> Iterator[None]:
@@ -43,7 +48,7 @@ class Signals:
 
     @contextmanager
     def raised(self) -> Iterator[None]:
-        """Within this block a signal, or `fail`, raises at once.
+        """Within this block a signal, or `fail`, raises at once; if the block is not left then, the process exits.
 
         Raises:
             SystemExit: a signal came, with its `exit_code`.
@@ -57,16 +62,13 @@ class Signals:
                 yield
         finally:
             self._raises = False
+            if self._last_resort is not None:
+                self._last_resort.cancel()
 
     def fail(self, message: str) -> None:
         """Let the main thread raise; called by other threads."""
         self._failure = message
         self._wake_main_thread()
-
-    def end(self) -> None:
-        """Raise SystemExit with the code of the signal that was received."""
-        assert self.received is not None
-        raise SystemExit(exit_code(self.received))
 
     @contextmanager
     def _handled(self) -> Iterator[None]:
@@ -94,11 +96,25 @@ class Signals:
             self._raise()
 
     def _raise(self) -> None:
-        # Once: what is left to be done while the exception passes is not interrupted.
-        self._raises = False
+        if self._raises:
+            # Once: what is left to be done while the exception passes is not interrupted.
+            self._raises = False
+            self._last_resort = threading.Timer(_LEAVING_SECONDS, self._exit)
+            self._last_resort.daemon = True
+            self._last_resort.start()
         if self._failure is not None:
             raise TrainingEndedError(self._failure)
-        self.end()
+        raise SystemExit(self._exit_code)
+
+    @property
+    def _exit_code(self) -> int:
+        return 1 if self.received is None else exit_code(self.received)
+
+    def _exit(self) -> None:
+        end_children()
+        why = self._failure or f"ended by {signal.Signals(self._exit_code - 128).name}"
+        print(f"hermes_nnunet: error: {why}", file=sys.stderr, flush=True)
+        os._exit(self._exit_code)
 
     @contextmanager
     def _kept_from_new_processes(self) -> Iterator[None]:

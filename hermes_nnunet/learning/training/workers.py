@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import register_after_fork
 from pathlib import Path
+from typing import Any
 
 from hermes_nnunet.core.memory import available_memory
 from hermes_nnunet.core.processes import end_with_parent
@@ -18,6 +19,10 @@ _POLL_SECONDS = 0.2
 _SHARED_MEMORY = Path("/dev/shm")
 # Ended in good order, or by those who started them.
 _ORDERLY = (None, 0, -signal.SIGTERM)
+
+
+# nnU-Net's and batchgenerators' words where one of their processes has died.
+WORKERS_DIED = "background workers are no longer alive"
 
 
 class Workers:
@@ -66,6 +71,22 @@ class Workers:
 
     def _dead(self) -> list[BaseProcess]:
         return [process for process in list(self._seen.values()) if process.exitcode not in _ORDERLY]
+
+
+@contextmanager
+def told_once() -> Iterator[None]:
+    """Within this block, no thread of batchgenerators prints a traceback for what the main thread learns as well."""
+    before = threading.excepthook
+
+    def hook(arguments: Any) -> None:
+        if WORKERS_DIED not in str(arguments.exc_value):
+            before(arguments)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _begin_in_worker(_: Workers) -> None:

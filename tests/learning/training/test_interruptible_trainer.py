@@ -13,6 +13,7 @@ from nnunetv2.run.run_training import maybe_load_checkpoint
 
 from hermes_nnunet.errors import HermesError, TrainingEndedError
 from hermes_nnunet.learning.training.fold_folder import locked
+from hermes_nnunet.learning.training.signals import Signals
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +68,7 @@ class TestBeginning:
 
     def test_in_a_fold_that_is_trained_is_refused(self, make_trainer):
         trainer = make_trainer()
+        trainer.initialize()
         with locked(fold_of(trainer)):
             for action in (trainer.run_training, trainer.perform_actual_validation):
                 with pytest.raises(TrainingEndedError, match=f"in use by another .*process {os.getpid()} on "):
@@ -76,10 +78,10 @@ class TestBeginning:
 
 class TestWorkers:
     @pytest.fixture(autouse=True)
-    def one_worker(self, monkeypatch):
+    def one_worker(self, preprocessed, monkeypatch):
         monkeypatch.setenv("nnUNet_n_proc_DA", "1")
 
-    def test_one_that_is_killed_ends_the_training_with_a_checkpoint(self, make_trainer, monkeypatch):
+    def test_one_that_is_killed_ends_the_training_with_a_checkpoint(self, make_trainer, monkeypatch, capfd):
         trainer = make_trainer(epochs=50)
         train_step, killed = trainer.train_step, []
 
@@ -99,6 +101,8 @@ class TestWorkers:
         assert "step" in line.split("checkpoint_latest.pth holds epoch")[1]
         assert "continue with --c" in line
         assert "\n" not in line
+        assert multiprocessing.active_children() == []
+        assert "Traceback" not in capfd.readouterr().err
         second = make_trainer(continue_training=True)
         maybe_load_checkpoint(second, continue_training=True, validation_only=False)
         assert second.current_epoch * 2 + len(second.interrupted.outputs_of(0, 1)) > 0
@@ -132,7 +136,7 @@ class TestFinalValidation:
         }, {path.name: np.load(path)["probabilities"] for path in folder.glob("*.npz")}
 
     @staticmethod
-    def at_second_case(trainer, act):
+    def at_second_case(trainer, act, wait=True):
         """Let the final validation act before its second case, once the first is written."""
         tell, seen = trainer._tell_context_in_pool_order, []
 
@@ -140,7 +144,7 @@ class TestFinalValidation:
             seen.append(case)
             if len(seen) == 2:
                 written = fold_of(trainer) / "validation" / f"{seen[0]}.nii.gz"
-                while not written.is_file():
+                while wait and not written.is_file():
                     time.sleep(0.05)
                 act()
             tell(case)
@@ -162,6 +166,7 @@ class TestFinalValidation:
         assert "Traceback" not in printed.out + printed.err
         assert "final validation ended by SIGTERM; --val goes on with the cases that are left" in printed.out
 
+        trainer._signals = Signals()  # of a new process
         trainer.perform_actual_validation(save_probabilities=True)
         assert seen[2:] == ["brain__y"]
         assert "1 of 2 cases are there from an interrupted one" in capfd.readouterr().out
@@ -177,7 +182,7 @@ class TestFinalValidation:
             trainer.perform_actual_validation()
         with torch.no_grad():
             next(trainer.network.parameters()).add_(1)
-        trainer._signals.received = None
+        trainer._signals = Signals()  # of a new process
         trainer.perform_actual_validation()
         assert tuple(seen[2:]) == self.CASES
 
@@ -187,7 +192,7 @@ class TestFinalValidation:
                 process.kill()
             time.sleep(30)
 
-        self.at_second_case(trainer, kill_writer)
+        self.at_second_case(trainer, kill_writer, wait=False)
         with pytest.raises(TrainingEndedError) as error:
             trainer.perform_actual_validation()
         line = str(error.value)

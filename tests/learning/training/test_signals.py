@@ -3,6 +3,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -114,3 +115,19 @@ def test_a_worker_is_ended_by_its_parent_only():
         process.start()
     process.join()
     assert numbers.get() == [signal.SIG_IGN, signal.SIG_DFL, signal.SIG_IGN]
+
+
+def test_a_block_that_is_not_left_is_ended(capfd):
+    def hang():
+        with Signals().raised():
+            with suppress(SystemExit):
+                send_and_wait(signal.SIGTERM)
+            threading.Event().wait()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hermes_nnunet.learning.training.signals._LEAVING_SECONDS", 0.2)
+        process = multiprocessing.get_context("fork").Process(target=hang)
+        process.start()
+        process.join(20)
+    assert process.exitcode == 143
+    assert capfd.readouterr().err == "hermes_nnunet: error: ended by SIGTERM\n"
