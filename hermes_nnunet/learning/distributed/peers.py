@@ -59,10 +59,9 @@ class LostPeer:
 def watched_peers() -> Iterator["Peers | None"]:
     """Within this block, the end of one process ends all; None where there is one process only.
 
-    All processes enter it together. A block in a block is the same block.
-
-    Raises:
-        TrainingEndedError: another process has ended; where the main thread cannot raise, the process exits with 1.
+    All processes enter it together. A block in a block is the same block. If another process ends, this one prints a
+    line and exits with 1: neither a main thread that waits in a collective nor the libraries' own clearing up, which
+    may abort without the other process, can be left in good order.
     """
     global _present
     if number_of_processes() == 1 or _present is not None:
@@ -76,8 +75,7 @@ def watched_peers() -> Iterator["Peers | None"]:
         if isinstance(error, RuntimeError):
             peers.wait_for_news(_NEWS_SECONDS)
         if peers.lost is not None:
-            peers.close()
-            raise TrainingEndedError(str(peers.lost)) from None
+            peers.exit()
         peers.close(_in_one_line(error))
         raise
     else:
@@ -115,14 +113,13 @@ class Peers:
         """Wait until a process is lost, or for so long."""
         self._news.wait(seconds)
 
-    def end_with_lost(self) -> None:
-        """After all have agreed that one of them ends.
-
-        Raises:
-            TrainingEndedError: with what it said.
-        """
+    def exit(self) -> None:
+        """After all have agreed that one of them ends, or it has ended: wait for what it says, and exit."""
         self.wait_for_news(_OWN_END_SECONDS)
-        raise TrainingEndedError("another process has ended" if self.lost is None else str(self.lost))
+        end_children()
+        print(f"hermes_nnunet: error: {self.lost or 'another process has ended'}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(1)
 
     def close(self, reason: str | None = None) -> None:
         """Leave in good order, or say why not."""
@@ -198,18 +195,14 @@ class Peers:
             if self._rank == 0:
                 self._tell({"lost": asdict(peer)})
         self._news.set()
+        # Unless the main thread is faster, or has another error to tell.
         if not self._closed.wait(_OWN_END_SECONDS):
-            self._exit()
+            self.exit()
 
     def _tell(self, message: dict[str, Any]) -> None:
         for connection in self._connections.values():
             with suppress(OSError):  # it may be the lost one
                 connection.sendall(f"{json.dumps(message)}\n".encode())
-
-    def _exit(self) -> None:
-        end_children()
-        print(f"hermes_nnunet: error: {self.lost}", file=sys.stderr, flush=True)
-        os._exit(1)
 
 
 def _message(lines: IO[str]) -> dict[str, Any] | None:

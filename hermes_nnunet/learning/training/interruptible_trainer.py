@@ -196,7 +196,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
             if died:
                 raise TrainingEndedError(f"{self._died_line()}; {self._place()}") from None
             if self._peers is not None:
-                self._peers.end_with_lost()
+                self._peers.exit()
         if agreed > _SIGNAL:
             number = agreed - _SIGNAL
             self._say_on_first(f"ended by {SignalNumbers(number).name}; {self._place()}")

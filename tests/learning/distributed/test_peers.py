@@ -40,8 +40,8 @@ def run(tmp_path):
 
 def line_of(rank, reason):
     return (
-        f"rank {rank} on {platform.node()} has ended ({reason}), so the others end as well: look for its error there, "
-        f"and continue with --c\n"
+        f"hermes_nnunet: error: rank {rank} on {platform.node()} has ended ({reason}), so the others end as well: look "
+        f"for its error there, and continue with --c\n"
     )
 
 
@@ -64,8 +64,7 @@ class TestLoss:
         codes, errors, seconds = run(3, "kill the others of which compute", 1)
         for rank in (0, 2):
             assert codes[rank] == 1
-            expected = f"hermes_nnunet: error: {line_of(1, 'it was killed, or its machine is gone')}"
-            assert without_librarys_log(errors[rank]) == expected
+            assert without_librarys_log(errors[rank]) == line_of(1, "it was killed, or its machine is gone")
         assert seconds < 30
 
     @pytest.mark.parametrize(("how", "reason"), [("problem", "case b: no such file"), ("fault", "division by zero")])
