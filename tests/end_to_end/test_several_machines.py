@@ -136,8 +136,8 @@ class TestEnd:
         (first, _), _ = end(signal.SIGKILL)
         own = [line for line in first.splitlines() if line.startswith("hermes_nnunet")]
         assert own == [
-            f"hermes_nnunet: error: rank 1 on {platform.node()} has ended (it was killed, or its machine is gone), so the "
-            f"others end as well: look for its error there, and continue with --c"
+            f"hermes_nnunet: error: rank 1 on {platform.node()} has ended (it was killed, or its machine is gone), so "
+            f"the others end as well: look for its error there, and continue with --c"
         ]
 
     def test_by_a_signal_to_one_ends_both_with_a_checkpoint_of_both(self, end):
