@@ -134,7 +134,7 @@ class TestEnd:
 
     def test_by_a_kill_ends_the_other_with_one_line(self, end):
         (first, _), _ = end(signal.SIGKILL)
-        own = [line for line in first.splitlines() if line.startswith("hermes_nnunet")]
+        own = [line for line in first.splitlines() if line.startswith("hermes_nnunet: ")]
         assert own == [
             f"hermes_nnunet: error: rank 1 on {platform.node()} has ended (it was killed, or its machine is gone), so "
             f"the others end as well: look for its error there, and continue with --c"

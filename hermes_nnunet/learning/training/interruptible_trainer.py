@@ -34,7 +34,7 @@ from hermes_nnunet.learning.training.random_state import random_state, set_rando
 from hermes_nnunet.learning.training.save_interval import SaveInterval
 from hermes_nnunet.learning.training.signals import Signals, exit_code
 from hermes_nnunet.learning.training.validated_cases import ValidatedCases
-from hermes_nnunet.learning.training.watched_batches import WatchedBatches
+from hermes_nnunet.learning.training.watched_batches import WatchedBatches, unwatched
 from hermes_nnunet.learning.training.workers import WORKERS_DIED, Workers, told_once
 
 LATEST = "checkpoint_latest.pth"
@@ -164,13 +164,12 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
 
     def on_train_end(self) -> None:
         # nnU-Net ends the processes of what it knows.
-        self.dataloader_train, self.dataloader_val = self.dataloader_train.loader, self.dataloader_val.loader
+        self.dataloader_train, self.dataloader_val = unwatched(self.dataloader_train), unwatched(self.dataloader_val)
         super().on_train_end()
 
     def _end_loaders(self) -> None:
         """As nnU-Net does at the end of a training, but whatever has ended it."""
-        for watched in (self.dataloader_train, self.dataloader_val):
-            loader = watched.loader if isinstance(watched, WatchedBatches) else watched
+        for loader in map(unwatched, (self.dataloader_train, self.dataloader_val)):
             if isinstance(loader, NonDetMultiThreadedAugmenter):
                 loader._finish()
 

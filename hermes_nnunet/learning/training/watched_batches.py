@@ -34,3 +34,8 @@ class WatchedBatches:
             raise
         self._drawn(None)
         return batch
+
+
+def unwatched(batches: Any) -> Any:
+    """The loader itself, of batches that are watched or not."""
+    return batches.loader if isinstance(batches, WatchedBatches) else batches
