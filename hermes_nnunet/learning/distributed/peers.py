@@ -71,6 +71,8 @@ def watched_peers() -> Iterator["Peers | None"]:
     try:
         yield peers
     except BaseException as error:
+        if peers.is_closed:
+            raise
         # Not yet: what failed here may be a collective, because another process has ended.
         if isinstance(error, RuntimeError):
             peers.wait_for_news(_NEWS_SECONDS)
@@ -82,6 +84,12 @@ def watched_peers() -> Iterator["Peers | None"]:
         peers.close()
     finally:
         _present = None
+
+
+def end_together() -> None:
+    """Say that all processes are about to raise the same: none of them is lost."""
+    if _present is not None:
+        _present.close()
 
 
 class Peers:
@@ -108,6 +116,11 @@ class Peers:
             self._accept(server, word)
         else:
             self._connect(port, word)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether this process has left."""
+        return self._closed.is_set()
 
     def wait_for_news(self, seconds: float) -> None:
         """Wait until a process is lost, or for so long."""

@@ -27,7 +27,7 @@ from hermes_nnunet.learning.distributed.averaging import (
     number_of_processes,
     of_all_processes,
 )
-from hermes_nnunet.learning.distributed.peers import Peers, watched_peers
+from hermes_nnunet.learning.distributed.peers import Peers, end_together, watched_peers
 from hermes_nnunet.learning.training.continuation import Continuation
 from hermes_nnunet.learning.training.fold_folder import check_beginning, locked, remove_checkpoints
 from hermes_nnunet.learning.training.random_state import random_state, set_random_states
@@ -108,6 +108,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
             received = largest_of_processes(self._signals.received or 0, self.device)
             if received:
                 self._say_on_first(f"ended by {SignalNumbers(received).name} before the final validation: run --val")
+                end_together()
                 raise SystemExit(exit_code(received))
 
     def on_train_start(self) -> None:
@@ -199,6 +200,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
         if agreed > _SIGNAL:
             number = agreed - _SIGNAL
             self._say_on_first(f"ended by {SignalNumbers(number).name}; {self._place()}")
+            end_together()
             raise SystemExit(exit_code(number))
 
     def _save_within_epoch(self) -> None:
@@ -342,6 +344,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
                 problem = str(error)
         problem = from_first_process(problem)
         if problem is not None:
+            end_together()
             raise TrainingEndedError(problem)
 
     def _say_on_first(self, text: str) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import distributed
 
 from hermes_nnunet.errors import TrainingEndedError
-from hermes_nnunet.learning.distributed.peers import watched_peers
+from hermes_nnunet.learning.distributed.peers import end_together, watched_peers
 
 
 def end(how: str) -> None:
@@ -30,6 +30,9 @@ def train(rank: int, how: str, which: int) -> None:
     """Two steps in common; between them one process ends."""
     with watched_peers(), watched_peers():
         distributed.all_reduce(torch.ones(1))
+        if how == "agreed":
+            end_together()
+            raise SystemExit(143)
         if rank == which:
             end(how)
         elif how == "kill the others of which compute":

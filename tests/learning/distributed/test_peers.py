@@ -75,9 +75,10 @@ class TestLoss:
         # A fault of ours keeps its traceback, where it happened.
         assert ("Traceback" in errors[1]) == (how == "fault")
 
-    def test_is_none_at_the_end(self, run):
-        codes, errors, _ = run(3, "none", 0)
-        assert codes == [0, 0, 0]
+    @pytest.mark.parametrize(("how", "code"), [("none", 0), ("agreed", 143)])
+    def test_is_none_at_the_end(self, run, how, code):
+        codes, errors, _ = run(3, how, 0)
+        assert codes == [code] * 3
         assert [without_librarys_log(text) for text in errors] == ["", "", ""]
 
 
