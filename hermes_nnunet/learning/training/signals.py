@@ -55,19 +55,11 @@ class Signals:
             TrainingEndedError: `fail` was called.
         """
         self._raises = True
-        threads = set(threading.enumerate())
         try:
             with self._handled(), self._kept_from_new_processes():
                 if self.received is not None:
                     self._raise()
                 yield
-        except BaseException:
-            # nnU-Net's sliding window leaves a thread that waits for ever, and the process would wait for it.
-            if self._last_resort is not None and any(
-                not thread.daemon for thread in set(threading.enumerate()) - threads
-            ):
-                self._exit()
-            raise
         finally:
             self._raises = False
             if self._last_resort is not None:

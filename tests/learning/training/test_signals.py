@@ -131,15 +131,3 @@ def test_a_block_that_is_not_left_is_ended(capfd):
         process.join(20)
     assert process.exitcode == 143
     assert capfd.readouterr().err == "hermes_nnunet: error: ended by SIGTERM\n"
-
-
-def test_a_thread_that_never_ends_is_not_waited_for():
-    def leave_thread():
-        with Signals().raised():
-            threading.Thread(target=threading.Event().wait).start()
-            send_and_wait(signal.SIGTERM)
-
-    process = multiprocessing.get_context("fork").Process(target=leave_thread)
-    process.start()
-    process.join(10)
-    assert process.exitcode == 143
