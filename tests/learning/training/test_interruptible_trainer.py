@@ -119,6 +119,7 @@ class TestWorkers:
         assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 class TestFinalValidation:
     CASES = ("abdomen__c", "brain__y")
 
