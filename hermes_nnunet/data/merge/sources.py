@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK
-from hermes_nnunet.core.files import read_json
 from hermes_nnunet.core.images.endings import IMAGE_ENDINGS, KNOWN
+from hermes_nnunet.core.nnunet_files import read_member_json
 from hermes_nnunet.core.nnunet_folders import find_dataset
 from hermes_nnunet.core.wording import did_you_mean, listed, problem_lines
 from hermes_nnunet.data.merge.member_files import Files, files_in_folders
@@ -67,10 +67,8 @@ def read_member(raw: Path, specification: MemberSpecification) -> SourceMember:
     """
     dataset_name = check_file_name(find_dataset(raw, specification.dataset), "data set")
     folder = raw / dataset_name
-    dataset_json = read_json(folder / "dataset.json", "a member needs nnU-Net's dataset.json")
+    dataset_json = read_member_json(folder / "dataset.json", "a member needs nnU-Net's dataset.json")
     where = str(folder / "dataset.json")
-    if not isinstance(dataset_json, dict):
-        raise HermesError(f"{where} holds no keys with values: a member needs nnU-Net's dataset.json")
     if HERMES_BLOCK in dataset_json:
         raise HermesError(f"{dataset_name} is itself a collection: name its members instead of it")
     check_not_old(dataset_json, folder)
@@ -186,21 +184,16 @@ def _cases(
     return cases, notes
 
 
-def _referenced_files(folder: Path, dataset: Any, channels: int) -> tuple[Files, list[str]]:
+def _referenced_files(folder: Path, dataset: Mapping[str, Any], channels: int) -> tuple[Files, list[str]]:
     """Files of a data set whose dataset.json references them."""
 
     def absolute(path: str) -> Path:
         return Path(os.path.abspath(folder / os.path.expandvars(path)))
 
-    try:
-        files = {
-            name: ([absolute(image) for image in entry["images"]], absolute(entry["label"]))
-            for name, entry in dataset.items()
-        }
-    except (AttributeError, KeyError, TypeError):
-        raise HermesError(
-            f"{folder / 'dataset.json'}: dataset must hold, for each case, a list of images and a label"
-        ) from None
+    files = {
+        name: ([absolute(image) for image in entry["images"]], absolute(entry["label"]))
+        for name, entry in dataset.items()
+    }
     problems = [
         f"{folder / 'dataset.json'}: case {name} has {len(images)} images for {channels} channels"
         for name, (images, _) in files.items()
