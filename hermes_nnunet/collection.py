@@ -174,8 +174,8 @@ class Collection:
 
     def _check_names(self, where: str, remedy: str) -> None:
         tasks, members = frozenset(self.task_names), self.members
+        check_members(members, tasks, where, remedy)
         named = [
-            *((f"members.{name}.tasks", "task", member.tasks, tasks) for name, member in members.items()),
             *((f"cases.{name}.member", "member", (case.member,), members) for name, case in self.cases.items()),
             ("excludes", "task", self.excludes, tasks),
             *((f"excludes.{task}", "task", others, tasks) for task, others in self.excludes.items()),
@@ -213,6 +213,26 @@ def check_known(named: Iterable[tuple[str, str, Iterable[str], Container[str]]],
             if name not in known:
                 raise HermesError(
                     f"{where}: {HERMES_BLOCK}.{place} names {what} {quoted(name)}, which there is not: {remedy}"
+                )
+
+
+def check_members(members: Mapping[str, Member], tasks: Container[str], where: str, remedy: str) -> None:
+    """See that the members of a block have tasks that there are, and a label for each.
+
+    Raises:
+        HermesError: one has not.
+    """
+    for name, member in members.items():
+        check_known([(f"members.{name}.tasks", "task", member.tasks, tasks)], where, remedy)
+        order = member.regions_class_order
+        for what, number in (
+            ("labels", len(member.labels.keys() - {"background", "ignore"})),
+            ("regions_class_order", len(member.tasks if order is None else order)),
+        ):
+            if number != len(member.tasks):
+                raise HermesError(
+                    f"{where}: {HERMES_BLOCK}.members.{name} has {len(member.tasks)} tasks, but {number} in {what}: "
+                    f"{remedy}"
                 )
 
 

@@ -19,6 +19,7 @@ from hermes_nnunet.collection import (
     ModalityName,
     TaskName,
     check_known,
+    check_members,
     members_to_json,
     read_block,
 )
@@ -275,8 +276,8 @@ class HermesPlans:
         named = [
             ("context.tasks", "task", block.context.tasks, block.tasks),
             ("context.modality", "modality", (block.context.modality,), block.modalities),
-            *((f"members.{name}.tasks", "task", own.tasks, block.tasks) for name, own in block.members.items()),
         ]
+        check_members(block.members, block.tasks, where, PLANS_REMEDY)
         check_known(named, where, PLANS_REMEDY)
         return cls(
             tasks=block.tasks,

@@ -116,9 +116,7 @@ def checked(schema: type[T], content: Any, where: str, remedy: str, *, inside: s
         problems = error.errors(include_url=False)
     # Who misspelt a key wants to hear of that, not of the key that is missing.
     problem = next((p for p in problems if p["type"] in _UNKNOWN_KEY), problems[0])
-    is_key = problem["type"] in _UNKNOWN_KEY
-    path, value = _place(problem["loc"][:-1] if is_key else problem["loc"], content, inside)
-    line = _line(problem, path, value, schema)
+    line = _line(problem, content, inside, schema)
     # A line of ours has its own remedy.
     ending = "" if problem["type"] == _OUR_MESSAGE or not remedy else f": {remedy}"
     raise HermesError(f"{where}{line}{ending}")
@@ -150,19 +148,25 @@ def shown(value: Any) -> str:
 _adapter: Any = cache(TypeAdapter)
 
 
-def _line(problem: Mapping[str, Any], path: str, value: Any, schema: Any) -> str:
-    kind, at = problem["type"], f": {path}" if path else ""
+def _line(problem: Mapping[str, Any], content: Any, inside: str, schema: Any) -> str:
+    kind, location = problem["type"], problem["loc"]
+    key = location[-1] if location else ""
+    if is_of_key := key == "[key]":
+        *location, key, _ = location
+    elif kind in (*_UNKNOWN_KEY, *_MISSING):
+        *location, _ = location
+    path, value = _place(location, content, inside)
+    at = f": {path}" if path else ""
     if kind == _OUR_MESSAGE:
         return f"{at}: {problem['ctx']['line']}"
-    key = problem["loc"][-1] if problem["loc"] else ""
     if kind in _UNKNOWN_KEY:
-        known = _keys_at(schema, problem["loc"][:-1])
+        known = _keys_at(schema, location)
         return f"{at}: unknown key {quoted(key)}{did_you_mean(key, known)}: the keys here are {', '.join(known)}"
     if kind in _MISSING:
         return f"{at}: {key} is missing"
     words = problem["ctx"]["words"] if kind == _MUST_BE else _WORDS.get(kind)
     said = f"must be {words}" if words else problem["msg"].replace("Input should", "must")
-    return f"{at} {said}, not {shown(value)}"
+    return f"{at}: a key {said}, not {shown(key)}" if is_of_key else f"{at} {said}, not {shown(value)}"
 
 
 def _place(location: Sequence[int | str], content: Any, inside: str) -> tuple[str, Any]:

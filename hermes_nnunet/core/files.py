@@ -17,9 +17,10 @@ from hermes_nnunet.core.leftovers import remove_leftovers, temporary_name
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import quoted
 
+HALF_A_CHARACTER = "an escape sequence is half of a character"
 TOO_DEEP = "it is nested too deeply"
-_MOST_LEVELS = 50
-_HALF_A_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
+MOST_LEVELS = 50
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 Node = TypeVar("Node")
 
@@ -93,11 +94,11 @@ def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
     try:
         content = json.loads(text, object_pairs_hook=_with_every_key_once)
         check_extent(content, _children)
-        if _HALF_A_CHARACTER.search(text):
+        if _SURROGATE.search(text):
             json.dumps(content, ensure_ascii=False).encode()
         return content
     except UnicodeEncodeError:
-        reason = "half of a character, as an escape sequence"
+        reason = HALF_A_CHARACTER
     except json.JSONDecodeError as error:
         reason = str(error)
     except RecursionError:
@@ -140,7 +141,7 @@ def check_extent(root: Node, children: Callable[[Node], Iterable[Node]], most: i
         ValueError: it has more levels than any file needs, or more than `most` nodes.
     """
     level, count = [root], 0
-    for _ in range(_MOST_LEVELS):
+    for _ in range(MOST_LEVELS):
         level = [*islice((child for node in level for child in children(node)), most - count + 1)]
         count += len(level)
         if count > most:

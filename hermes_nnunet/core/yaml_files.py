@@ -7,13 +7,13 @@ from typing import Any
 
 import yaml
 
-from hermes_nnunet.core.files import TOO_DEEP, check_extent, read_text
+from hermes_nnunet.core.files import HALF_A_CHARACTER, MOST_LEVELS, TOO_DEEP, check_extent, read_text
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import quoted
 
-# Far more than anybody writes, and read within a second or two.
-_MOST_NODES = 20_000
-_MOST_CHARACTERS = 200_000
+# Far more than anybody writes, and read within a second.
+_MOST_NODES = 10_000
+_MOST_CHARACTERS = 100_000
 _MOST_BITS = 64
 
 
@@ -35,9 +35,10 @@ def read_yaml(path: str | os.PathLike[str], remedy: str) -> Any:
             return None
         check_extent(root, _children, _MOST_NODES)
         return loader.construct_document(root)
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
-        # Of PyYAML's constructors, too, which take values of explicit tags for such as the tags say.
+    except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
+    except (LookupError, AttributeError, TypeError):  # of PyYAML's constructors
+        reason = "a value is not of the kind that its tag says"
     except RecursionError:
         reason = TOO_DEEP
     finally:
@@ -49,12 +50,26 @@ def read_yaml(path: str | os.PathLike[str], remedy: str) -> Any:
 class _Loader(yaml.SafeLoader):
     """SafeLoader that reads 041 as the id 41, not as an octal number, and refuses a key that stands twice."""
 
+    def fetch_flow_collection_start(self, kind: type[yaml.Token]) -> None:
+        # The time that PyYAML takes grows with the square of the levels.
+        if self.flow_level > MOST_LEVELS:
+            raise yaml.scanner.ScannerError(None, None, TOO_DEEP, self.get_mark())
+        super().fetch_flow_collection_start(kind)
+
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         for key, count in keys.items():
             if count > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"key {quoted(key)} stands twice", node.start_mark)
+        return node
+
+    def compose_scalar_node(self, anchor: str | None) -> yaml.ScalarNode:
+        node = super().compose_scalar_node(anchor)
+        try:
+            node.value.encode()
+        except UnicodeEncodeError:
+            raise yaml.constructor.ConstructorError(None, None, HALF_A_CHARACTER, node.start_mark) from None
         return node
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:

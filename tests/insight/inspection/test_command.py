@@ -169,7 +169,8 @@ class TestProblems:
     def test_a_plain_data_set_is_told(self, raw, capsys):
         folder = raw / "Dataset011_abdomen"
         folder.mkdir()
-        (folder / "dataset.json").write_text("{}")
+        content = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "file_ending": ".nii.gz"}
+        (folder / "dataset.json").write_text(json.dumps(content))
         assert main(["inspect", "11"]) == 1
         assert "has no 'hermes' block, so it is not made for Hermes" in capsys.readouterr().err
 
