@@ -34,7 +34,7 @@ OURS = ConfigDict(extra="forbid")
 VERSION_KEY = "format_version"
 
 # Strict: "3", 3.0 and true are no whole numbers.
-Text = Annotated[str, Strict()]
+Text = Annotated[str, Strict(), Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
 Flag = Annotated[bool, Strict()]
 Whole = Annotated[int, Strict(), Field(ge=-(2**63), le=2**63 - 1)]
 Number = Annotated[float, Strict(), AllowInfNan(False)]
@@ -47,6 +47,7 @@ _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 _MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
 _WORDS = {
     "string_type": "text",
+    "string_pattern_mismatch": "text without control characters",
     "int_type": "a whole number",
     "float_type": "a number",
     "bool_type": "true or false",

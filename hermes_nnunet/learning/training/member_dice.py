@@ -37,7 +37,7 @@ def read_summary(path: Path, collection: Collection) -> dict[str, Any]:
     """nnU-Net's summary.json of the validation of a collection.
 
     Raises:
-        HermesError: it cannot be read, is of other cases, or lacks the Dice of a task or another measure that it has of others.
+        HermesError: it cannot be read, is of other cases, or lacks the Dice of a task, or a measure that others have.
     """
     remedy = "run the validation again (nnUNetv2_train ... --val)"
     content = read_json(path, remedy)
