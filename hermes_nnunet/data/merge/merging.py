@@ -121,7 +121,8 @@ def _known_hashes(plan: MergePlan, record: MergeRecord | None, pending: Iterable
     """Hashes of the images of cases that have not changed since an earlier merge read them."""
     if record is None:
         return {}
-    return {case: record.hashes[case] for case in plan.cases if case in record.hashes and case not in set(pending)}
+    changed = set(pending)
+    return {case: record.hashes[case] for case in plan.cases if case in record.hashes and case not in changed}
 
 
 def _compare(plan: MergePlan, record: MergeRecord | None) -> tuple[list[str], list[str], dict[str, MemberChanges]]:

@@ -18,6 +18,7 @@ from hermes_nnunet.data.merge.own_labels import OwnLabels, read_own_labels
 from hermes_nnunet.data.merge.specification import MemberSpecification, check_word
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import check_case_name, check_file_name
+from hermes_nnunet.schema import shown
 
 _MEND_FILES = "every case needs an image for each channel and a label file"
 
@@ -91,7 +92,7 @@ def read_member(raw: Path, specification: MemberSpecification) -> SourceMember:
 
 def _count_notes(dataset_json: Mapping[str, Any], cases: int, where: str) -> list[str]:
     declared = dataset_json.get("numTraining", cases)
-    return [] if declared == cases else [f"{where} says numTraining {declared}, but there are {cases} cases"]
+    return [] if declared == cases else [f"{where} says numTraining {shown(declared)}, but there are {cases} cases"]
 
 
 def _name(specification: MemberSpecification, dataset_name: str) -> str:
@@ -108,7 +109,7 @@ def _file_ending(dataset_json: Mapping[str, Any], where: str) -> str:
         return f".{ending}"
     if not isinstance(ending, str) or ending.lower() not in IMAGE_ENDINGS:
         raise HermesError(
-            f"{where}: file_ending is {ending!r}, but members' files must be of one of {KNOWN}: convert every image "
+            f"{where}: file_ending is {shown(ending)}, but members' files must be of one of {KNOWN}: convert every image "
             f"and label file, for example with SimpleITK.WriteImage(SimpleITK.ReadImage('x_0000{ending or '.mhd'}'), "
             "'x_0000.nii.gz'), and set file_ending to .nii.gz"
         )
@@ -119,7 +120,7 @@ def _channel_names(dataset_json: Mapping[str, Any], where: str) -> dict[str, str
     names = dataset_json.get("channel_names")
     if not isinstance(names, dict) or set(names) != {str(index) for index in range(len(names))} or not names:
         raise HermesError(
-            f'{where}: channel_names is {names!r}: give one name a channel, counted from 0, for example {{"0": "CT"}}'
+            f'{where}: channel_names is {shown(names)}: give one name a channel, counted from 0, for example {{"0": "CT"}}'
         )
     return {key: str(names[key]) for key in sorted(names, key=int)}
 

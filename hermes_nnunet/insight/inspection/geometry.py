@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hermes_nnunet.core.files import read_json
-from hermes_nnunet.core.images.opening import open_image
+from hermes_nnunet.core.images.opening import read_geometry
 from hermes_nnunet.core.nnunet_folders import RAW, optional_folder
 from hermes_nnunet.insight.inspection.finding import Found
 
@@ -85,7 +85,7 @@ def _image_files(found: Found) -> dict[str, Path]:
 
 
 def _of_file(path: Path) -> _Geometry:
-    geometry = open_image(path).geometry
+    geometry = read_geometry(path)
     return geometry.ras_spacing, geometry.ras_shape
 
 
