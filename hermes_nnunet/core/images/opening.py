@@ -16,7 +16,7 @@ from nibabel.spatialimages import SpatialImage
 from hermes_nnunet.core.images.endings import KNOWN, is_nifti, split_ending
 from hermes_nnunet.core.images.geometry import Geometry, axis_lengths, is_usable
 from hermes_nnunet.core.images.itk import itk_geometry, read_information, read_voxels, voxels_of
-from hermes_nnunet.core.images.nifti_headers import nifti_geometry
+from hermes_nnunet.core.images.nifti_headers import NiftiGeometry, nifti_geometry
 from hermes_nnunet.core.images.remarks import PADDING, Remark
 from hermes_nnunet.core.images.voxels import EXTREME, image_voxels, is_small, label_voxels
 from hermes_nnunet.core.reading import reading
@@ -269,7 +269,7 @@ def _of_nifti(
 
 def _nifti_geometry(
     shape: tuple[int, ...], dtype: np.dtype, header: nibabel.Nifti1Header, name: str, spacing_from: str | None
-) -> tuple[Geometry, bool, bool, str | None]:
+) -> NiftiGeometry:
     three = _three(shape, name)
     check_numbers(dtype, name)
     return nifti_geometry(header, three, name, spacing_from)

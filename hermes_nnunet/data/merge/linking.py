@@ -110,7 +110,7 @@ def _bonds(roots: Mapping[Node, Node]) -> dict[Node, int]:
     bonds: dict[Node, int] = {}
     for number, nodes in enumerate(nodes_of.values()):
         # The first of a member's patients names their group.
-        first_of = {member: patient for member, patient in reversed(nodes)}
+        first_of = dict(reversed(nodes))
         if len(first_of) > 1:
             bonds.update({(member, first_of[member]): number for member in sorted(first_of)})
     return bonds
