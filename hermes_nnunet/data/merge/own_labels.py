@@ -68,7 +68,8 @@ def _values(name: str, declared: Any, where: str) -> tuple[int, ...]:
     values = declared if isinstance(declared, list) else [declared]
     if not values or not all(_is_integer(value) and 1 <= value <= LARGEST_OWN_VALUE for value in values):
         raise HermesError(
-            f"{where}: label {name} is {shown(declared)}: give whole numbers from 1 to {LARGEST_OWN_VALUE}, one or a list"
+            f"{where}: label {name} is {shown(declared)}: give whole numbers from 1 to {LARGEST_OWN_VALUE}, one or "
+            "a list"
         )
     return tuple(sorted(set(values)))
 

@@ -17,7 +17,7 @@ from hermes_nnunet.data.merge.old_datasets import check_not_old
 from hermes_nnunet.data.merge.own_labels import OwnLabels, read_own_labels
 from hermes_nnunet.data.merge.specification import MemberSpecification, check_word
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.file_names import check_case_name, check_file_name
+from hermes_nnunet.file_names import check_case_name, check_file_name, quoted
 from hermes_nnunet.schema import shown
 
 _MEND_FILES = "every case needs an image for each channel and a label file"
@@ -108,9 +108,10 @@ def _file_ending(dataset_json: Mapping[str, Any], where: str) -> str:
     if isinstance(ending, str) and f".{ending}".lower() in IMAGE_ENDINGS:
         return f".{ending}"
     if not isinstance(ending, str) or ending.lower() not in IMAGE_ENDINGS:
+        file = f"x_0000{ending if isinstance(ending, str) else '.mhd'}"
         raise HermesError(
-            f"{where}: file_ending is {shown(ending)}, but members' files must be of one of {KNOWN}: convert every image "
-            f"and label file, for example with SimpleITK.WriteImage(SimpleITK.ReadImage('x_0000{ending or '.mhd'}'), "
+            f"{where}: file_ending is {shown(ending)}, but members' files must be of one of {KNOWN}: convert every "
+            f"image and label file, for example with SimpleITK.WriteImage(SimpleITK.ReadImage({quoted(file)}), "
             "'x_0000.nii.gz'), and set file_ending to .nii.gz"
         )
     return ending
@@ -120,7 +121,8 @@ def _channel_names(dataset_json: Mapping[str, Any], where: str) -> dict[str, str
     names = dataset_json.get("channel_names")
     if not isinstance(names, dict) or set(names) != {str(index) for index in range(len(names))} or not names:
         raise HermesError(
-            f'{where}: channel_names is {shown(names)}: give one name a channel, counted from 0, for example {{"0": "CT"}}'
+            f"{where}: channel_names is {shown(names)}: give one name a channel, counted from 0, for example "
+            '{"0": "CT"}'
         )
     return {key: str(names[key]) for key in sorted(names, key=int)}
 

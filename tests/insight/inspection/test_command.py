@@ -1,6 +1,9 @@
+import builtins
+import gzip
 import json
 import subprocess
 import sys
+from collections import Counter
 
 import nibabel
 import numpy as np
@@ -159,6 +162,23 @@ class TestTables:
         assert ["abdomen", "1-1.5,", "1-2,", "1-4", "5,", "6-7,", "6-7"] in shown
         assert ["brain/whole", "2", "3,", "4", "brain"] in shown
         assert ["abdomen", "2", "+", "1", "1", "+", "2"] in shown
+
+
+def test_every_image_is_opened_once_and_no_voxel_is_read(raw, facts, monkeypatch):
+    opened, real = Counter(), builtins.open
+
+    def counting(file, *arguments, **others):
+        opened[str(file)] += 1
+        return real(file, *arguments, **others)
+
+    for path in raw.glob("*_0000.nii.gz"):
+        # All that an image without voxels has.
+        (raw / path.name).write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:352]))
+    monkeypatch.setattr(builtins, "open", counting)
+    assert facts(900)["members"]["brain"]["size_voxels"]["largest"] == [5, 6, 7]
+    images = {name: count for name, count in opened.items() if name.endswith(".nii.gz")}
+    assert sorted(images) == sorted(map(str, raw.glob("*_0000.nii.gz")))
+    assert set(images.values()) == {1}
 
 
 class TestProblems:
