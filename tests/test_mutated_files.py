@@ -35,7 +35,7 @@ from hermes_nnunet.prediction.views.content import view_plans, view_summary
 from hermes_nnunet.prediction.views.write import _owner, _read_marker
 from hermes_nnunet.weights.settings import settings_of_config
 
-EXAMPLES = 3000
+EXAMPLES = 120
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,8 @@ def merge(specification: MergeSpecification, *, processes: int | None = None, dr
     processes = processes or default_processes()
     known = _known_hashes(plan, record, pending)
     # Collections of releases that did not compare images have no hashes.
-    unread = {name: case.images for name, case in plan.cases.items() if name not in {*known, *pending}}
+    read = {*known, *pending}
+    unread = {name: case.images for name, case in plan.cases.items() if name not in read}
     if unread and not dry_run:
         known |= image_hashes(unread, specification.spacing_from, processes)
     plan = plan.with_hashes(known)
