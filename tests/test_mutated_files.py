@@ -15,7 +15,7 @@ from mutations import mutated_bytes, mutated_content, mutated_json
 
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.files import read_json
-from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans, read_splits
+from hermes_nnunet.core.nnunet_files import read_dataset_json, read_fingerprint, read_plans, read_splits
 from hermes_nnunet.core.paper.members import read_member_table
 from hermes_nnunet.core.trusted_plans import check_plans
 from hermes_nnunet.data.conversion.decathlon import decathlon_converter
@@ -183,6 +183,11 @@ def of_member(_: dict, __: Collection) -> Read:
     return Read("dataset.json", content, read)
 
 
+def of_fingerprint(_: dict, __: Collection) -> Read:
+    content = {"spacings": [[1.5, 1, 1]] * 5, "shapes_after_crop": [[40, 50, 60]] * 5, "median_relative_size": 0.9}
+    return Read("dataset_fingerprint.json", content, lambda path: read_fingerprint(path, "plan again"))
+
+
 def of_decathlon(_: dict, __: Collection) -> Read:
     content = {
         "name": "Prostate",
@@ -207,6 +212,7 @@ READS = (
     of_labels,
     of_statistics,
     of_member,
+    of_fingerprint,
     of_decathlon,
 )
 

@@ -8,9 +8,12 @@ from typing_extensions import NotRequired, TypedDict
 
 from hermes_nnunet.collection import CaseName, FileEnding, Labels
 from hermes_nnunet.core.files import read_json
-from hermes_nnunet.schema import Text, checked, must_be
+from hermes_nnunet.schema import Number, Text, checked, must_be
 
 _THEIRS = ConfigDict(extra="allow")
+
+
+_Three = Annotated[list[Annotated[Number, Field(gt=0)]], Field(min_length=3, max_length=3)]
 
 
 class _Files(TypedDict):
@@ -71,6 +74,13 @@ class _NamedPlans(Plans):
     dataset_name: Text
 
 
+class _Fingerprint(TypedDict):
+    spacings: list[_Three]
+    shapes_after_crop: list[_Three]
+
+    __pydantic_config__ = _THEIRS  # type: ignore[misc]
+
+
 _Splits = Annotated[
     list[_Fold],
     Field(min_length=1),
@@ -114,6 +124,15 @@ def read_splits(path: Path, remedy: str) -> list[dict[str, list[str]]]:
     content = read_json(path, remedy)
     checked(_Splits, content, str(path), remedy)
     return content
+
+
+def read_fingerprint(path: Path, remedy: str) -> dict[str, Any]:
+    """nnU-Net's fingerprint of a data set, with sizes and spacings of all cases.
+
+    Raises:
+        HermesError: it cannot be read, or lacks them.
+    """
+    return _as_it_is(_Fingerprint, path, remedy)
 
 
 def _as_it_is(schema: type, path: Path, remedy: str) -> dict[str, Any]:
