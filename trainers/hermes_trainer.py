@@ -16,7 +16,7 @@ from torch import nn
 
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.dice import dice_table, mean_of_defined
-from hermes_nnunet.core.files import read_json
+from hermes_nnunet.core.nnunet_files import read_splits
 from hermes_nnunet.core.trusted_plans import check_plans
 from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
@@ -28,7 +28,7 @@ from hermes_nnunet.learning.training.hard_counts import hard_counts
 from hermes_nnunet.learning.training.interruptible_trainer import InterruptibleTrainer
 from hermes_nnunet.learning.training.learning_curves import FILE_NAME as LEARNING_CURVES
 from hermes_nnunet.learning.training.learning_curves import LearningCurves, member_sums, summed_over_processes
-from hermes_nnunet.learning.training.member_dice import dice_by_member, write_member_dice
+from hermes_nnunet.learning.training.member_dice import dice_by_member, read_summary, write_member_dice
 from hermes_nnunet.learning.training.parameter_groups import parameter_groups
 from hermes_nnunet.learning.training.sampling import case_probabilities, weighted_identifiers
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
@@ -193,7 +193,7 @@ class HermesTrainer(InterruptibleTrainer):
         """
         if self.fold != "all":
             file = Path(self.preprocessed_dataset_folder_base) / "splits_final.json"
-            folds = len(read_json(file, f"copy it from the collection's folder in nnUNet_raw, or {PLANS_REMEDY}"))
+            folds = len(read_splits(file, f"copy it from the collection's folder in nnUNet_raw, or {PLANS_REMEDY}"))
             if not 0 <= self.fold < folds:
                 raise HermesError(f"{file} has {folds} folds, so fold {self.fold} does not exist: use 0 to {folds - 1}")
         return super().do_split()
@@ -303,7 +303,7 @@ class HermesTrainer(InterruptibleTrainer):
             self.dataset_class = dataset_class
         if self.local_rank == 0:
             folder = Path(self.output_folder) / "validation"
-            members = dice_by_member(read_json(folder / "summary.json", "run the validation again"), self.collection)
+            members = dice_by_member(read_summary(folder / "summary.json", self.collection), self.collection)
             write_member_dice(members, folder)
             Console().print(dice_table(members, f"{self.plans_manager.dataset_name}, validation of fold {self.fold}"))
             self._write_views()
