@@ -31,6 +31,8 @@ from hermes_nnunet.file_names import did_you_mean, quoted
 T = TypeVar("T")
 
 OURS = ConfigDict(extra="forbid")
+# A typed dictionary that keeps what the schema does not name.
+WITH_MORE = ConfigDict(extra="allow")
 VERSION_KEY = "format_version"
 
 # Strict: "3", 3.0 and true are no whole numbers.

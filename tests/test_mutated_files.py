@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from mutations import mutated_bytes, mutated_content, mutated_json
 
 from hermes_nnunet.collection import Collection
-from hermes_nnunet.core.files import read_json
 from hermes_nnunet.core.nnunet_files import read_dataset_json, read_fingerprint, read_plans, read_splits
 from hermes_nnunet.core.paper.members import read_member_table
 from hermes_nnunet.core.trusted_plans import check_plans
@@ -30,6 +29,7 @@ from hermes_nnunet.learning.training.learning_curves import Epoch, LearningCurve
 from hermes_nnunet.learning.training.member_dice import dice_by_member, read_summary, summary_key
 from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
 from hermes_nnunet.plans import HermesPlans
+from hermes_nnunet.prediction.labels_file import LabelsFile
 from hermes_nnunet.prediction.statistics import read_statistics, write_statistics
 from hermes_nnunet.prediction.views.content import view_plans, view_summary
 from hermes_nnunet.prediction.views.write import _owner, _read_marker
@@ -148,8 +148,20 @@ def of_conversion(_: dict, __: Collection) -> Read:
 
 
 def of_labels(_: dict, __: Collection) -> Read:
-    content = {"format_version": 1, "labels": [{"name": "liver", "values": [1]}], "modality": "CT"}
-    return Read("labels.json", content, lambda path: read_json(path, "add --overwrite") != content)
+    content = {
+        "format_version": 1,
+        "labels": [{"name": "liver", "value": 1, "values": [1], "member": "a", "colour": "#ffb000"}],
+        "passes": [{"member": "a", "modality": "CT", "tasks": ["liver"]}],
+        "runs": {"0f": {"weights": {"0": "ab"}, "model": "cd", "options": {"tile_step": 0.5, "spacing_from": None}}},
+        "cases": {"x": "0f"},
+    }
+
+    def read(path: Path) -> None:
+        labels = LabelsFile.read(path.parent)
+        labels.keep_cases_of(labels)
+        labels.write(path.parent / "again")
+
+    return Read("labels.json", content, read)
 
 
 def of_statistics(_: dict, __: Collection) -> Read:
