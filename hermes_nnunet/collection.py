@@ -3,7 +3,7 @@
 It is stored as the `hermes` block of the collection's dataset.json, beside what nnU-Net itself reads there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,6 +22,8 @@ UNKNOWN_MODALITY = "unknown"
 
 Labels = dict[str, int | list[int]]
 
+# How often an image without labels is drawn in training, in relation to one with labels: it teaches its modality only.
+UNLABELLED_SHARE = 0.1
 
 # Separates the parts of a case's name; the merge allows it in no member's name.
 CASE_SEPARATOR = "__"
@@ -49,7 +51,7 @@ class Member:
     Attributes:
         name: unique in the collection.
         dataset_name: nnU-Net's name, for example Dataset303_CardiacCine.
-        tasks: names of the annotated tasks, in the order of `labels`.
+        tasks: names of the annotated tasks, in the order of `labels`; none where all its images are without labels.
         labels: the member's own names and values: background, one entry a task, and ignore where it has one.
         regions_class_order: the member's own, one entry a task, or None without regions.
         channels: modality of an image -> its channel in the member; None where an image has all channels.
@@ -75,11 +77,31 @@ class Member:
 
 @dataclass(frozen=True)
 class Case:
-    """One image of the collection: its member, its modality, and the patient that folds must not part."""
+    """One image of the collection.
+
+    Attributes:
+        member: whose it is.
+        modality: of the image.
+        patient: whom folds must not part.
+        annotated: those of the member's tasks that its label file annotates, in their order; None for all of them. Of
+            an image without labels there are none.
+    """
 
     member: str
     modality: str
     patient: str
+    annotated: tuple[str, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The case as JSON stores it; `annotated` only where it says something."""
+        content: dict[str, Any] = {"member": self.member, "modality": self.modality, "patient": self.patient}
+        return content if self.annotated is None else {**content, "annotated": list(self.annotated)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Case":
+        """The inverse of `to_json`."""
+        annotated = content.get("annotated")
+        return cls(**{**content, "annotated": None if annotated is None else tuple(annotated)})
 
 
 @dataclass(frozen=True)
@@ -115,7 +137,7 @@ class Collection:
         return tuple(task.name for task in self.tasks)
 
     def context_of(self, case: str) -> Context:
-        """Context of a case of this collection, from its member.
+        """Context of a case of this collection: what it annotates of its member's tasks, and its modality.
 
         Raises:
             HermesError: the case is not in the collection.
@@ -126,7 +148,12 @@ class Collection:
             raise HermesError(
                 f"case {case} is not in the collection's dataset.json: merge and preprocess again so that both agree"
             ) from None
-        return Context(tasks=self.members[entry.member].tasks, modality=entry.modality)
+        tasks = self.members[entry.member].tasks if entry.annotated is None else entry.annotated
+        return Context(tasks=tasks, modality=entry.modality)
+
+    def labelled(self, cases: Iterable[str]) -> list[str]:
+        """Those of the cases that annotate anything; the others bring nothing but their modality."""
+        return [case for case in cases if self.context_of(case).tasks]
 
     def to_block(self) -> dict[str, Any]:
         """The `hermes` block of dataset.json."""
@@ -135,7 +162,7 @@ class Collection:
             "tasks": [asdict(task) for task in self.tasks],
             "modalities": list(self.modalities),
             "members": members_to_json(self.members),
-            "cases": {name: asdict(case) for name, case in self.cases.items()},
+            "cases": {name: case.to_json() for name, case in self.cases.items()},
             "excludes": {task: list(others) for task, others in self.excludes.items()},
             "absent": {member: list(tasks) for member, tasks in self.absent.items()},
         }
@@ -156,7 +183,7 @@ class Collection:
                 ),
                 modalities=modalities_from_json(block["modalities"]),
                 members=members_from_json(block["members"]),
-                cases={check_case_name(name): Case(**case) for name, case in block["cases"].items()},
+                cases={check_case_name(name): Case.from_json(case) for name, case in block["cases"].items()},
                 # Collections of earlier releases know neither.
                 excludes={task: tuple(others) for task, others in block.get("excludes", {}).items()},
                 absent={member: tuple(tasks) for member, tasks in block.get("absent", {}).items()},
@@ -174,6 +201,10 @@ class Collection:
         for known, names in ((self.excludes, tasks), (self.absent, self.members)):
             for name, others in known.items():
                 _ = names[name], *(tasks[other] for other in others)
+        for case in self.cases.values():
+            if case.annotated:
+                own = dict.fromkeys(self.members[case.member].tasks)
+                _ = [own[task] for task in case.annotated]
 
 
 def hermes_block(content: Mapping[str, Any], where: str, remedy: str) -> Mapping[str, Any]:

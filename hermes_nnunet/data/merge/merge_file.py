@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from hermes_nnunet.core.wording import did_you_mean
+from hermes_nnunet.data.merge.annotation import SHOWN
 from hermes_nnunet.data.merge.specification import OTHERS, MemberSpecification, MergeSpecification
 from hermes_nnunet.errors import HermesError
 
@@ -31,6 +32,8 @@ MEMBER_KEYS = (
     "sampling_weight",
     "patient_pattern",
     "absent",
+    "annotated",
+    "unlabelled",
 )
 
 
@@ -58,7 +61,10 @@ def read_merge_file(
     return MergeSpecification(
         name=name,
         into=into,
-        members=tuple(_member(member, f"{where}: member {index}") for index, member in enumerate(members, start=1)),
+        members=tuple(
+            _member(member, f"{where}: member {index}", Path(path).parent)
+            for index, member in enumerate(members, start=1)
+        ),
         new_modalities=(*_texts(content, "new_modalities", where), *new_modalities),
         shared_tasks=_shared_tasks(content, where),
         shared_patients=_shared_patients(content, where),
@@ -106,7 +112,7 @@ def _check_mapping(content: Any, known: Sequence[str], where: str) -> None:
             )
 
 
-def _member(content: Any, where: str) -> MemberSpecification:
+def _member(content: Any, where: str, folder: Path) -> MemberSpecification:
     _check_mapping(content, MEMBER_KEYS, where)
     dataset = content.get("dataset")
     if isinstance(dataset, bool) or not isinstance(dataset, int | str) or dataset == "":
@@ -132,6 +138,8 @@ def _member(content: Any, where: str) -> MemberSpecification:
         sampling_weight=weight,
         patient_pattern=_optional_text(content, "patient_pattern", where),
         absent=_absent(content, where),
+        annotated=_annotated(content, where, folder),
+        unlabelled=_unlabelled(content, where),
     )
 
 
@@ -208,6 +216,34 @@ def _absent(content: Mapping[str, Any], where: str) -> str | tuple[str, ...]:
     if not _is_list_of_texts(absent):
         raise HermesError(f"{where}: absent must be a list of names, or the word {OTHERS}, not {absent!r}")
     return tuple(absent)
+
+
+def _annotated(content: Mapping[str, Any], where: str, folder: Path) -> dict[str, tuple[str, ...]] | str | None:
+    """Patterns and their labels; the word "shown"; or a CSV file, which is found beside the merge file."""
+    annotated = content.get("annotated")
+    if annotated is None or annotated == SHOWN:
+        return annotated
+    if isinstance(annotated, str):
+        return str(folder / annotated)
+    if not isinstance(annotated, dict) or not all(
+        isinstance(pattern, str) and _is_list_of_texts(labels) for pattern, labels in annotated.items()
+    ):
+        raise HermesError(
+            f"{where}: annotated must map patterns of case names to lists of labels, for example "
+            f"{{'a_*': [liver, spleen]}}, or be a CSV file, or the word {SHOWN}, not {annotated!r}"
+        )
+    return {pattern: tuple(labels) for pattern, labels in annotated.items()}
+
+
+def _unlabelled(content: Mapping[str, Any], where: str) -> bool | tuple[str, ...]:
+    unlabelled = content.get("unlabelled", False)
+    if isinstance(unlabelled, bool):
+        return unlabelled
+    if not _is_list_of_texts(unlabelled):
+        raise HermesError(
+            f"{where}: unlabelled must be true, false or a list of patterns of case names, not {unlabelled!r}"
+        )
+    return tuple(unlabelled)
 
 
 def _is_list_of_texts(content: Any) -> bool:

@@ -10,6 +10,7 @@ from hermes_nnunet.core.nnunet_folders import dataset_id
 from hermes_nnunet.core.overlaps import may_overlap, members_of_tasks, overlap_lines
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.merge.exclusion import tasks_of_unknown_names
+from hermes_nnunet.data.merge.fold_planning import Gap
 from hermes_nnunet.data.merge.merging import MemberChanges, MergeResult
 
 _LISTED_TASKS = 8
@@ -67,7 +68,13 @@ def knowledge_lines(collection: Collection) -> list[str]:
 
 def result_lines(result: MergeResult) -> list[str]:
     """What was done, or would be, and the command that comes next; a line each."""
-    notes = [*(f"note: {note}" for note in result.notes), *_link_lines(result)]
+    notes = [
+        *(f"note: {note}" for note in result.notes),
+        *(f"warning: {warning}" for warning in result.warnings),
+        *_annotation_lines(result.collection),
+        *(_gap_line(gap) for gap in result.gaps),
+        *_link_lines(result),
+    ]
     lines = [*notes, *(f"{member}: {_counted(changes)}" for member, changes in result.changes.items())]
     if result.is_up_to_date:
         return [*notes, f"{result.folder} is up to date: nothing to do"]
@@ -79,6 +86,30 @@ def result_lines(result: MergeResult) -> list[str]:
     clean = "" if result.is_new else " --clean"
     command = f"nnUNetv2_plan_and_preprocess -d {dataset_id(result.folder.name)} -pl HermesPlanner -c 3d_fullres{clean}"
     return [*lines, f"written to {result.folder}; next: {command}"]
+
+
+def _annotation_lines(collection: Collection) -> list[str]:
+    """How many cases annotate what, where that differs."""
+    lines = []
+    for name, member in collection.members.items():
+        cases = [case for case, entry in collection.cases.items() if entry.member == name]
+        number = Counter(task for case in cases for task in collection.context_of(case).tasks)
+        partly = [task for task in member.tasks if number[task] < len(cases)]
+        if partly:
+            counts = listed(f"{task.removeprefix(f'{name}/')} {number[task]}" for task in partly)
+            lines.append(f"annotated in {len(cases)} cases of {name}: {counts}")
+        without = len(cases) - len(collection.labelled(cases))
+        if without:
+            lines.append(f"cases of {name} without labels: {without}, trained on for their modality only")
+    return lines
+
+
+def _gap_line(gap: Gap) -> str:
+    done = "training" if gap.half == "train" else "validation"
+    return (
+        f"warning: no {done} case of {gap.member} annotates {gap.task} in fold {listed(gap.folds)} (patients that "
+        f"annotate it: {gap.patients})"
+    )
 
 
 def _link_lines(result: MergeResult) -> list[str]:

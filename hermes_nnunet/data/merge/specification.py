@@ -39,6 +39,10 @@ class MemberSpecification:
             the patient; by default every case is a patient of its own.
         absent: names of tasks, labels or members that none of its images show; "others" for all tasks that it does not
             label.
+        annotated: pattern of case names -> own labels that these cases annotate; or a CSV file of cases and labels; or
+            "shown", where a case is to annotate what its label file shows. A case of which nothing is said here, or in
+            the data set's dataset.json, annotates all labels.
+        unlabelled: True where no image has labels, or patterns of the names of those that have none.
     """
 
     dataset: int | str
@@ -50,6 +54,8 @@ class MemberSpecification:
     sampling_weight: float | None = None
     patient_pattern: str | None = None
     absent: Sequence[str] = ()
+    annotated: Mapping[str, Sequence[str]] | str | None = None
+    unlabelled: bool | Sequence[str] = False
 
     def __post_init__(self) -> None:
         where = f"member {self.dataset}"
@@ -70,6 +76,9 @@ class MemberSpecification:
             raise HermesError(f"sampling_weight {weight} of {where}: give a number above 0")
         if self.patient_pattern is not None:
             _check_pattern(self.patient_pattern, "patient_pattern", where)
+        if self.unlabelled is True and (self.annotated is not None or self.labels):
+            key = "labels" if self.annotated is None else "annotated"
+            raise HermesError(f"{where} has {key} though it is unlabelled: take one of the two out")
         for own, renamed in self.labels.items():
             if own in RESERVED_LABELS or renamed in RESERVED_LABELS:
                 raise HermesError(
