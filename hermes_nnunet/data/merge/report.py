@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hermes_nnunet.collection import Collection
+from hermes_nnunet.core.annotated_cases import annotated_cases, annotation_lines
 from hermes_nnunet.core.nnunet_folders import dataset_id
 from hermes_nnunet.core.overlaps import may_overlap, members_of_tasks, overlap_lines
 from hermes_nnunet.core.wording import listed
@@ -71,7 +72,7 @@ def result_lines(result: MergeResult) -> list[str]:
     notes = [
         *(f"note: {note}" for note in result.notes),
         *(f"warning: {warning}" for warning in result.warnings),
-        *_annotation_lines(result.collection),
+        *annotation_lines(annotated_cases(result.collection)),
         *(_gap_line(gap) for gap in result.gaps),
         *_link_lines(result),
     ]
@@ -86,22 +87,6 @@ def result_lines(result: MergeResult) -> list[str]:
     clean = "" if result.is_new else " --clean"
     command = f"nnUNetv2_plan_and_preprocess -d {dataset_id(result.folder.name)} -pl HermesPlanner -c 3d_fullres{clean}"
     return [*lines, f"written to {result.folder}; next: {command}"]
-
-
-def _annotation_lines(collection: Collection) -> list[str]:
-    """How many cases annotate what, where that differs."""
-    lines = []
-    for name, member in collection.members.items():
-        cases = [case for case, entry in collection.cases.items() if entry.member == name]
-        number = Counter(task for case in cases for task in collection.context_of(case).tasks)
-        partly = [task for task in member.tasks if number[task] < len(cases)]
-        if partly:
-            counts = listed(f"{task.removeprefix(f'{name}/')} {number[task]}" for task in partly)
-            lines.append(f"annotated in {len(cases)} cases of {name}: {counts}")
-        without = len(cases) - len(collection.labelled(cases))
-        if without:
-            lines.append(f"cases of {name} without labels: {without}, trained on for their modality only")
-    return lines
 
 
 def _gap_line(gap: Gap) -> str:

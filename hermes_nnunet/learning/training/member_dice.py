@@ -24,7 +24,7 @@ def case_of_entry(entry: Mapping[str, Any]) -> str:
 
 
 def dice_by_member(summary: Mapping[str, Any], collection: Collection) -> dict[str, CaseDice]:
-    """Dice of every member's cases and tasks, from the content of a summary.json in the collection's labels.
+    """Dice of every member's cases and annotated tasks, from the content of a summary.json in the collection's labels.
 
     Members are in the collection's order; those without a case are left out. A task that neither reference nor
     prediction shows has nan.
@@ -33,8 +33,10 @@ def dice_by_member(summary: Mapping[str, Any], collection: Collection) -> dict[s
     members: dict[str, CaseDice] = {name: {} for name in collection.members}
     for entry in summary["metric_per_case"]:
         case = case_of_entry(entry)
-        member = collection.members[collection.cases[case].member]
-        members[member.name][case] = {task: entry["metrics"][key_of[task]]["Dice"] for task in member.tasks}
+        annotated = collection.context_of(case).tasks
+        members[collection.cases[case].member][case] = {
+            task: entry["metrics"][key_of[task]]["Dice"] for task in annotated
+        }
     return {name: cases for name, cases in members.items() if cases}
 
 
@@ -58,7 +60,9 @@ def write_member_dice(members: Mapping[str, CaseDice], folder: Path) -> None:
         writer.writerow(("member", "task", "cases", "dice"))
         for name, cases in members.items():
             for task, dice in mean_by_label(cases).items():
-                writer.writerow((name, task, len(cases), "" if math.isnan(dice) else f"{dice:.6f}"))
+                writer.writerow(
+                    (name, task, sum(task in own for own in cases.values()), "" if math.isnan(dice) else f"{dice:.6f}")
+                )
 
 
 def _or_none(number: float) -> float | None:
