@@ -34,7 +34,7 @@ from hermes_nnunet.learning.training.extra_tasks import ExtraTasks
 from hermes_nnunet.learning.training.hard_counts import hard_counts
 from hermes_nnunet.learning.training.learning_curves import FILE_NAME as LEARNING_CURVES
 from hermes_nnunet.learning.training.learning_curves import LearningCurves, member_sums, summed_over_processes
-from hermes_nnunet.learning.training.member_dice import dice_by_member, write_member_dice
+from hermes_nnunet.learning.training.member_dice import dice_by_member, read_summary, write_member_dice
 from hermes_nnunet.learning.training.parameter_groups import parameter_groups
 from hermes_nnunet.learning.training.random_state import random_states, set_random_states
 from hermes_nnunet.learning.training.sampling import case_probabilities, weighted_identifiers
@@ -373,7 +373,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
             self.dataset_class = dataset_class
         if self.local_rank == 0:
             folder = Path(self.output_folder) / "validation"
-            members = dice_by_member(read_json(folder / "summary.json", "run the validation again"), self.collection)
+            members = dice_by_member(read_summary(folder / "summary.json", self.collection), self.collection)
             write_member_dice(members, folder)
             Console().print(dice_table(members, f"{self.plans_manager.dataset_name}, validation of fold {self.fold}"))
             self._write_views()

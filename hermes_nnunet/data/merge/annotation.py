@@ -171,15 +171,32 @@ def annotated_labels(
 
 
 def values_not_annotated(labels: OwnLabels, annotated: Sequence[str], left_out: Iterable[str]) -> dict[int, str]:
-    """Values that a case's label file must not hold, each with a label that it belongs to.
+    """Values that a case's label file must not hold, each with the smallest label that says too much.
+
+    A voxel of an annotated region has a value that also belongs to others where no other says the same: a case that
+    annotates a tumour's core has to mark it within the whole tumour, but one that annotates the whole has no use for
+    the core's values.
 
     Args:
         labels: of the data set.
-        annotated: those that the case annotates; a voxel of one may have any of its values.
+        annotated: those that the case annotates.
         left_out: those that the merge makes background, wherever they are.
     """
-    allowed = {value for label in labels.labels if label.name in {*annotated, *left_out} for value in label.values}
-    return {value: label.name for label in reversed(labels.labels) for value in label.values if value not in allowed}
+    ignored = set(left_out)
+    kept = [label for label in labels.labels if label.name not in ignored]
+    sizes = {label.name: len(label.values) for label in kept}
+    own: dict[int, set[str]] = {}
+    others: dict[int, set[str]] = {}
+    for value in {value for label in kept for value in label.values}:
+        names = {label.name for label in kept if value in label.values}
+        own[value], others[value] = names.intersection(annotated), names.difference(annotated)
+    refused = {}
+    for value in sorted(own):
+        plainer = [others[other] for other in own if own[other] == own[value] and others[other] < others[value]]
+        surplus = others[value] if not own[value] else others[value].difference(*plainer) if plainer else set()
+        if surplus:
+            refused[value] = min(surplus, key=lambda name: (sizes[name], name))
+    return refused
 
 
 def _matching(pattern: str, cases: Sequence[str], where: str) -> list[str]:

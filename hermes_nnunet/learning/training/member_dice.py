@@ -8,7 +8,7 @@ from typing import Any
 
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.dice import CaseDice, mean_by_label, mean_dice, mean_of_defined
-from hermes_nnunet.core.files import write_json, written_beside
+from hermes_nnunet.core.files import read_json, write_json, written_beside
 
 FORMAT_VERSION = 1
 
@@ -38,6 +38,42 @@ def dice_by_member(summary: Mapping[str, Any], collection: Collection) -> dict[s
             task: entry["metrics"][key_of[task]]["Dice"] for task in annotated
         }
     return {name: cases for name, cases in members.items() if cases}
+
+
+def summary_of_cases(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """nnU-Net's summary.json of the entries of cases: their means, leaving out what is undefined."""
+    metrics = [case["metrics"] for case in cases]
+    mean = {
+        key: {measure: mean_of_defined(own[key][measure] for own in metrics) for measure in measures}
+        for key, measures in (metrics[0] if metrics else {}).items()
+    }
+    measures = list(next(iter(mean.values()), {}))
+    foreground = {measure: mean_of_defined(values[measure] for values in mean.values()) for measure in measures}
+    return {"foreground_mean": foreground, "mean": mean, "metric_per_case": list(cases)}
+
+
+def read_summary(path: Path, collection: Collection) -> dict[str, Any]:
+    """Read nnU-Net's summary.json, and write it again if it judges a case by what this does not annotate.
+
+    The voxels of an annotated region within another are the other's as well, though nobody drew the rest of that.
+    """
+    summary = read_json(path, "run the validation again (nnUNetv2_train ... --val)")
+    key_of = {task.name: summary_key(task.values) for task in collection.tasks}
+    cases = []
+    for entry in summary["metric_per_case"]:
+        case = case_of_entry(entry)
+        annotated = collection.context_of(case).tasks
+        own = collection.members[collection.cases[case].member].tasks
+        unknown = {key_of[task] for task in own if task not in annotated}
+        metrics = {
+            key: dict.fromkeys(values, math.nan) if key in unknown else values
+            for key, values in entry["metrics"].items()
+        }
+        cases.append({**entry, "metrics": metrics})
+    if any(collection.cases[case_of_entry(entry)].annotated is not None for entry in cases):
+        summary = summary_of_cases(cases)
+        write_json(summary, path)
+    return dict(summary)
 
 
 def write_member_dice(members: Mapping[str, CaseDice], folder: Path) -> None:

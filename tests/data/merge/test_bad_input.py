@@ -14,24 +14,6 @@ CT = MemberSpecification(1, "CT")
 HEART = MemberSpecification(2, "CT")
 
 
-def merge_members(*members: MemberSpecification, **others):
-    return merge(MergeSpecification(**{"name": "All", "into": 900, "members": members, **others}), processes=1)
-
-
-@pytest.fixture
-def refused(raw):
-    """Call a merge that must be refused; returns the message, having checked that nothing was written."""
-
-    def call(*members: MemberSpecification, **others) -> str:
-        before = raw.files()
-        with pytest.raises(HermesError) as error:
-            merge_members(*members, **others)
-        assert raw.files() == before
-        return str(error.value)
-
-    return call
-
-
 class TestDatasets:
     def test_unknown_id_is_told_with_the_folder_and_near_ids(self, raw, refused):
         raw.add("Dataset041_Brain")
@@ -265,7 +247,7 @@ class TestModalities:
         assert "modality 'ct' of member 1 is not known (did you mean 'CT'?): the known are CT, PET" in message
         assert "--new-modality ct" in message
 
-    def test_new_word_is_allowed_on_purpose(self, raw):
+    def test_new_word_is_allowed_on_purpose(self, raw, merge_members):
         raw.add("Dataset001_Belly")
         result = merge_members(MemberSpecification(1, "DIXON"), new_modalities=("DIXON",))
         assert result.collection.modalities == ("DIXON", "unknown")
@@ -406,7 +388,9 @@ class TestTarget:
             ),
         ],
     )
-    def test_another_merge_of_the_same_name_is_told_with_what_differs(self, raw, refused, members, others, difference):
+    def test_another_merge_of_the_same_name_is_told_with_what_differs(
+        self, raw, refused, members, others, difference, merge_members
+    ):
         for name in ("Dataset001_Belly", "Dataset002_Heart", "Dataset003_Head"):
             raw.add(name)
         merge_members(CT, HEART)
@@ -419,7 +403,7 @@ class TestTarget:
         assert f"{raw.path}/.Dataset900_All.merging cannot be made (" in message
         assert f"make {raw.path} writable, or link the data sets into a folder of your own" in message
 
-    def test_a_merge_that_runs_at_the_same_time_is_told(self, raw, refused):
+    def test_a_merge_that_runs_at_the_same_time_is_told(self, raw, refused, merge_members):
         raw.add("Dataset001_Belly")
         staging = raw.path / ".Dataset900_All.merging"
         staging.mkdir()
@@ -430,7 +414,7 @@ class TestTarget:
         assert not staging.exists()
         assert ".lock" not in [path.name for path in result.folder.iterdir()]
 
-    def test_preprocessed_data_of_the_same_name_are_no_obstacle(self, raw, tmp_path):
+    def test_preprocessed_data_of_the_same_name_are_no_obstacle(self, raw, tmp_path, merge_members):
         raw.add("Dataset001_Belly")
         (tmp_path / "preprocessed" / "Dataset900_All").mkdir()
         assert merge_members(CT).is_new
