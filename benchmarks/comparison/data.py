@@ -129,7 +129,12 @@ class Workplace:
         done.touch()
 
     def prepare_collection(
-        self, members: tuple[int, ...] = tuple(MEMBERS), number: int = COLLECTION_ID, *, absent: bool = False
+        self,
+        members: tuple[int, ...] = tuple(MEMBERS),
+        number: int = COLLECTION_ID,
+        *,
+        absent: bool = False,
+        changes: Mapping[int, Mapping[str, object]] | None = None,
     ) -> None:
         """Merge, plan and preprocess; plans of the naive and the masked merge read the same preprocessed images.
 
@@ -137,12 +142,14 @@ class Workplace:
             members: their ids.
             number: id of the collection.
             absent: whether each member says that its images show nothing of the other regions of the body.
+            changes: member -> keys of the merge file that are other than usual.
 
         Raises:
             HermesError: the folder was prepared with another rule of CT, or the collection of other members.
         """
         merge_file = self.folder / f"merge_{number}.yaml"
-        merged = yaml.safe_dump({"members": [self._merged(member, members, absent) for member in members]})
+        own = [{**self._merged(member, members, absent), **(changes or {}).get(member, {})} for member in members]
+        merged = yaml.safe_dump({"members": own})
         if merge_file.is_file() and merge_file.read_text() != merged:
             raise HermesError(f"collection {number} is that of {merge_file}: give other members another number")
         merge_file.write_text(merged)

@@ -20,6 +20,8 @@ from hermes_nnunet.errors import HermesError
 SHOWN = "shown"
 # Key of a data set's own dataset.json: case -> labels.
 ANNOTATED_KEY = "hermes_annotated"
+# Key of a data set's own dataset.json: what made its labels, if a model has. Nothing is validated on such labels.
+PSEUDO_LABELS_KEY = "hermes_pseudo_labels"
 COLUMNS = ("case", "labels")
 # Between the labels of a line of a CSV file.
 LABEL_SEPARATOR = ";"

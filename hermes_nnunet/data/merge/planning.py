@@ -114,7 +114,8 @@ class MergePlan:
         linked = []
         for name, case in self.cases.items():
             identifiers[case.member.name].setdefault(case.source.name, []).append(name)
-            annotated[case.member.name][case.source.name] = self.collection.context_of(name).tasks
+            validated = () if case.member.has_pseudo_labels else self.collection.context_of(name).tasks
+            annotated[case.member.name][case.source.name] = validated
             images = tuple(self.record.hashes.get(name, ()))
             linked.append(LinkedCase(case.member.name, case.source.name, case.source.patient, images))
         return collection_folds(self.own_folds, link(linked, self.sharing), identifiers, annotated)
@@ -209,8 +210,8 @@ def _check_together(members: Sequence[SourceMember]) -> None:
         if count > 1:
             datasets = " and ".join(member.dataset_name for member in members if member.name == name)
             raise HermesError(f"{datasets} are both named '{name}': give one another name: in a YAML file")
-    if all(member.is_unlabelled for member in members):
-        raise HermesError("all members are unlabelled: a collection needs one with labels")
+    if all(member.is_unlabelled or member.has_pseudo_labels for member in members):
+        raise HermesError("all members are unlabelled, or labelled by a model: a collection needs one with own labels")
     if len({member.image_channels for member in members}) > 1:
         counts = ", ".join(f"{member.dataset_name} {member.image_channels}" for member in members)
         raise HermesError(
@@ -331,7 +332,7 @@ def _own_folds(members: Sequence[SourceMember]) -> tuple[dict[str, list[Fold] | 
     for member in members:
         path, place = _own_splits_file(member)
         patients = {case.name: case.patient for case in member.cases}
-        if member.is_unlabelled:
+        if member.is_unlabelled or member.has_pseudo_labels:
             path = None
         own[member.name] = None if path is None else read_own_folds(path, patients)
         origins[member.name] = "made" if path is None else place

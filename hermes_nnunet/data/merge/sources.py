@@ -13,6 +13,7 @@ from hermes_nnunet.core.images.endings import IMAGE_ENDINGS, KNOWN
 from hermes_nnunet.core.nnunet_folders import find_dataset
 from hermes_nnunet.core.wording import did_you_mean, listed, problem_lines
 from hermes_nnunet.data.merge.annotation import (
+    PSEUDO_LABELS_KEY,
     SHOWN,
     Saying,
     annotated_labels,
@@ -60,6 +61,7 @@ class SourceMember:
         labels: none where no image has labels.
         notes: what people should know of its files, such as those that are not used.
         warnings: what people should think about.
+        has_pseudo_labels: a model has made its labels, so that nothing can be validated on them.
     """
 
     specification: MemberSpecification
@@ -73,6 +75,7 @@ class SourceMember:
     cases: tuple[SourceCase, ...]
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    has_pseudo_labels: bool = False
 
     @property
     def is_unlabelled(self) -> bool:
@@ -123,14 +126,21 @@ def read_member(raw: Path, specification: MemberSpecification, spacing_from: str
         channels=_channels(specification, channel_names, where),
         labels=labels,
         cases=cases,
-        notes=(*notes, *_count_notes(dataset_json, len(cases), where)),
+        notes=(*notes, *_count_notes(dataset_json, len(cases), where), *_pseudo_notes(dataset_json, name)),
         warnings=warnings,
+        has_pseudo_labels=PSEUDO_LABELS_KEY in dataset_json,
     )
 
 
 def _count_notes(dataset_json: Mapping[str, Any], cases: int, where: str) -> list[str]:
     declared = dataset_json.get("numTraining", cases)
     return [] if declared == cases else [f"{where} says numTraining {declared}, but there are {cases} cases"]
+
+
+def _pseudo_notes(dataset_json: Mapping[str, Any], member: str) -> list[str]:
+    if PSEUDO_LABELS_KEY not in dataset_json:
+        return []
+    return [f"a model has made the labels of {member}, so its cases are in the training half of every fold only"]
 
 
 def _name(specification: MemberSpecification, dataset_name: str) -> str:

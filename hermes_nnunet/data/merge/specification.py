@@ -131,8 +131,7 @@ class MergeSpecification:
         if not _COLLECTION_NAME.fullmatch(self.name):
             raise HermesError(f"name {quoted(self.name)} of the collection: use letters, digits, '_' and '-' only")
         check_file_name(self.name, "name of the collection:")
-        if not 1 <= self.into <= LARGEST_ID:
-            raise HermesError(f"id {self.into} of the collection: nnU-Net's data set ids are 1 to {LARGEST_ID}")
+        check_id(self.into, "the collection")
         if not self.members:
             raise HermesError("a merge without members: name at least one, for example 301:CT")
         for modality in self.new_modalities:
@@ -177,6 +176,12 @@ def member_from_word(word: str) -> MemberSpecification:
     if not dataset or not modality:
         raise HermesError(f"member '{word}': write the data set and its modality, for example 301:CT")
     return MemberSpecification(dataset=int(dataset) if dataset.isdecimal() else dataset, modality=modality)
+
+
+def check_id(number: int, what: str) -> None:
+    """Raises: HermesError where nnU-Net has no such id."""
+    if not 1 <= number <= LARGEST_ID:
+        raise HermesError(f"id {number} of {what}: nnU-Net's data set ids are 1 to {LARGEST_ID}")
 
 
 def check_word(word: str, what: str) -> None:

@@ -294,7 +294,7 @@ class TestBadInput:
 
     def test_a_collection_without_labels(self, add_belly, refused):
         add_belly()
-        assert "all members are unlabelled" in refused(belly(unlabelled=True))
+        assert "all members are unlabelled, or labelled by a model" in refused(belly(unlabelled=True))
 
     def test_a_missing_label_file_of_a_case_that_should_have_one(self, add_belly, refused):
         (add_belly() / "labelsTr" / "e.nii.gz").unlink()
