@@ -1,7 +1,7 @@
-"""Members of which labels are hidden case by case, as if nobody had drawn them."""
+"""Members of which labels are hidden, as if nobody had drawn them."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nibabel
@@ -38,31 +38,51 @@ def kept_labels(cases: Sequence[str], labels: Sequence[str], seed: int = SEED) -
 
 
 def hide_labels(workplace: Workplace, member: int, fold: int) -> Path:
-    """Make a member's data set with hidden labels; returns the table of what is left.
+    """Make a member's data set with half of the labels hidden; returns the table of what is left.
 
     Only training cases of the fold lose labels, so that all are there to be scored. A hidden label is background.
     """
+    folds = read_json(workplace.raw(member) / "splits_final.json", "link the members again")
+    labels = read_json(workplace.raw(member) / "dataset.json", "link the members again")["labels"]
+    kept = kept_labels(sorted(folds[fold]["train"]), list(foreground_values(labels)))
+    return write_hidden(workplace, member, HIDDEN[member], kept, folds) / TABLE
+
+
+def write_hidden(
+    workplace: Workplace,
+    member: int,
+    number: int,
+    kept: Mapping[str, Sequence[str]],
+    folds: Sequence[Mapping[str, Sequence[str]]],
+) -> Path:
+    """Write a member's data set, if it is not there yet, under another id and with some labels only.
+
+    Args:
+        kept: case -> labels that it keeps, and what is said of it in the table; a case that keeps none has no label
+            file, and is not in the table. Other cases keep all.
+        folds: content of splits_final.json.
+    """
     source = workplace.raw(member)
-    target = source.with_name(f"Dataset{HIDDEN[member]}_{workplace.member_name(member)}")
-    if not target.exists():
-        folds = read_json(source / "splits_final.json", "link the members again")
-        dataset_json = read_json(source / "dataset.json", "link the members again")
-        values = foreground_values(dataset_json["labels"])
-        kept = kept_labels(sorted(folds[fold]["train"]), list(values))
-        with folder_written_beside(target) as folder:
-            (folder / "imagesTr").symlink_to((source / "imagesTr").resolve())
-            (folder / "labelsTr").mkdir()
-            for file in sorted((source / "labelsTr").glob("*.nii.gz")):
-                left = kept.get(file.name.removesuffix(".nii.gz"), tuple(values))
-                hidden = [value for label, own in values.items() if label not in left for value in own]
+    target = source.with_name(f"Dataset{number}_{workplace.member_name(member)}")
+    if target.exists():
+        return target
+    dataset_json = read_json(source / "dataset.json", "link the members again")
+    values = foreground_values(dataset_json["labels"])
+    with folder_written_beside(target) as folder:
+        (folder / "imagesTr").symlink_to((source / "imagesTr").resolve())
+        (folder / "labelsTr").mkdir()
+        for file in sorted((source / "labelsTr").glob("*.nii.gz")):
+            left = kept.get(file.name.removesuffix(".nii.gz"), tuple(values))
+            hidden = [value for label, own in values.items() if label not in left for value in own]
+            if left:
                 _write_without(file, folder / "labelsTr" / file.name, hidden)
-            write_json(dataset_json, folder / "dataset.json")
-            write_json(folds, folder / "splits_final.json")
-            with open(folder / TABLE, "w", newline="") as table:
-                writer = csv.writer(table)
-                writer.writerow(COLUMNS)
-                writer.writerows((case, LABEL_SEPARATOR.join(left)) for case, left in sorted(kept.items()))
-    return target / TABLE
+        write_json(dataset_json, folder / "dataset.json")
+        write_json(folds, folder / "splits_final.json")
+        with open(folder / TABLE, "w", newline="") as table:
+            writer = csv.writer(table)
+            writer.writerow(COLUMNS)
+            writer.writerows((case, LABEL_SEPARATOR.join(left)) for case, left in sorted(kept.items()) if left)
+    return target
 
 
 def _write_without(file: Path, target: Path, values: Sequence[int]) -> None:
