@@ -47,7 +47,7 @@ from hermes_nnunet.prediction.views.write import write_views
 
 
 class HermesTrainer(nnUNetTrainerNoMirroring):
-    """Trains one network on a collection; every case is run with the tasks and modality of its member.
+    """Trains one network on a collection; every case is run with the tasks that it annotates, and its modality.
 
     Nothing is mirrored, in training or at prediction: left and right are different tasks.
 

@@ -79,6 +79,11 @@ class MemberSpecification:
         if self.unlabelled is True and (self.annotated is not None or self.labels):
             key = "labels" if self.annotated is None else "annotated"
             raise HermesError(f"{where} has {key} though it is unlabelled: take one of the two out")
+        if self.unlabelled is True and self.absent == OTHERS:
+            raise HermesError(
+                f"absent of {where} is '{OTHERS}' though it is unlabelled, so no task would be in its images at all: "
+                "name what they do not show"
+            )
         for own, renamed in self.labels.items():
             if own in RESERVED_LABELS or renamed in RESERVED_LABELS:
                 raise HermesError(

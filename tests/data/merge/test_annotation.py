@@ -326,6 +326,10 @@ class TestBadInput:
         with pytest.raises(HermesError, match=f"member 1 has {key} though it is unlabelled"):
             belly(unlabelled=True, **{key: other})
 
+    def test_an_unlabelled_member_of_which_everything_is_said_to_be_absent(self):
+        with pytest.raises(HermesError, match="absent of member 1 is 'others' though it is unlabelled"):
+            belly(unlabelled=True, absent="others")
+
     @pytest.mark.parametrize(
         ("line", "expected"),
         [
