@@ -195,7 +195,7 @@ def values_not_annotated(labels: OwnLabels, annotated: Sequence[str], left_out: 
     refused = {}
     for value in sorted(own):
         plainer = [others[other] for other in own if own[other] == own[value] and others[other] < others[value]]
-        surplus = others[value] if not own[value] else others[value].difference(*plainer) if plainer else set()
+        surplus = others[value].difference(plainer[0] if plainer else ()) if plainer or not own[value] else set()
         if surplus:
             refused[value] = min(surplus, key=lambda name: (sizes[name], name))
     return refused

@@ -16,7 +16,7 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.image_reader_writer import HermesImageIO
 from hermes_nnunet.prediction.decisions import CaseDecision, LabelScores
 from hermes_nnunet.prediction.image_sources import FileSource
-from hermes_nnunet.prediction.passes import Pass, choose
+from hermes_nnunet.prediction.passes import Pass, choose, wanted_modality
 from hermes_nnunet.prediction.predictor import HermesPredictor
 from hermes_nnunet.prediction.preparing import prepare
 from hermes_nnunet.prediction.pseudo_labels.thresholds import ScoreCounts
@@ -55,7 +55,7 @@ def count_scores(
         chosen = list(_held_out(dataset, fold, collection, tasks, cases_per_member))
         for case in tqdm(chosen, desc=f"Asking fold {fold} of held-out cases", unit="case"):
             context = collection.context_of(case)
-            passes = choose(predictor.model, tasks=list(tasks), modality=context.modality).passes
+            passes = choose(predictor.model, tasks=list(tasks), modality=wanted_modality(context.modality)).passes
             images = tuple(dataset / image for image in files[case]["images"])
             labels = HermesImageIO().read_seg(str(dataset / files[case]["label"]))[0][0]
             add = _Adding(counts, {task: values[task] for task in context.tasks}, labels, ignore)

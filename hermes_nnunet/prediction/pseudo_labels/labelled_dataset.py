@@ -1,5 +1,6 @@
 """Making a data set of images without labels and what a model is sure of in them."""
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from hermes_nnunet.planning.image_reader_writer import HermesImageIO
 from hermes_nnunet.prediction.image_sources import FileSource
 from hermes_nnunet.prediction.model_folder import ModelFolder
 from hermes_nnunet.prediction.names import match_member
-from hermes_nnunet.prediction.passes import Choice, choose
+from hermes_nnunet.prediction.passes import Choice, choose, wanted_modality
 from hermes_nnunet.prediction.predictor import HermesPredictor
 from hermes_nnunet.prediction.pseudo_labels.calibration import count_scores, score_case
 from hermes_nnunet.prediction.pseudo_labels.dataset import (
@@ -90,6 +91,8 @@ def label_images(
         raise HermesError(f"{model.path} is the view of one member: give the collection's own model")
     if not 0.5 <= wish.confidence < 1:
         raise HermesError(f"confidence {wish.confidence}: give a share of at least 0.5, and below 1")
+    if wish.cases_per_member < 1:
+        raise HermesError(f"{wish.cases_per_member} held-out cases of a member: give at least 1")
     raw = raw_folder()
     folder = free_place(raw, wish.into, wish.name)
     dataset = raw / model.plans["dataset_name"]
@@ -163,7 +166,7 @@ def _choice(model: ModelFolder, tasks: Sequence[str], modality: str) -> Choice:
             f"no labelled image of the model's collection is {modality}, so what it finds in such images is not known "
             "to be right: name the tasks with --tasks if you want them all the same"
         )
-    return choose(model, tasks=tasks, everything=not tasks, modality=modality)
+    return choose(model, tasks=tasks, everything=not tasks, modality=wanted_modality(modality))
 
 
 def _image_files(dataset: Path, cases: Sequence[str]) -> dict[str, list[Path]]:
@@ -174,7 +177,7 @@ def _image_files(dataset: Path, cases: Sequence[str]) -> dict[str, list[Path]]:
             f"{dataset / 'dataset.json'} does not have {listed(missing)}, which the model was trained with: plan and "
             "train again after a merge"
         )
-    return {case: [(dataset / image).resolve() for image in files[case]["images"]] for case in cases}
+    return {case: [Path(os.path.abspath(dataset / image)) for image in files[case]["images"]] for case in cases}
 
 
 def _label(

@@ -279,6 +279,11 @@ class TestBadInput:
         labels = read_own_labels({"labels": REGIONS, "regions_class_order": [1, 2, 3]}, "test")
         assert values_not_annotated(labels, annotated, ()) == refused_values
 
+    def test_a_value_of_which_others_say_less_in_two_ways(self):
+        regions = {"background": 0, "all": [1, 2, 3], "left": [1, 3], "right": [2, 3]}
+        labels = read_own_labels({"labels": regions, "regions_class_order": [1, 1, 2]}, "test")
+        assert values_not_annotated(labels, ("all",), ()) == {3: "right"}
+
     def test_values_of_labels_that_are_left_out_are_allowed(self):
         labels = read_own_labels({"labels": {"background": 0, "liver": 1, "spleen": 2, "bone": 3}}, "test")
         assert values_not_annotated(labels, ("liver",), ("bone",)) == {2: "spleen"}

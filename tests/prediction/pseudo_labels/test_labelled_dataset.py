@@ -13,6 +13,7 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.model import HermesModel
 from hermes_nnunet.prediction.model_folder import read_model_folder
 from hermes_nnunet.prediction.pseudo_labels.labelled_dataset import Wish, label_images
+from hermes_nnunet.prediction.views.write import write_views
 
 LIVER, SPLEEN = "abdomen/liver", "abdomen/spleen"
 
@@ -128,6 +129,19 @@ class TestBadInput:
 
     def test_a_confidence_that_is_no_share(self, model):
         assert "confidence 1.5: give a share" in self.refused(model, Wish(950, "Pseudo", confidence=1.5))
+
+    def test_no_case_to_measure_on(self, model):
+        assert "0 held-out cases of a member" in self.refused(model, Wish(950, "Pseudo", cases_per_member=0))
+
+    def test_a_modality_of_the_environment(self, model, monkeypatch):
+        monkeypatch.setenv("HERMES_MODALITY", "CT")
+        assert "HERMES_MODALITY=CT, but the modality T1 is asked for" in self.refused(model, Wish(950, "Pseudo"))
+
+    def test_a_view(self, model, results):
+        write_views(model, results, [0])
+        assert "is the view of one member" in self.refused(
+            results / "Dataset011_abdomen" / model.name, Wish(950, "Pseudo")
+        )
 
     def test_a_model_that_is_not_sure_leaves_nothing(self, model, raw):
         (raw / "Dataset900_Both" / "labelsTr" / "abdomen__c.nii.gz").unlink()
