@@ -31,6 +31,9 @@ FileEnding = Annotated[str, checked_by(check_file_ending, "file_ending")]
 LabelValues = Annotated[int | list[Whole], must_be("a whole number or a list of them")]
 Labels = dict[Text, LabelValues]
 
+# How often an image without labels is drawn in training, in relation to one with labels: it teaches its modality only.
+UNLABELLED_SHARE = 0.1
+
 # Separates the parts of a case's name; the merge allows it in no member's name.
 CASE_SEPARATOR = "__"
 
@@ -59,7 +62,7 @@ class Member:
     Attributes:
         name: unique in the collection.
         dataset_name: nnU-Net's name, for example Dataset303_CardiacCine.
-        tasks: names of the annotated tasks, in the order of `labels`.
+        tasks: names of the annotated tasks, in the order of `labels`; none where all its images are without labels.
         labels: the member's own names and values: background, one entry a task, and ignore where it has one.
         regions_class_order: the member's own, one entry a task, or None without regions.
         channels: modality of an image -> its channel in the member; None where an image has all channels.
@@ -87,13 +90,29 @@ class Member:
 
 @dataclass(frozen=True)
 class Case:
-    """One image of the collection: its member, its modality, and the patient that folds must not part."""
+    """One image of the collection.
+
+    Attributes:
+        member: whose it is.
+        modality: of the image.
+        patient: whom folds must not part.
+        annotated: those of the member's tasks that its label file annotates, in their order; None for all of them. Of
+            an image without labels there are none.
+    """
 
     member: Text
     modality: Text
     patient: Text
+    annotated: tuple[Text, ...] | None = None
 
     __pydantic_config__ = OURS
+
+    def to_json(self) -> dict[str, Any]:
+        """The case as JSON stores it; `annotated` only where it says something."""
+        content = asdict(self)
+        if self.annotated is None:
+            del content["annotated"]
+        return content
 
 
 @dataclass(frozen=True)
@@ -134,7 +153,7 @@ class Collection:
         return tuple(task.name for task in self.tasks)
 
     def context_of(self, case: str) -> Context:
-        """Context of a case of this collection, from its member.
+        """Context of a case of this collection: what it annotates of its member's tasks, and its modality.
 
         Raises:
             HermesError: the case is not in the collection.
@@ -145,7 +164,12 @@ class Collection:
             raise HermesError(
                 f"case {case} is not in the collection's dataset.json: merge and preprocess again so that both agree"
             ) from None
-        return Context(tasks=self.members[entry.member].tasks, modality=entry.modality)
+        tasks = self.members[entry.member].tasks if entry.annotated is None else entry.annotated
+        return Context(tasks=tasks, modality=entry.modality)
+
+    def labelled(self, cases: Iterable[str]) -> list[str]:
+        """Those of the cases that annotate anything; the others bring nothing but their modality."""
+        return [case for case in cases if self.context_of(case).tasks]
 
     def to_block(self) -> dict[str, Any]:
         """The `hermes` block of dataset.json."""
@@ -154,7 +178,7 @@ class Collection:
             "tasks": [asdict(task) for task in self.tasks],
             "modalities": list(self.modalities),
             "members": members_to_json(self.members),
-            "cases": {name: asdict(case) for name, case in self.cases.items()},
+            "cases": {name: case.to_json() for name, case in self.cases.items()},
             "excludes": {task: list(others) for task, others in self.excludes.items()},
             "absent": {member: list(tasks) for member, tasks in self.absent.items()},
         }
@@ -183,6 +207,12 @@ class Collection:
             *((f"absent.{member}", "task", others, tasks) for member, others in self.absent.items()),
         ]
         check_known(named, where, remedy)
+        annotated = (
+            (f"cases.{name}.annotated", f"task of member {case.member}", case.annotated, members[case.member].tasks)
+            for name, case in self.cases.items()
+            if case.annotated is not None
+        )
+        check_known(annotated, where, remedy)
 
 
 Block = TypeVar("Block")

@@ -94,7 +94,7 @@ class HermesPlans:
     Attributes:
         tasks: names of the rows of the task pool.
         modalities: names of the rows of the modality pool, "unknown" last.
-        members: the collection's members.
+        members: the collection's members that annotate anything.
         context: what the network is told at prediction; in a view the member's, else every task, and "unknown" unless
             all members have one modality.
         context_channels: modality -> channel to take of a prediction's input; None where it has the model's channels.
@@ -128,16 +128,18 @@ class HermesPlans:
         It does so with the modality that all members have, or else with "unknown". By default a case has as many rows
         as the member with the most tasks.
         """
-        used = _modalities_of(collection.members)
+        # Images without labels teach no task, so there is nothing to predict for their member.
+        members = {name: member for name, member in collection.members.items() if member.tasks}
+        used = _modalities_of(members)
         modality = used.pop() if len(used) == 1 else collection.modalities[-1]
         return cls(
             tasks=collection.task_names,
             modalities=collection.modalities,
-            members=collection.members,
+            members=members,
             context=Context(collection.task_names, modality),
             context_channels={},
             intensity_clipping=intensity_clipping,
-            rows_per_case=_most_tasks(collection.members) if rows_per_case is None else rows_per_case,
+            rows_per_case=_most_tasks(members) if rows_per_case is None else rows_per_case,
         )
 
     def of_member(self, name: str) -> "HermesPlans":

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from hermes_nnunet.collection import Collection, Context, case_identifier, member_and_own_case
+from hermes_nnunet.collection import Case, Collection, Context, case_identifier, member_and_own_case
 from hermes_nnunet.errors import HermesError
 
 
@@ -20,6 +20,19 @@ class TestBlock:
         )
         dataset_json = json.loads(json.dumps({"hermes": known.to_block()}))
         assert Collection.from_dataset_json(dataset_json, "Dataset900_Both") == known
+
+    def test_what_cases_annotate_survives_json(self, collection):
+        cases = {
+            **collection.cases,
+            "brain__z": Case("brain", "T1", "z", ("brain/core",)),
+            "brain__u": Case("brain", "T1", "u", ()),
+        }
+        partly = replace(collection, cases=cases)
+        again = Collection.from_dataset_json({"hermes": json.loads(json.dumps(partly.to_block()))}, "test")
+        assert again == partly
+        assert again.context_of("brain__z").tasks == ("brain/core",)
+        assert again.labelled(["brain__x", "brain__u", "brain__z"]) == ["brain__x", "brain__z"]
+        assert "annotated" not in json.dumps(collection.to_block())
 
     def test_a_block_of_an_earlier_release_knows_nothing_of_them(self, collection):
         block = collection.to_block()

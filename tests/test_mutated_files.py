@@ -54,7 +54,12 @@ def of_dataset_json(content: dict, _: Collection) -> Read:
         for case in collection.cases:
             collection.context_of(case)
 
-    return Read("dataset.json", content, read)
+    hermes = content["hermes"]
+    partly = {
+        name: {**case, "annotated": hermes["members"][case["member"]]["tasks"][:number]}
+        for number, (name, case) in enumerate(hermes["cases"].items())
+    }
+    return Read("dataset.json", {**content, "hermes": {**hermes, "cases": {**hermes["cases"], **partly}}}, read)
 
 
 def of_plans(content: dict, _: Collection) -> Read:
@@ -97,6 +102,7 @@ def of_merge_record(_: dict, collection: Collection) -> Read:
         {"abdomen": {"1": 1, "2": 2}, "brain": {"1": 3, "2": 4}},
         {case: [["../a_0000.nii.gz", 100, 10**18], ["a.nii.gz", 99, 10**18]] for case in collection.cases},
         {case: ["00ff"] for case in collection.cases},
+        annotated={"abdomen__a": ["abdomen/liver"]},
     )
 
     def read(path: Path) -> None:
@@ -184,13 +190,20 @@ def of_member(_: dict, __: Collection) -> Read:
         "regions_class_order": [1, 2],
         "numTraining": 2,
         "file_ending": ".nii.gz",
-        "dataset": {case: {"images": ["a.nii.gz", "b.nii.gz"], "label": "c.nii.gz"} for case in ("p1", "p2")},
+        "dataset": {
+            "p1": {"images": ["a.nii.gz", "b.nii.gz"], "label": "c.nii.gz"},
+            "p2": {"images": ["a.nii.gz", "b.nii.gz"], "label": "c.nii.gz"},
+            "u1": {"images": ["a.nii.gz", "b.nii.gz"]},
+        },
+        "hermes_annotated": {"p1": ["organ"]},
+        "hermes_pseudo_labels": {"format_version": 1, "model": "Dataset900_Both/m"},
     }
 
     def read(path: Path) -> None:
         for name in ("a", "b", "c"):
             path.with_name(f"{name}.nii.gz").touch()
-        read_member(path.parent.parent, MemberSpecification(path.parent.name, "CT", channel="CT"))
+        member = MemberSpecification(path.parent.name, "CT", channel="CT", unlabelled=["u*"])
+        read_member(path.parent.parent, member)
 
     return Read("dataset.json", content, read)
 
@@ -271,7 +284,9 @@ MERGE_FILE = {
         {"dataset": 301, "modality": "CT", "name": "cord", "labels": {"a": "b", "c": None}, "absent": ["Spine"]},
         {"dataset": "Dataset041_Brain", "channel": "FLAIR", "modality": "FLAIR", "sampling_weight": 4},
         {"dataset": 42, "channels": {"T1": "T1", 1: "DIXON"}, "absent": "others", "patient_pattern": r"(\d+)"},
-        {"dataset": 43, "modality": {"T1": "_t1$", "T2": "_t2$"}},
+        {"dataset": 43, "modality": {"T1": "_t1$", "T2": "_t2$"}, "annotated": {"a*": ["stem"]}, "unlabelled": ["u*"]},
+        {"dataset": 44, "modality": "T2", "annotated": "cases.csv"},
+        {"dataset": 45, "modality": "T2", "unlabelled": True},
     ],
     "shared_tasks": {"stem": ["cord/stem", "Brain/brainstem"]},
     "may_overlap": [["stem", "medulla"]],

@@ -22,17 +22,17 @@ from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.distributed.data_parallel import check_batch_size, data_parallel, own_device
 from hermes_nnunet.learning.loss.hermes_loss import HermesLoss
-from hermes_nnunet.learning.training.case_context import announcing_dataset_class
+from hermes_nnunet.learning.training.case_context import announcing_dataset_class, validation_context
 from hermes_nnunet.learning.training.extra_tasks import ExtraTasks
 from hermes_nnunet.learning.training.hard_counts import hard_counts
 from hermes_nnunet.learning.training.interruptible_trainer import InterruptibleTrainer
 from hermes_nnunet.learning.training.learning_curves import FILE_NAME as LEARNING_CURVES
 from hermes_nnunet.learning.training.learning_curves import LearningCurves, member_sums, summed_over_processes
-from hermes_nnunet.learning.training.member_dice import dice_by_member, read_summary, write_member_dice
+from hermes_nnunet.learning.training.member_dice import dice_by_member, restrict_summary, write_member_dice
 from hermes_nnunet.learning.training.parameter_groups import parameter_groups
 from hermes_nnunet.learning.training.sampling import case_probabilities, weighted_identifiers
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
-from hermes_nnunet.networks.build import build_network, prediction_context
+from hermes_nnunet.networks.build import build_network
 from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
 from hermes_nnunet.networks.output import HermesOutput, joined
 from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
@@ -40,7 +40,7 @@ from hermes_nnunet.prediction.views.write import write_views
 
 
 class HermesTrainer(InterruptibleTrainer):
-    """Trains one network on a collection; every case is run with the tasks and modality of its member.
+    """Trains one network on a collection; every case is run with the tasks that it annotates, and its modality.
 
     Nothing is mirrored, in training or at prediction: left and right are different tasks.
 
@@ -196,7 +196,8 @@ class HermesTrainer(InterruptibleTrainer):
             folds = len(read_splits(file, f"copy it from the collection's folder in nnUNet_raw, or {PLANS_REMEDY}"))
             if not 0 <= self.fold < folds:
                 raise HermesError(f"{file} has {folds} folds, so fold {self.fold} does not exist: use 0 to {folds - 1}")
-        return super().do_split()
+        training, validation = super().do_split()
+        return training, self.collection.labelled(validation)
 
     def get_tr_and_val_datasets(self) -> tuple[Any, ...]:
         """The data sets of the fold, cases drawn by `case_probabilities`."""
@@ -274,7 +275,7 @@ class HermesTrainer(InterruptibleTrainer):
         with np.errstate(invalid="ignore"):  # a task may be in none of the patches
             super().on_validation_epoch_end(val_outputs)
         dice = dict(zip(self.hermes_plans.tasks, self.logger.get_value("dice_per_class_or_region", -1), strict=True))
-        for name, member in self.collection.members.items():
+        for name, member in self.hermes_plans.members.items():
             tasks = ", ".join(f"{task.removeprefix(name + '/')} {dice[task]:.3f}" for task in member.tasks)
             self.print_to_log_file(f"{name}: {mean_of_defined(dice[task] for task in member.tasks):.3f} ({tasks})")
         sums = summed_over_processes([output["member_sums"] for output in val_outputs])
@@ -293,7 +294,7 @@ class HermesTrainer(InterruptibleTrainer):
             dist.barrier()  # what follows may read the checkpoints
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
-        """nnU-Net's final validation, each case with its own context; then Dice by member, and the views."""
+        """nnU-Net's final validation, each case with its member's context; then Dice by member, and the views."""
         dataset_class = self.dataset_class
         self.dataset_class = announcing_dataset_class(dataset_class, self._tell_context_in_pool_order)
         try:
@@ -303,14 +304,13 @@ class HermesTrainer(InterruptibleTrainer):
             self.dataset_class = dataset_class
         if self.local_rank == 0:
             folder = Path(self.output_folder) / "validation"
-            members = dice_by_member(read_summary(folder / "summary.json", self.collection), self.collection)
+            members = dice_by_member(restrict_summary(folder / "summary.json", self.collection), self.collection)
             write_member_dice(members, folder)
             Console().print(dice_table(members, f"{self.plans_manager.dataset_name}, validation of fold {self.fold}"))
             self._write_views()
 
     def _tell_context_in_pool_order(self, case: str) -> None:
-        context = self.collection.context_of(case)
-        batch = prediction_context(self.bare_network, self.hermes_plans, context, self.hermes_plans.tasks)
+        batch = validation_context(self.bare_network, self.hermes_plans, self.collection, case)
         self.bare_network.set_context(batch.on(self.device))
 
     def _write_views(self) -> None:

@@ -1,7 +1,7 @@
 """The working folder of the comparison: data sets, plans of one size for all arms, preprocessed images."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,14 @@ class Workplace:
         done.touch()
 
     def prepare_collection(
-        self, members: tuple[int, ...] = tuple(MEMBERS), number: int = COLLECTION_ID, *, absent: bool = False
+        self,
+        members: tuple[int, ...] = tuple(MEMBERS),
+        number: int = COLLECTION_ID,
+        *,
+        absent: bool = False,
+        changes: Mapping[int, Mapping[str, object]] | None = None,
+        more: Sequence[Mapping[str, object]] = (),
+        shared_tasks: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Merge, plan and preprocess; plans of the naive and the masked merge read the same preprocessed images.
 
@@ -137,12 +144,17 @@ class Workplace:
             members: their ids.
             number: id of the collection.
             absent: whether each member says that its images show nothing of the other regions of the body.
+            changes: member -> keys of the merge file that are other than usual.
+            more: members beside these, as the merge file has them.
+            shared_tasks: as the merge file has them.
 
         Raises:
             HermesError: the folder was prepared with another rule of CT, or the collection of other members.
         """
         merge_file = self.folder / f"merge_{number}.yaml"
-        merged = yaml.safe_dump({"members": [self._merged(member, members, absent) for member in members]})
+        own = [{**self._merged(member, members, absent), **(changes or {}).get(member, {})} for member in members]
+        sharing = {"shared_tasks": dict(shared_tasks)} if shared_tasks else {}
+        merged = yaml.safe_dump({"members": [*own, *map(dict, more)], **sharing})
         if merge_file.is_file() and merge_file.read_text() != merged:
             raise HermesError(f"collection {number} is that of {merge_file}: give other members another number")
         if not merge_file.is_file():  # another run of the same comparison may be reading it

@@ -35,6 +35,11 @@ COMMANDS = {
         "segment images with a trained model: any of its members or tasks",
         "hermes_nnunet predict -i IN -o OUT -m 900 --tasks liver,spleen --modality CT",
     ),
+    "pseudo-label": Command(
+        "hermes_nnunet.cli.pseudo_label",
+        "label images without labels with a trained model, where it is sure",
+        "hermes_nnunet pseudo-label 900 --into 950 -f 0",
+    ),
     "inspect": Command(
         "hermes_nnunet.cli.inspect",
         "say what a collection or a model is made of",

@@ -96,7 +96,7 @@ def dice_table(members: Mapping[str, CaseDice], title: str = "Dice on held-out c
         table.add_column(column, justify="right")
     for member, cases in members.items():
         for label, mean in mean_by_label(cases).items():
-            defined = sum(not math.isnan(scores[label]) for scores in cases.values())
+            defined = sum(not math.isnan(scores.get(label, math.nan)) for scores in cases.values())
             table.add_row(member, label, str(defined), f"{mean:.3f}")
         table.add_row(f"[bold]{member}", "[bold]mean", "", f"[bold]{mean_dice(cases):.3f}", end_section=True)
     overall = mean_of_defined(mean_dice(cases) for cases in members.values())

@@ -16,27 +16,39 @@ _THEIRS = ConfigDict(extra="allow")
 _Three = Annotated[list[Annotated[Number, Field(gt=0)]], Field(min_length=3, max_length=3)]
 
 
-class _Files(TypedDict):
+class _Images(TypedDict):
     images: Annotated[list[Text], Field(min_length=1)]
+
+    __pydantic_config__ = _THEIRS  # type: ignore[misc]
+
+
+class _Files(_Images):
     label: Text
 
-    __pydantic_config__ = _THEIRS  # type: ignore[misc]
+
+class _FilesOfMember(_Images):
+    """An image without labels needs no label file before the merge has made one."""
+
+    label: NotRequired[Text]
 
 
-class _Dataset(TypedDict):
+class _MemberDataset(TypedDict):
     """dataset.json of a member, whose labels and channels the merge checks by what they mean."""
 
-    dataset: NotRequired[dict[CaseName, _Files]]
+    dataset: NotRequired[dict[CaseName, _FilesOfMember]]
 
     __pydantic_config__ = _THEIRS  # type: ignore[misc]
 
 
-class _ModelDataset(_Dataset):
+class _ModelDataset(TypedDict):
     """dataset.json of a collection or a model."""
 
+    dataset: NotRequired[dict[CaseName, _Files]]
     labels: Labels
     channel_names: dict[Text, Text]
     file_ending: FileEnding
+
+    __pydantic_config__ = _THEIRS  # type: ignore[misc]
 
 
 class _Architecture(TypedDict):
@@ -103,7 +115,7 @@ def read_member_json(path: Path, remedy: str) -> dict[str, Any]:
     Raises:
         HermesError: it cannot be read, or refers to files in another way than nnU-Net does.
     """
-    return _as_it_is(_Dataset, path, remedy)
+    return _as_it_is(_MemberDataset, path, remedy)
 
 
 def read_plans(path: Path, remedy: str) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def intensities_of_tasks(case: LabelledCase) -> dict[str, Intensities]:
 def cases_to_read(
     collection: Collection, files: Mapping[str, Mapping[str, Any]], modality: str, reader: type[BaseReaderWriter]
 ) -> list[LabelledCase]:
-    """Cases of a modality, at most CASES_PER_MEMBER of each member, evenly over their names.
+    """Cases of a modality, evenly over their names: of each task of a member, if there are as many, CASES_PER_MEMBER.
 
     Args:
         files: by case, its 'images' and its 'label', as nnU-Net has them.
@@ -99,8 +99,26 @@ def cases_to_read(
     values = {task.name: tuple(task.values) for task in collection.tasks}
     chosen = []
     for member, names in of_members.items():
-        own = {task: values[task] for task in collection.members[member].tasks}
-        for index in np.unique(np.linspace(0, len(names) - 1, min(len(names), CASES_PER_MEMBER)).astype(int)):
-            case = files[names[index]]
+        tasks_of = {name: collection.context_of(name).tasks for name in names}
+        for name in _of_every_task(collection.members[member].tasks, tasks_of):
+            case = files[name]
+            own = {task: values[task] for task in tasks_of[name]}
             chosen.append(LabelledCase(tuple(case["images"]), case["label"], reader, own))
     return chosen
+
+
+def _of_every_task(tasks: Sequence[str], tasks_of: Mapping[str, Sequence[str]]) -> list[str]:
+    """Cases of a member, in their order, CASES_PER_MEMBER of each task as far as there are.
+
+    Args:
+        tasks: of the member.
+        tasks_of: case -> tasks that it annotates.
+    """
+    chosen: set[str] = set()
+    for task in tasks:
+        annotating = [name for name, own in tasks_of.items() if task in own]
+        left = [name for name in annotating if name not in chosen]
+        lacking = min(len(left), CASES_PER_MEMBER - (len(annotating) - len(left)))
+        if lacking > 0:
+            chosen.update(left[index] for index in np.unique(np.linspace(0, len(left) - 1, lacking).astype(int)))
+    return [name for name in tasks_of if name in chosen]

@@ -51,6 +51,9 @@ class CollectionPlanner(ResEncUNetPlanner):
     max_num_features = 320
     blocks_per_stage: tuple[int, ...] | None = None
 
+    # nnU-Net's own attributes that are set anew here
+    dataset: dict[str, Any]
+
     def __init__(
         self,
         dataset_name_or_id: str | int,
@@ -76,6 +79,7 @@ class CollectionPlanner(ResEncUNetPlanner):
         _check_reader(self.dataset_json, self.dataset_name)
         self.collection = Collection.from_dataset_json(self.dataset_json, self.dataset_name)
         self.hermes_plans = HermesPlans.of_collection(self.collection, default_intensity_clipping())
+        self._leave_out_unlabelled()
         self.UNet_class = HermesUNet
         self.UNet_base_num_features = self.base_num_features
         self.UNet_max_features_3d = self.max_num_features
@@ -84,6 +88,17 @@ class CollectionPlanner(ResEncUNetPlanner):
         # A collection is large; what limits the batch size is memory. (And no low-resolution configuration.)
         self.max_dataset_covered = 1
         self.lowres_creation_threshold = 0
+
+    def _leave_out_unlabelled(self) -> None:
+        """Plan for the images that have labels: the others are no measure of what is to be segmented."""
+        labelled = set(self.collection.labelled(self.dataset))
+        if len(labelled) == len(self.dataset):
+            return
+        there = [case in labelled for case in self.dataset]
+        for key in ("shapes_after_crop", "spacings"):
+            values = self.dataset_fingerprint[key]
+            self.dataset_fingerprint[key] = [own for own, kept in zip(values, there, strict=True) if kept]
+        self.dataset = {case: files for case, files in self.dataset.items() if case in labelled}
 
     def generate_data_identifier(self, configuration_name: str) -> str:
         """Name of the preprocessed folder: one for each plans name, since spacings may differ."""

@@ -95,3 +95,15 @@ def test_cases_of_the_modality_are_read_evenly_and_not_too_many(collection):
     assert len(set(names)) == CASES_PER_MEMBER
     assert (names[0], names[-1]) == ("abdomen__000.nii.gz", "abdomen__099.nii.gz")
     assert all(set(case.values_of_tasks) == {"abdomen/liver", "abdomen/spleen"} for case in chosen)
+
+
+def test_every_task_is_read_where_cases_annotate_different_ones(collection):
+    rare = {f"abdomen__z{number}": Case("abdomen", "CT", str(number), ("abdomen/spleen",)) for number in range(3)}
+    many = {f"abdomen__{number:03d}": Case("abdomen", "CT", str(number), ("abdomen/liver",)) for number in range(100)}
+    none = {"abdomen__none": Case("abdomen", "CT", "none", ())}
+    collection = replace(collection, cases={**many, **rare, **none})
+    files = {case: {"images": [f"{case}_0000.nii.gz"], "label": case} for case in collection.cases}
+    chosen = cases_to_read(collection, files, "CT", NibabelIO)
+    assert [list(case.values_of_tasks) for case in chosen] == [["abdomen/liver"]] * CASES_PER_MEMBER + [
+        ["abdomen/spleen"]
+    ] * 3

@@ -121,3 +121,19 @@ class TestImageReader:
         monkeypatch.setitem(dataset_json, "overwrite_image_reader_writer", "NotInstalledIO")
         with pytest.raises(HermesError, match="nnU-Net does not find the image reader NotInstalledIO of"):
             planned("HermesPlanner")
+
+
+def test_images_without_labels_change_no_plan(planned, dataset_json):
+    cases = dataset_json["hermes"]["cases"]
+    cases["brain__y"]["annotated"] = cases["abdomen__c"]["annotated"] = []
+    without = planned("HermesPlannerS", brain_mm=(90, 90, 90))
+    del cases["brain__y"], cases["abdomen__c"]
+    del dataset_json["dataset"]["brain__y"], dataset_json["dataset"]["abdomen__c"]
+    assert planned("HermesPlannerS", brain_mm=(90, 90, 90)) == without
+
+
+def test_a_member_without_labels_has_no_context_to_predict(planned, dataset_json):
+    block = dataset_json["hermes"]
+    block["members"]["scans"] = {**block["members"]["brain"], "name": "scans", "tasks": [], "labels": {"background": 0}}
+    block["cases"]["brain__y"] = {"member": "scans", "modality": "T1", "patient": "y", "annotated": []}
+    assert list(planned("HermesPlannerS")["hermes"]["members"]) == ["abdomen", "brain"]

@@ -85,6 +85,18 @@ def model(results, plans, dataset_json):
 
 
 @pytest.fixture
+def write_model(results, plans, dataset_json):
+    """A function that writes the same with a fold for each seed that it is given."""
+    return lambda *seeds: make_model(results, plans, dataset_json, seeds)
+
+
+@pytest.fixture
+def write_image():
+    """A function that writes an image of smooth noise around a bright block at a path."""
+    return make_image
+
+
+@pytest.fixture
 def read_model(model):
     """The same, read."""
     return read_model_folder(find_model_folder(model))

@@ -27,23 +27,25 @@ class CaseFiles:
 
     Attributes:
         images: all images of the case that the collection uses.
-        label: the member's label file.
+        label: the member's label file; None where the images have no labels, so that all is to be background.
         outputs: label files to write, all with the same content.
         values: every value that the label file may hold -> value of the collection.
         dtype: of the label files to write.
         hashes: text file for each image, to write the hash of its content to before the label files.
         spacing_from: what decides the spacing where a header says two and nothing in it does.
         copies: image -> file to write it to, with a header that says one thing; for those that need `spacing_from`.
+        not_annotated: those of the values that the case is said not to annotate, each with its label.
     """
 
     images: tuple[Path, ...]
-    label: Path
+    label: Path | None
     outputs: tuple[Path, ...]
     values: Mapping[int, int]
     dtype: str
     hashes: tuple[Path, ...] = ()
     spacing_from: str | None = None
     copies: Mapping[Path, Path] = field(default_factory=dict)
+    not_annotated: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def rewrite_case(files: CaseFiles) -> CaseReport:
         OSError: they cannot be written, which is not the case's fault.
         HermesError: memory is too small for the case.
     """
-    with memory_for(files.label, remedy=FEWER_PROCESSES):
+    with memory_for(files.images[0] if files.label is None else files.label, remedy=FEWER_PROCESSES):
         return _rewrite(files)
 
 
@@ -69,8 +71,9 @@ def _rewrite(files: CaseFiles) -> CaseReport:
     problems: list[str] = []
     remarks: list[Remark] = []
     hashes: dict[Path, str] = {}
-    label = _open(files.label, files.spacing_from, problems)
+    label = None if files.label is None else _open(files.label, files.spacing_from, problems)
     geometry = None
+    beside = label
     for path in files.images:
         image = _open(path, files.spacing_from, problems)
         if image is None:
@@ -81,27 +84,52 @@ def _rewrite(files: CaseFiles) -> CaseReport:
             remarks += (*image.remarks, *image.voxel_remarks())
         except HermesError as error:
             problems.append(str(error))
-        problem = None if label is None else grid_problem(image.geometry, image.name, label.geometry, label.name)
+        if files.label is None and beside is None:
+            beside = image
+        problem = None if beside is None else grid_problem(image.geometry, image.name, beside.geometry, beside.name)
         if problem is not None:
             problems.append(f"{problem}: put both on one grid")
-    if label is None:
+    if label is None and files.label is not None:
         return CaseReport(tuple(problems), tuple(remarks))
-    try:
-        mapped, unknown = map_values(label.labels(), files.values, files.dtype)
-    except HermesError as error:
-        return CaseReport((*problems, str(error)), tuple(remarks))
-    if unknown:
-        problems.append(
-            f"{files.label} holds {listed(unknown)}, which its dataset.json does not declare (known are "
-            f"{listed(sorted(files.values))}): correct the file, or declare the labels"
-        )
-    if geometry is not None and not problems:
+    mapped = None
+    if label is not None:
+        try:
+            mapped = _mapped(label, files, problems)
+        except HermesError as error:
+            problems.append(str(error))
+    elif geometry is not None:
+        mapped = np.zeros(geometry.shape, files.dtype, order="F")
+    if geometry is not None and mapped is not None and not problems:
         for path, file in zip(files.images, files.hashes, strict=bool(files.hashes)):
             with naming(file):
                 file.write_text(hashes[path])
         write_label(mapped, geometry, files.outputs)
         _write_copies(files)
     return CaseReport(tuple(problems), tuple(remarks))
+
+
+def _mapped(label: OpenImage, files: CaseFiles, problems: list[str]) -> np.ndarray:
+    """The label image in the collection's values; a problem for values that it must not hold.
+
+    Raises:
+        HermesError: its voxels cannot be read.
+    """
+    allowed = {own: value for own, value in files.values.items() if own not in files.not_annotated}
+    mapped, wrong = map_values(label.labels(), allowed, files.dtype)
+    not_annotated = [int(value) for value in wrong if value in files.not_annotated]
+    unknown = [value for value in wrong if value not in files.not_annotated]
+    if not_annotated:
+        names = listed(f"{value} ({files.not_annotated[value]})" for value in not_annotated)
+        problems.append(
+            f"{files.label} holds {names}, which its case is said not to annotate: correct the file, or what annotated "
+            "says of it"
+        )
+    if unknown:
+        problems.append(
+            f"{files.label} holds {listed(unknown)}, which its dataset.json does not declare (known are "
+            f"{listed(sorted(files.values))}): correct the file, or declare the labels"
+        )
+    return mapped
 
 
 def hash_images(images: tuple[Sequence[Path], str | None]) -> tuple[list[str], list[str]]:

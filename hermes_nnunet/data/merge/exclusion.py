@@ -1,6 +1,7 @@
 """Which tasks of a collection exclude each other, and which are absent from a member's images."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -61,22 +62,29 @@ class TaskNames:
         return list(names)
 
 
-def exclusions(names: TaskNames, may_overlap: Sequence[Sequence[str]]) -> dict[str, tuple[str, ...]]:
+def exclusions(
+    names: TaskNames, may_overlap: Sequence[Sequence[str]], parted: Iterable[AbstractSet[str]] = ()
+) -> dict[str, tuple[str, ...]]:
     """Task -> tasks that never have a voxel in common with it, as far as names tell; symmetric.
 
-    Tasks that the same members label are left out: the labels of these tell more than names.
+    Tasks that the same cases label are left out: the labels of these tell more than names.
 
     Args:
         names: of the tasks.
         may_overlap: groups of names that may overlap whatever their names say.
+        parted: sets of tasks that cases annotate where they do not annotate all of their member's.
 
     Raises:
         HermesError: may_overlap names what there is not.
     """
     said = {frozenset(pair) for group in may_overlap for pair in _pairs_of_group(group, names)}
+    parted = list(parted)
     excludes: dict[str, list[str]] = {task.name: [] for task in names.tasks}
     for a, b in combinations(names.tasks, 2):
-        if names.members_of[a.name] == names.members_of[b.name] or frozenset((a.name, b.name)) in said:
+        together = names.members_of[a.name] == names.members_of[b.name] and all(
+            (a.name in own) == (b.name in own) for own in parted
+        )
+        if together or frozenset((a.name, b.name)) in said:
             continue
         if _overlap(names, a, b) is None:
             excludes[a.name].append(b.name)

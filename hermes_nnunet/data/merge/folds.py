@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import numpy as np
@@ -49,15 +50,23 @@ def _check_fold(split: Fold, patients: Mapping[str, str], where: str) -> None:
 
 
 def make_folds(
-    member: str, patients: Mapping[str, str], number: int, validated: Mapping[str, Sequence[bool]] | None = None
+    member: str,
+    patients: Mapping[str, str],
+    number: int,
+    validated: Mapping[str, Sequence[bool]] | None = None,
+    labels: Mapping[str, AbstractSet[str]] | None = None,
 ) -> list[Fold]:
     """Seeded folds by patient, as even as nnU-Net's; a member with fewer patients than folds has as many as patients.
+
+    Where patients annotate different labels, every fold has each label in both halves if there are enough patients of
+    it; one without whom a label would not be trained on is validated in no fold.
 
     Args:
         patients: case -> patient, or whatever else no fold may part.
         number: of folds of the collection.
         validated: patient -> for each of these folds, whether other members have the patient in its validation half.
             The folds agree with that, unless a half would be empty.
+        labels: patient -> labels that the patient's cases annotate; None where all annotate all.
 
     Raises:
         HermesError: there is one patient only.
@@ -70,9 +79,9 @@ def make_folds(
         )
     # A collection of one fold takes the first of these.
     parts = number if number > 1 else DEFAULT_FOLDS
-    halves = _agreeing(names, parts, number, validated) if validated else []
+    halves = _agreeing(names, parts, number, validated, labels) if validated else []
     if not halves or not all(0 < len(chosen) < len(names) for chosen in halves):
-        halves = _even(names, min(parts, len(names)))
+        halves = _even(names, min(parts, len(names))) if labels is None else _even_by_label(names, parts, labels)
     return [{"train": _cases_of(patients, {*names} - chosen), "val": _cases_of(patients, chosen)} for chosen in halves]
 
 
@@ -84,7 +93,51 @@ def _even(names: Sequence[str], parts: int) -> list[set[str]]:
     return [{names[index] for index in chosen} for _, chosen in splitter.split(names)]
 
 
-def _agreeing(names: Sequence[str], parts: int, number: int, validated: Mapping[str, Sequence[bool]]) -> list[set[str]]:
+def _even_by_label(names: Sequence[str], parts: int, labels: Mapping[str, AbstractSet[str]]) -> list[set[str]]:
+    """Patients that each fold validates, every label as evenly as possible."""
+    needed = _indispensable(names, labels)
+    spare = [name for name in names if name not in needed]
+    if not spare:
+        return _even(names, min(parts, len(names)))
+    chosen: list[set[str]] = [set() for _ in range(min(parts, len(spare)))]
+    _spread(spare, chosen, labels)
+    return chosen
+
+
+def _indispensable(names: Sequence[str], labels: Mapping[str, AbstractSet[str]]) -> set[str]:
+    """Patients without whom a label would not be trained at all."""
+    counts = Counter(label for name in names for label in labels[name])
+    return {name for name in names if any(counts[label] == 1 for label in labels[name])}
+
+
+def _spread(free: Sequence[str], chosen: Sequence[set[str]], labels: Mapping[str, AbstractSet[str]]) -> None:
+    """Add patients to the sets, those of the rarest labels first, each where fewest are that have the label.
+
+    This is iterative stratification (Sechidis et al., ECML PKDD 2011), but for patients of whom each set would have all
+    that annotate some label: they are in none, so that whoever trains on the rest trains on every label.
+    """
+    with_label = {
+        label: {name for name in labels if label in labels[name]} for name in labels for label in labels[name]
+    }
+    left = [free[index] for index in np.random.RandomState(SEED).permutation(len(free))]
+    while left:
+        counts = Counter(label for name in left for label in labels[name])
+        rarest = min(sorted(counts), key=lambda label: counts[label])
+        for name in [name for name in left if rarest in labels[name]]:
+            left.remove(name)
+            places = [own for own in chosen if not any(with_label[label] <= {*own, name} for label in labels[name])]
+            if places:
+                # Of places that are alike, the one with the fewest patients.
+                min(places, key=lambda own: (len(own & with_label[rarest]), len(own))).add(name)
+
+
+def _agreeing(
+    names: Sequence[str],
+    parts: int,
+    number: int,
+    validated: Mapping[str, Sequence[bool]],
+    labels: Mapping[str, AbstractSet[str]] | None,
+) -> list[set[str]]:
     """Patients that each of `number` folds validates: those that others do, and the rest where fewest are."""
     chosen: list[set[str]] = [set() for _ in range(parts)]
     for name, of_fold in validated.items():
@@ -92,6 +145,10 @@ def _agreeing(names: Sequence[str], parts: int, number: int, validated: Mapping[
             if is_validated:
                 chosen[fold].add(name)
     free = [name for name in names if name not in validated]
+    if labels is not None:
+        needed = _indispensable(names, labels)
+        _spread([name for name in free if name not in needed], chosen, labels)
+        return chosen[:number]
     for index in np.random.RandomState(SEED).permutation(len(free)):
         min(chosen, key=len).add(free[index])
     return chosen[:number]
@@ -99,6 +156,23 @@ def _agreeing(names: Sequence[str], parts: int, number: int, validated: Mapping[
 
 def _cases_of(patients: Mapping[str, str], chosen: Collection[str]) -> list[str]:
     return [case for case, patient in sorted(patients.items()) if patient in chosen]
+
+
+def with_unlabelled(folds: Sequence[Fold], patients: Mapping[str, str], unlabelled: Collection[str]) -> list[Fold]:
+    """The same folds with all cases without labels in the training half, but for those of patients validated there.
+
+    Args:
+        patients: of all cases.
+        unlabelled: cases without labels, which no half may validate.
+    """
+    extended = []
+    for fold in folds:
+        val = [case for case in fold["val"] if case not in unlabelled]
+        validated = {patients[case] for case in val}
+        train = [case for case in fold["train"] if case not in unlabelled]
+        train += [case for case in sorted(unlabelled) if patients[case] not in validated]
+        extended.append({"train": train, "val": val})
+    return extended
 
 
 def number_of_folds(own: Sequence[Sequence[Fold] | None]) -> int:
@@ -131,13 +205,17 @@ def join_folds(
 
 
 def part_from_validated(
-    folds: Sequence[Fold], bonds: Mapping[str, Hashable], member_of: Mapping[str, str]
+    folds: Sequence[Fold],
+    bonds: Mapping[str, Hashable],
+    member_of: Mapping[str, str],
+    unlabelled: Collection[str] = (),
 ) -> tuple[list[Fold], list[int]]:
     """Take out of training what is validated under another name: members' own folds may disagree.
 
     Args:
         bonds: case -> what it has in common with cases of the same patient or image, and with no others.
         member_of: case -> member.
+        unlabelled: members that can do without training.
 
     Returns:
         The folds, and the number of cases that each of them lost.
@@ -152,7 +230,7 @@ def part_from_validated(
         gone = Counter(member_of[case] for case in fold["train"])
         gone.subtract(member_of[case] for case in train)
         for member, count in gone.items():
-            if count and not any(member_of[case] == member for case in train):
+            if count and member not in unlabelled and not any(member_of[case] == member for case in train):
                 raise HermesError(
                     f"all {count} training cases of member {member} in fold {number} are validated as cases of other "
                     f"members (same images or patients): remove {SPLITS_FILE} of one of them to have folds made that "

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hermes_nnunet.core.yaml_files import read_yaml
-from hermes_nnunet.data.merge.specification import MergeSpecification
+from hermes_nnunet.data.merge.specification import SHOWN, MergeSpecification
 from hermes_nnunet.schema import checked
 
 
@@ -32,11 +33,21 @@ def read_merge_file(
         if not {"name", "into"} <= content.keys():
             remedy += ", and --name and --into give these two without the file"
         if isinstance(content.get("members"), list):
-            content["members"] = [_said(member) for member in content["members"]]
+            content["members"] = [_member(member, Path(path).parent) for member in content["members"]]
         words = content.get("new_modalities", [])
         if isinstance(words, list):
             content["new_modalities"] = [*words, *new_modalities]
     return checked(MergeSpecification, content, str(path), remedy)
+
+
+def _member(content: Any, folder: Path) -> Any:
+    """What is said of a member, with its table of cases beside the merge file."""
+    said = _said(content)
+    if isinstance(said, dict):
+        annotated = said.get("annotated")
+        if isinstance(annotated, str) and annotated != SHOWN:
+            said["annotated"] = str(folder / annotated)
+    return said
 
 
 def _said(content: Any) -> Any:

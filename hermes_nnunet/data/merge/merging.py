@@ -8,6 +8,7 @@ from hermes_nnunet.collection import Collection, member_and_own_case
 from hermes_nnunet.core.images.remarks import Remark, remark_lines
 from hermes_nnunet.core.nnunet_folders import raw_folder
 from hermes_nnunet.core.processes import default_processes
+from hermes_nnunet.data.merge.fold_planning import Gap
 from hermes_nnunet.data.merge.folds import SPLITS_FILE, Fold
 from hermes_nnunet.data.merge.linking import Links
 from hermes_nnunet.data.merge.planning import MergePlan, plan_merge
@@ -45,6 +46,8 @@ class MergeResult:
             where a merge was cut short or has left label files of no case.
         dry_run: nothing was written.
         notes: what people should know of the members' files, and of how their images were read.
+        warnings: what they should think about.
+        gaps: tasks that folds do not train, or not validate.
     """
 
     folder: Path
@@ -58,6 +61,8 @@ class MergeResult:
     outdated_files: list[str]
     dry_run: bool
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
     @property
     def is_up_to_date(self) -> bool:
@@ -115,6 +120,8 @@ def merge(specification: MergeSpecification, *, processes: int | None = None, dr
         outdated_files=outdated_files,
         dry_run=dry_run,
         notes=(*plan.notes, *remark_lines(remarks)),
+        warnings=plan.warnings,
+        gaps=plan.folds.gaps,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from hermes_nnunet.collection import (
     HERMES_BLOCK,
     UNKNOWN_MODALITY,
+    UNLABELLED_SHARE,
     Case,
     Collection,
     Labels,
@@ -21,6 +22,8 @@ from hermes_nnunet.collection import (
 from hermes_nnunet.core.images import READER_WRITER
 from hermes_nnunet.core.images.opening import open_image
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, optional_folder
+from hermes_nnunet.core.wording import listed
+from hermes_nnunet.data.merge.annotation import values_not_annotated
 from hermes_nnunet.data.merge.exclusion import TaskNames, absences, exclusions
 from hermes_nnunet.data.merge.fold_planning import CollectionFolds, collection_folds
 from hermes_nnunet.data.merge.folds import SPLITS_FILE, Fold, read_own_folds
@@ -28,7 +31,7 @@ from hermes_nnunet.data.merge.linking import LinkedCase, link
 from hermes_nnunet.data.merge.record import MergeRecord, normalised_specification, stamp
 from hermes_nnunet.data.merge.sources import SourceCase, SourceMember, read_member
 from hermes_nnunet.data.merge.specification import MergeSpecification
-from hermes_nnunet.data.merge.task_plan import LabelledMember, TaskPlan, plan_tasks
+from hermes_nnunet.data.merge.task_plan import NO_TASKS, LabelledMember, TaskPlan, plan_tasks, task_of_labels
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import LONGEST_FILE_NAME, check_case_name
 
@@ -51,6 +54,20 @@ class PlannedCase:
     images: tuple[Path, ...]
     copies: Mapping[Path, str]
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The images, then the label file where there is one."""
+        return self.images if self.source.label is None else (*self.images, self.source.label)
+
+    @property
+    def not_annotated(self) -> dict[int, str]:
+        """Own values that its label file must not hold, each with its label."""
+        if self.source.annotated is None:
+            return {}
+        renamed = self.member.specification.labels
+        left_out = [label for label, name in renamed.items() if name is None]
+        return values_not_annotated(self.member.labels, self.source.annotated, left_out)
+
 
 @dataclass(frozen=True)
 class MergePlan:
@@ -65,6 +82,7 @@ class MergePlan:
         sharing: members in which one name of a patient means one person.
         spacing_from: what decides the spacing of images whose headers say two.
         notes: what people should know of the members' files.
+        warnings: what they should think about.
     """
 
     folder: Path
@@ -77,6 +95,7 @@ class MergePlan:
     record: MergeRecord
     spacing_from: str | None
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     def with_hashes(self, hashes: Mapping[str, Sequence[str]]) -> "MergePlan":
         """The same merge, when hashes of (more of) the images are known: case -> one for each of its images."""
@@ -91,12 +110,15 @@ class MergePlan:
             HermesError: a member has one patient only, or nothing to train on.
         """
         identifiers: dict[str, dict[str, list[str]]] = {name: {} for name in self.own_folds}
+        annotated: dict[str, dict[str, Sequence[str]]] = {name: {} for name in self.own_folds}
         linked = []
         for name, case in self.cases.items():
             identifiers[case.member.name].setdefault(case.source.name, []).append(name)
+            validated = () if case.member.has_pseudo_labels else self.collection.context_of(name).tasks
+            annotated[case.member.name][case.source.name] = validated
             images = tuple(self.record.hashes.get(name, ()))
             linked.append(LinkedCase(case.member.name, case.source.name, case.source.patient, images))
-        return collection_folds(self.own_folds, link(linked, self.sharing), identifiers)
+        return collection_folds(self.own_folds, link(linked, self.sharing), identifiers, annotated)
 
     @property
     def label_dtype(self) -> str:
@@ -110,10 +132,14 @@ def plan_merge(specification: MergeSpecification, raw: Path) -> MergePlan:
     Raises:
         HermesError: a member is not there or not usable, or members do not go together.
     """
-    members = [read_member(raw, member) for member in specification.members]
+    members = [read_member(raw, member, specification.spacing_from) for member in specification.members]
     _check_together(members)
     tasks = plan_tasks(
-        [LabelledMember(member.name, member.labels, member.specification.labels) for member in members],
+        [
+            LabelledMember(member.name, member.labels, member.specification.labels)
+            for member in members
+            if not member.is_unlabelled
+        ],
         specification.shared_tasks,
     )
     folder = raw / specification.dataset_name
@@ -123,7 +149,7 @@ def plan_merge(specification: MergeSpecification, raw: Path) -> MergePlan:
     references = {
         path: f"{IMAGES_FOLDER}/{case.copies[path]}" if path in case.copies else _reference(path, raw, folder)
         for case in cases.values()
-        for path in (*case.images, case.source.label)
+        for path in case.files
     }
     _check_file_names(cases, references)
     plan = MergePlan(
@@ -140,14 +166,15 @@ def plan_merge(specification: MergeSpecification, raw: Path) -> MergePlan:
                 name: {str(own): value for own, value in member.values.items()}
                 for name, member in tasks.members.items()
             },
-            cases={
-                name: [stamp(path, references[path]) for path in (*case.images, case.source.label)]
-                for name, case in cases.items()
-            },
+            cases={name: [stamp(path, references[path]) for path in case.files] for name, case in cases.items()},
             hashes={},
+            annotated={
+                name: list(case.annotated) for name, case in collection.cases.items() if case.annotated is not None
+            },
         ),
         spacing_from=specification.spacing_from,
         notes=tuple(note for member in members for note in member.notes),
+        warnings=tuple(warning for member in members for warning in member.warnings),
     )
     _ = plan.folds  # whatever is wrong with them is told before images are read
     return plan
@@ -183,6 +210,8 @@ def _check_together(members: Sequence[SourceMember]) -> None:
         if count > 1:
             datasets = " and ".join(member.dataset_name for member in members if member.name == name)
             raise HermesError(f"{datasets} are both named '{name}': give one another name: in a YAML file")
+    if all(member.is_unlabelled or member.has_pseudo_labels for member in members):
+        raise HermesError("all members are unlabelled, or labelled by a model: a collection needs one with own labels")
     if len({member.image_channels for member in members}) > 1:
         counts = ", ".join(f"{member.dataset_name} {member.image_channels}" for member in members)
         raise HermesError(
@@ -229,19 +258,60 @@ def _collection(
 ) -> Collection:
     modalities = {modality: None for member in members for modality in member.channels if modality != UNKNOWN_MODALITY}
     numbers = Counter(case.member.name for case in cases.values())
+    unlabelled = Counter(case.member.name for case in cases.values() if case.source.label is None)
     names = TaskNames.of_plan(tasks)
+    of_cases = {name: _case(case, tasks) for name, case in cases.items()}
+    _check_taught(tasks, of_cases)
+    parted = {frozenset(case.annotated) for case in of_cases.values() if case.annotated}
     return Collection(
         tasks=tasks.tasks,
         modalities=(*modalities, UNKNOWN_MODALITY),
-        members={member.name: _member(member, tasks, numbers[member.name]) for member in members},
-        cases={name: Case(case.member.name, case.modality, case.source.patient) for name, case in cases.items()},
-        excludes=exclusions(names, may_overlap),
+        members={
+            member.name: _member(member, tasks, numbers[member.name], unlabelled[member.name]) for member in members
+        },
+        cases=of_cases,
+        excludes=exclusions(names, may_overlap, parted),
         absent=absences(names, {member.name: member.specification for member in members}, may_overlap),
     )
 
 
-def _member(member: SourceMember, tasks: TaskPlan, cases: int) -> Member:
-    own = tasks.members[member.name]
+def _case(case: PlannedCase, tasks: TaskPlan) -> Case:
+    """A case with the tasks that it annotates, where these are not all of its member's.
+
+    Raises:
+        HermesError: it annotates only labels that are left out.
+    """
+    name, source = case.member.name, case.source
+    annotated = None
+    if source.annotated is not None:
+        task_of = task_of_labels(tasks.members[name]) if source.annotated else {}
+        annotated = tuple(task for label, task in task_of.items() if label in source.annotated)
+        if source.annotated and not annotated:
+            raise HermesError(
+                f"case {source.name} of member {name} annotates only {listed(source.annotated)}, which labels: leaves "
+                "out, so it annotates nothing: keep one of them, or say under unlabelled that it has no labels"
+            )
+        if annotated == tuple(task_of.values()) and annotated:
+            annotated = None
+    return Case(name, case.modality, source.patient, annotated)
+
+
+def _check_taught(tasks: TaskPlan, cases: Mapping[str, Case]) -> None:
+    """Raises: HermesError where no case annotates a task, so that nothing would be learnt of it."""
+    annotated: set[str] = set()
+    for case in cases.values():
+        annotated.update(tasks.members[case.member].tasks if case.annotated is None else case.annotated)
+    for name, member in tasks.members.items():
+        for label, task in task_of_labels(member).items():
+            if task not in annotated:
+                raise HermesError(
+                    f"no case annotates the label {label} of member {name}: correct what annotated or unlabelled says, "
+                    f"or leave the label out (labels: {{{label}: null}})"
+                )
+
+
+def _member(member: SourceMember, tasks: TaskPlan, cases: int, unlabelled: int) -> Member:
+    own = tasks.members.get(member.name, NO_TASKS)
     weight = member.specification.sampling_weight
     return Member(
         name=member.name,
@@ -252,7 +322,7 @@ def _member(member: SourceMember, tasks: TaskPlan, cases: int) -> Member:
         channels=member.channels,
         channel_names=member.channel_names,
         file_ending=member.file_ending,
-        sampling_weight=math.sqrt(cases) if weight is None else float(weight),
+        sampling_weight=math.sqrt(cases - (1 - UNLABELLED_SHARE) * unlabelled) if weight is None else float(weight),
     )
 
 
@@ -262,6 +332,8 @@ def _own_folds(members: Sequence[SourceMember]) -> tuple[dict[str, list[Fold] | 
     for member in members:
         path, place = _own_splits_file(member)
         patients = {case.name: case.patient for case in member.cases}
+        if member.is_unlabelled or member.has_pseudo_labels:
+            path = None
         own[member.name] = None if path is None else read_own_folds(path, patients)
         origins[member.name] = "made" if path is None else place
     return own, origins

@@ -47,6 +47,7 @@ class MergeRecord:
         hashes: case of the collection -> hash of each image's content; a case is missing as long as nobody has read it.
         complete: False from the first to the last change of a collection that was there before: only the label files
             of `cases` are as this record says then, and dataset.json may be of either version.
+        annotated: case of the collection -> tasks that it annotates, where these are not all of its member's.
     """
 
     specification: Annotated[dict[str, Any], shaped_as(_Specification)]
@@ -55,11 +56,15 @@ class MergeRecord:
     # Releases that did not compare images wrote no hashes, and older ones no mark.
     hashes: dict[Text, list[Text]] = field(default_factory=dict)
     complete: Flag = True
+    annotated: dict[Text, list[Text]] = field(default_factory=dict)
 
     __pydantic_config__ = OURS
 
     def write(self, folder: Path) -> None:
-        write_json({"format_version": FORMAT_VERSION, **vars(self)}, folder / RECORD_FILE)
+        content = {"format_version": FORMAT_VERSION, **vars(self)}
+        if not self.annotated:
+            del content["annotated"]
+        write_json(content, folder / RECORD_FILE)
 
     def says_the_same(self, other: "MergeRecord", case: str, member: str) -> bool:
         """Whether a case of a member would be written with the same content."""
@@ -68,6 +73,8 @@ class MergeRecord:
             stamps is not None
             and stamps == other.cases.get(case)
             and self.values.get(member) == other.values.get(member)
+            # Else a label file may hold what its case is no longer said to annotate.
+            and self.annotated.get(case) == other.annotated.get(case)
         )
 
 
@@ -113,6 +120,7 @@ def normalised_specification(specification: MergeSpecification, members: Sequenc
                 "sampling_weight": member.specification.sampling_weight,
                 "patient_pattern": member.specification.patient_pattern,
                 **_where_given("absent", _listed(member.specification.absent)),
+                **_where_given("unlabelled", member.is_unlabelled),
             }
             for member in members
         ],

@@ -6,10 +6,12 @@ from rich.console import Console
 from rich.table import Table
 
 from hermes_nnunet.collection import Collection
+from hermes_nnunet.core.annotated_cases import annotated_cases, annotation_lines
 from hermes_nnunet.core.nnunet_folders import dataset_id
 from hermes_nnunet.core.overlaps import may_overlap, members_of_tasks, overlap_lines
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.merge.exclusion import tasks_of_unknown_names
+from hermes_nnunet.data.merge.fold_planning import Gap
 from hermes_nnunet.data.merge.merging import MemberChanges, MergeResult
 
 _LISTED_TASKS = 8
@@ -67,7 +69,13 @@ def knowledge_lines(collection: Collection) -> list[str]:
 
 def result_lines(result: MergeResult) -> list[str]:
     """What was done, or would be, and the command that comes next; a line each."""
-    notes = [*(f"note: {note}" for note in result.notes), *_link_lines(result)]
+    notes = [
+        *(f"note: {note}" for note in result.notes),
+        *(f"warning: {warning}" for warning in result.warnings),
+        *annotation_lines(annotated_cases(result.collection)),
+        *(_gap_line(gap) for gap in result.gaps),
+        *_link_lines(result),
+    ]
     lines = [*notes, *(f"{member}: {_counted(changes)}" for member, changes in result.changes.items())]
     if result.is_up_to_date:
         return [*notes, f"{result.folder} is up to date: nothing to do"]
@@ -79,6 +87,14 @@ def result_lines(result: MergeResult) -> list[str]:
     clean = "" if result.is_new else " --clean"
     command = f"nnUNetv2_plan_and_preprocess -d {dataset_id(result.folder.name)} -pl HermesPlanner -c 3d_fullres{clean}"
     return [*lines, f"written to {result.folder}; next: {command}"]
+
+
+def _gap_line(gap: Gap) -> str:
+    done = "training" if gap.half == "train" else "validation"
+    return (
+        f"warning: no {done} case of {gap.member} annotates {gap.task} in fold {listed(gap.folds)} (patients that "
+        f"annotate it: {gap.patients})"
+    )
 
 
 def _link_lines(result: MergeResult) -> list[str]:

@@ -12,26 +12,44 @@ from hermes_nnunet.core.images.endings import IMAGE_ENDINGS, KNOWN
 from hermes_nnunet.core.nnunet_files import read_member_json
 from hermes_nnunet.core.nnunet_folders import find_dataset
 from hermes_nnunet.core.wording import did_you_mean, listed, problem_lines
+from hermes_nnunet.data.merge.annotation import (
+    Saying,
+    annotated_labels,
+    has_pseudo_labels,
+    sayings_of_dataset,
+    sayings_of_files,
+    sayings_of_patterns,
+    sayings_of_table,
+    unlabelled_cases,
+)
 from hermes_nnunet.data.merge.member_files import Files, files_in_folders
 from hermes_nnunet.data.merge.old_datasets import check_not_old
 from hermes_nnunet.data.merge.own_labels import OwnLabels, read_own_labels
-from hermes_nnunet.data.merge.specification import MemberSpecification, check_word
+from hermes_nnunet.data.merge.specification import SHOWN, MemberSpecification, check_word
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import check_case_name, check_file_name, quoted
 from hermes_nnunet.schema import shown
 
-_MEND_FILES = "every case needs an image for each channel and a label file"
+_MEND_FILES = "every case needs an image for each channel, and a label file unless unlabelled names it"
 
 
 @dataclass(frozen=True)
 class SourceCase:
-    """A case of a member: the image of every channel, the label file, the patient, and the modalities it is used as."""
+    """A case of a member.
+
+    Attributes:
+        images: of every channel.
+        label: its label file; None where it has no labels.
+        modalities: that it is used as.
+        annotated: own labels that its label file annotates; None for all of them.
+    """
 
     name: str
     images: tuple[Path, ...]
-    label: Path
+    label: Path | None
     patient: str
     modalities: tuple[str, ...]
+    annotated: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +58,10 @@ class SourceMember:
 
     Attributes:
         channels: modality -> channel; None where an image of the collection has all channels.
+        labels: none where no image has labels.
         notes: what people should know of its files, such as those that are not used.
+        warnings: what people should think about.
+        has_pseudo_labels: a model has made its labels, so that nothing can be validated on them.
     """
 
     specification: MemberSpecification
@@ -53,6 +74,13 @@ class SourceMember:
     labels: OwnLabels
     cases: tuple[SourceCase, ...]
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    has_pseudo_labels: bool = False
+
+    @property
+    def is_unlabelled(self) -> bool:
+        """Whether none of its images has labels."""
+        return self.specification.unlabelled is True
 
     @property
     def image_channels(self) -> int:
@@ -60,8 +88,13 @@ class SourceMember:
         return len(self.channel_names) if None in self.channels.values() else 1
 
 
-def read_member(raw: Path, specification: MemberSpecification) -> SourceMember:
+def read_member(raw: Path, specification: MemberSpecification, spacing_from: str | None = None) -> SourceMember:
     """Find a member in the folder of raw data sets and read its dataset.json and list of files.
+
+    Args:
+        raw: the folder.
+        specification: what the merge says of the member.
+        spacing_from: what decides the spacing where a header says two.
 
     Raises:
         HermesError: it is not there, of a format that is not read, or incomplete.
@@ -75,24 +108,38 @@ def read_member(raw: Path, specification: MemberSpecification) -> SourceMember:
     check_not_old(dataset_json, folder)
     file_ending = _file_ending(dataset_json, where)
     channel_names = _channel_names(dataset_json, where)
-    cases, notes = _cases(specification, folder, dataset_json, file_ending, len(channel_names))
+    name = _name(specification, dataset_name)
+    files, unlabelled, notes = _files(specification, name, folder, dataset_json, file_ending, len(channel_names))
+    labels = OwnLabels((), None) if specification.unlabelled is True else read_own_labels(dataset_json, where)
+    sayings, warnings = _sayings(specification, name, files, dataset_json, where, unlabelled, spacing_from)
+    annotated = annotated_labels(sayings, sorted(files), labels, unlabelled, name)
+    cases = _cases(specification, folder, files, annotated)
+    is_pseudo = has_pseudo_labels(dataset_json, where)
     return SourceMember(
         specification=specification,
-        name=_name(specification, dataset_name),
+        name=name,
         dataset_name=dataset_name,
         folder=folder,
         channel_names=channel_names,
         file_ending=file_ending,
         channels=_channels(specification, channel_names, where),
-        labels=read_own_labels(dataset_json, where),
+        labels=labels,
         cases=cases,
-        notes=(*notes, *_count_notes(dataset_json, len(cases), where)),
+        notes=(*notes, *_count_notes(dataset_json, len(cases), where), *_pseudo_notes(is_pseudo, name)),
+        warnings=warnings,
+        has_pseudo_labels=is_pseudo,
     )
 
 
 def _count_notes(dataset_json: Mapping[str, Any], cases: int, where: str) -> list[str]:
     declared = dataset_json.get("numTraining", cases)
     return [] if declared == cases else [f"{where} says numTraining {shown(declared)}, but there are {cases} cases"]
+
+
+def _pseudo_notes(is_pseudo: bool, member: str) -> list[str]:
+    if not is_pseudo:
+        return []
+    return [f"a model has made the labels of {member}, so its cases are in the training half of every fold only"]
 
 
 def _name(specification: MemberSpecification, dataset_name: str) -> str:
@@ -154,10 +201,44 @@ def _channel_index(channel: int | str, channel_names: Mapping[str, str], where: 
     )
 
 
-def _cases(
-    specification: MemberSpecification, folder: Path, dataset_json: Mapping[str, Any], ending: str, channels: int
-) -> tuple[tuple[SourceCase, ...], list[str]]:
-    """The cases, and what people should know of the files."""
+def _sayings(
+    specification: MemberSpecification,
+    member: str,
+    files: Files,
+    dataset_json: Mapping[str, Any],
+    where: str,
+    unlabelled: frozenset[str],
+    spacing_from: str | None,
+) -> tuple[list[Saying], tuple[str, ...]]:
+    """What is said of the labels that cases annotate, and what people should think about."""
+    if specification.unlabelled is True:
+        return [], ()
+    sayings = sayings_of_dataset(dataset_json, where)
+    said = specification.annotated
+    if said is None:
+        return sayings, ()
+    if isinstance(said, Mapping):
+        return [*sayings, *sayings_of_patterns(said, sorted(files), member)], ()
+    if said != SHOWN:
+        return [*sayings, *sayings_of_table(Path(said))], ()
+    known = {saying.case for saying in sayings}
+    to_read = {case: files[case][1] for case in sorted(files) if case not in known and case not in unlabelled}
+    shown = sayings_of_files(to_read, read_own_labels(dataset_json, where), spacing_from)
+    return [*sayings, *shown], (
+        f"annotated of member {member} is '{SHOWN}': where a structure is truly absent from an image, its case is "
+        "taken not to annotate it, and teaches nothing of where it is not",
+    )
+
+
+def _files(
+    specification: MemberSpecification,
+    member: str,
+    folder: Path,
+    dataset_json: Mapping[str, Any],
+    ending: str,
+    channels: int,
+) -> tuple[Files, frozenset[str], list[str]]:
+    """Files of the cases, which of these have no labels, and what people should know of the files."""
     notes: list[str] = []
     if "dataset" in dataset_json:
         files, problems = _referenced_files(folder, dataset_json["dataset"], channels)
@@ -165,26 +246,35 @@ def _cases(
         files, problems, notes = files_in_folders(folder, ending, channels)
     for name in files:
         check_case_name(name, f"case of {folder.name}:")
-    problems += [
-        f"{path} is missing" for images, label in files.values() for path in (*images, label) if not path.is_file()
-    ]
+    unlabelled = unlabelled_cases(specification.unlabelled, sorted(files), member) if files else frozenset()
+    needed = [(*images, *(() if case in unlabelled else (label,))) for case, (images, label) in files.items()]
+    problems += [f"{path} is missing" for paths in needed for path in paths if not path.is_file()]
     if problems:
         raise HermesError(problem_lines(problems, _MEND_FILES))
     if not files:
         raise HermesError(f"{folder / 'imagesTr'} holds no images (<case>_0000{ending}): a member needs cases")
+    unused = [files[case][1].name for case in sorted(unlabelled) if files[case][1].is_file()]
+    if unused:
+        notes.append(f"label files of {member} that are not used, since unlabelled names their cases: {listed(unused)}")
+    return files, unlabelled, notes
+
+
+def _cases(
+    specification: MemberSpecification, folder: Path, files: Files, annotated: Mapping[str, tuple[str, ...]]
+) -> tuple[SourceCase, ...]:
     pattern = specification.patient_pattern
     modalities_of = _modalities_of(files, specification, folder)
-    cases = tuple(
+    return tuple(
         SourceCase(
             name,
             tuple(images),
-            label,
+            None if annotated.get(name) == () else label,
             patient=name if pattern is None else _patient(name, pattern, folder),
             modalities=modalities_of[name],
+            annotated=annotated.get(name),
         )
         for name, (images, label) in sorted(files.items())
     )
-    return cases, notes
 
 
 def _referenced_files(folder: Path, dataset: Mapping[str, Any], channels: int) -> tuple[Files, list[str]]:
@@ -194,7 +284,7 @@ def _referenced_files(folder: Path, dataset: Mapping[str, Any], channels: int) -
         return Path(os.path.abspath(folder / os.path.expandvars(path)))
 
     files = {
-        name: ([absolute(image) for image in entry["images"]], absolute(entry["label"]))
+        name: ([absolute(image) for image in entry["images"]], absolute(entry.get("label", f"label of {name}")))
         for name, entry in dataset.items()
     }
     problems = [

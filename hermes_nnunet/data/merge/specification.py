@@ -20,6 +20,8 @@ LARGEST_ID = 999
 RESERVED_LABELS = ("background", "ignore")
 # What `absent` says for all tasks of other members.
 OTHERS: Literal["others"] = "others"
+# What `annotated` says where the voxels of a label file are to tell it.
+SHOWN = "shown"
 
 _COLLECTION_NAME = re.compile(r"[A-Za-z0-9_-]+")
 # "__" separates the parts of a case's name in the collection, so no part may hold it or touch it with "_".
@@ -50,6 +52,14 @@ _Labels = Annotated[
     must_be("a map of own labels to new names, or to null to leave them out (put words such as no in quotes)"),
 ]
 _Absent = Annotated[Literal["others"] | _Words, must_be(f"a list of names, or the word {OTHERS}")]
+_Annotated = Annotated[
+    Text | Mapping[Text, _Words],
+    must_be(
+        "a map of patterns of cases' names to lists of labels, for example {'a_*': [liver, spleen]}, or a CSV file, "
+        f"or the word {SHOWN}"
+    ),
+]
+_Unlabelled = Annotated[Flag | _Words, must_be("true, false or a list of patterns of cases' names")]
 _Groups = Annotated[
     Sequence[_Words],
     AfterValidator(tuple),
@@ -74,6 +84,10 @@ class MemberSpecification:
             the patient; by default every case is a patient of its own.
         absent: names of tasks, labels or members that none of its images show; "others" for all tasks that it does not
             label.
+        annotated: pattern of case names -> own labels that these cases annotate; or a CSV file of cases and labels; or
+            "shown", where a case is to annotate what its label file shows. A case of which nothing is said here, or in
+            the data set's dataset.json, annotates all labels.
+        unlabelled: True where no image has labels, or patterns of the names of those that have none.
     """
 
     dataset: _Dataset
@@ -85,6 +99,8 @@ class MemberSpecification:
     sampling_weight: Annotated[Number, Field(gt=0), must_be("a number above 0")] | None = None
     patient_pattern: _Word | None = None
     absent: _Absent = ()
+    annotated: _Annotated | None = None
+    unlabelled: _Unlabelled = False
 
     __pydantic_config__ = OURS
 
@@ -107,6 +123,14 @@ class MemberSpecification:
             raise HermesError(f"sampling_weight {weight} of {where}: give a number above 0")
         if self.patient_pattern is not None:
             _check_pattern(self.patient_pattern, "patient_pattern", where)
+        if self.unlabelled is True and (self.annotated is not None or self.labels):
+            key = "labels" if self.annotated is None else "annotated"
+            raise HermesError(f"{where} has {key} though it is unlabelled: take one of the two out")
+        if self.unlabelled is True and self.absent == OTHERS:
+            raise HermesError(
+                f"absent of {where} is '{OTHERS}' though it is unlabelled, so no task would be in its images at all: "
+                "name what they do not show"
+            )
         for own, renamed in self.labels.items():
             if own in RESERVED_LABELS or renamed in RESERVED_LABELS:
                 raise HermesError(
@@ -176,8 +200,7 @@ class MergeSpecification:
         if not _COLLECTION_NAME.fullmatch(self.name):
             raise HermesError(f"name {quoted(self.name)} of the collection: use letters, digits, '_' and '-' only")
         check_file_name(self.name, "name of the collection:")
-        if not 1 <= self.into <= LARGEST_ID:
-            raise HermesError(f"id {self.into} of the collection: nnU-Net's data set ids are 1 to {LARGEST_ID}")
+        check_id(self.into, "the collection")
         if not self.members:
             raise HermesError("a merge without members: name at least one, for example 301:CT")
         for modality in self.new_modalities:
@@ -222,6 +245,12 @@ def member_from_word(word: str) -> MemberSpecification:
     if not dataset or not modality:
         raise HermesError(f"member '{word}': write the data set and its modality, for example 301:CT")
     return MemberSpecification(dataset=int(dataset) if dataset.isdecimal() else dataset, modality=modality)
+
+
+def check_id(number: int, what: str) -> None:
+    """Raises: HermesError where nnU-Net has no such id."""
+    if not 1 <= number <= LARGEST_ID:
+        raise HermesError(f"id {number} of {what}: nnU-Net's data set ids are 1 to {LARGEST_ID}")
 
 
 def check_word(word: str, what: str) -> None:

@@ -184,15 +184,18 @@ def _parts(plan: MergePlan) -> list[str]:
 
 def _case_files(plan: MergePlan, cases: Sequence[str], staging: Path) -> list[CaseFiles]:
     """One entry for each case of a member, so that a label file shared by several is read once."""
-    by_label: dict[Path, list[str]] = {}
+    by_label: dict[tuple[object, ...], list[str]] = {}
     for case in cases:
-        by_label.setdefault(plan.cases[case].source.label, []).append(case)
+        source = plan.cases[case].source
+        read = source.images if source.label is None else (source.label, source.annotated)
+        by_label.setdefault(read, []).append(case)
     return [
         CaseFiles(
             images=tuple(image for case in names for image in plan.cases[case].images),
-            label=label,
+            label=plan.cases[names[0]].source.label,
             outputs=tuple(label_file(staging, case) for case in names),
-            values={int(own): value for own, value in plan.record.values[plan.cases[names[0]].member.name].items()},
+            values=_values_of_member(plan, plan.cases[names[0]].member.name),
+            not_annotated=plan.cases[names[0]].not_annotated,
             dtype=plan.label_dtype,
             hashes=tuple(path for case in names for path in _hash_files(staging, plan, case)),
             spacing_from=plan.spacing_from,
@@ -202,8 +205,12 @@ def _case_files(plan: MergePlan, cases: Sequence[str], staging: Path) -> list[Ca
                 for image, copy in plan.cases[case].copies.items()
             },
         )
-        for label, names in by_label.items()
+        for names in by_label.values()
     ]
+
+
+def _values_of_member(plan: MergePlan, member: str) -> dict[int, int]:
+    return {int(own): value for own, value in plan.record.values.get(member, {}).items()}
 
 
 def _hash_files(staging: Path, plan: MergePlan, case: str) -> list[Path]:

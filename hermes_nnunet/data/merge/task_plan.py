@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from hermes_nnunet.collection import Labels, Task
+from hermes_nnunet.core.label_values import foreground_values
 from hermes_nnunet.core.wording import did_you_mean, listed
 from hermes_nnunet.data.merge.own_labels import OwnLabel, OwnLabels
 from hermes_nnunet.data.merge.specification import check_task_word
@@ -38,6 +39,15 @@ class MemberTasks:
     labels: Labels
     regions_class_order: tuple[int, ...] | None
     values: dict[int, int]
+
+
+# Of a member whose images have no labels.
+NO_TASKS = MemberTasks((), {"background": 0}, None, {})
+
+
+def task_of_labels(member: MemberTasks) -> dict[str, str]:
+    """Own name of each label that is kept -> its task, in the order of the tasks."""
+    return dict(zip(foreground_values(member.labels), member.tasks, strict=True))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hermes_nnunet.collection import Member
+from hermes_nnunet.core.annotated_cases import annotated_cases
 from hermes_nnunet.core.label_values import foreground_values
 from hermes_nnunet.core.nnunet_files import read_splits
 from hermes_nnunet.core.overlaps import may_overlap
@@ -77,11 +78,17 @@ def _tasks(found: Found, members: dict[str, Member]) -> list[dict[str, Any]]:
     ]
 
 
-def _counts(found: Found, member: str) -> dict[str, int]:
+def _counts(found: Found, member: str) -> dict[str, Any]:
     if found.collection is None:
         return {}
-    cases = [case for case in found.collection.cases.values() if case.member == member]
-    return {"cases": len(cases), "patients": len({case.patient for case in cases})}
+    patients = {case.patient for case in found.collection.cases.values() if case.member == member}
+    own = annotated_cases(found.collection)[member]
+    return {
+        "cases": own.cases,
+        "patients": len(patients),
+        "labelled_cases": own.labelled,
+        "annotated_cases": dict(own.of_tasks),
+    }
 
 
 def _folds(found: Found) -> list[dict[str, dict[str, int]]]:

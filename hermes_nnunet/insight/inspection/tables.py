@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from hermes_nnunet.core.annotated_cases import AnnotatedCases, annotation_lines
 from hermes_nnunet.core.nnunet_folders import dataset_id
 from hermes_nnunet.core.overlaps import overlap_lines
 
@@ -21,9 +22,20 @@ def print_facts(facts: dict[str, Any], console: Console) -> None:
         tables.append(_folds(facts))
     for table in tables:
         console.print("", table)
-    lines = _overlaps(facts)
+    lines = [*_annotations(facts), *_overlaps(facts)]
     for line in ["", *lines] if lines else []:
         console.print(line, highlight=False, markup=False)
+
+
+def _annotations(facts: dict[str, Any]) -> list[str]:
+    """What not all cases annotate; a view does not say."""
+    return annotation_lines(
+        {
+            name: AnnotatedCases(member["cases"], member["labelled_cases"], member["annotated_cases"])
+            for name, member in facts["members"].items()
+            if "annotated_cases" in member
+        }
+    )
 
 
 def _overlaps(facts: dict[str, Any]) -> list[str]:

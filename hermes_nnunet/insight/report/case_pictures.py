@@ -61,7 +61,8 @@ def _picture(model: TrainedModel, raw: Path, case: str, title: str) -> PictureCa
         image=dataset / files["images"][0],
         reference=dataset / files["label"],
         prediction=model.fold_of(case).folder / VALIDATION / f"{case}.nii.gz",
-        labels={names[task]: list(values[task]) for task in member.tasks},
+        # What the case does not annotate is in neither file.
+        labels={names[task]: list(values[task]) for task in dice},
         modality=entry.modality,
         dice={names[task]: score for task, score in dice.items() if score == score},  # not nan
     )

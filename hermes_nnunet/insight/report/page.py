@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from hermes_nnunet.core.annotated_cases import annotated_cases
 from hermes_nnunet.core.dice import mean_dice, mean_of_defined
 from hermes_nnunet.core.files import written_beside
 from hermes_nnunet.core.versions import package_versions
@@ -36,23 +37,27 @@ def _content(model: TrainedModel, pictures: Sequence[MemberPictures]) -> dict[st
     collection = model.collection
     dice = {name: dice_by_task(cases) for name, cases in model.dice.items()}
     weights = sum(member.sampling_weight for member in collection.members.values())
-    cases = [case.member for case in collection.cases.values()]
+    annotated = annotated_cases(collection)
     return {
         "name": model.content.plans["dataset_name"],
         "model": model.content.path.name,
         "tasks": len(collection.tasks),
-        "cases": len(cases),
+        "cases": len(collection.cases),
         "mean_dice": mean_of_defined(mean_dice(cases) for cases in model.dice.values()),
         "members": [
             {
                 "name": name,
                 "dataset": member.dataset_name,
                 "modalities": ", ".join(member.modalities),
-                "cases": cases.count(name),
+                "cases": annotated[name].cases,
                 "held_out": len(model.dice.get(name, {})),
                 "share": member.sampling_weight / weights,
                 "tasks": [
-                    {"name": short_name(task, name), "shared_by": _members_with(task, model) if "/" not in task else []}
+                    {
+                        "name": short_name(task, name),
+                        "cases": annotated[name].of_tasks[task],
+                        "shared_by": _members_with(task, model) if "/" not in task else [],
+                    }
                     for task in member.tasks
                 ],
             }

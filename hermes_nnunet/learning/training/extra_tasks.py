@@ -1,4 +1,4 @@
-"""Extra tasks of a case in training: tasks of other members, where it is known where they are not."""
+"""Extra tasks of a case in training: tasks that it does not annotate, where it is known where they are not."""
 
 import zlib
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from hermes_nnunet.networks.context_batch import NULL_ROW
 class ExtraTasks:
     """Draws extra tasks for the cases of a batch, and knows which label values speak against them.
 
-    A case's candidates are the tasks that its member does not annotate and that exclude one that it does, or are absent
-    from its images.
+    A case's candidates are the tasks that it does not annotate and that exclude one that it does, or are absent from
+    its member's images.
 
     Args:
         collection: tells what excludes what, and what is absent.
@@ -31,12 +31,16 @@ class ExtraTasks:
         values = [value for task in collection.tasks for value in task.values]
         self._values = max(*values, ignore_label or 0) + 1
         self._ignore_label = ignore_label
-        self._negatives = {name: self._negatives_of(name) for name in collection.members}
+        # Many cases annotate the same: a table of each kind of case.
+        kinds = {self._kind_of(case) for case in collection.cases}
+        self._negatives = {kind: self._negatives_of(*kind) for kind in sorted(kinds)}
         self.rows = min(number, max(map(len, self._negatives.values())))
 
     def candidates(self, member: str) -> tuple[str, ...]:
-        """Tasks that a case of the member may be given."""
-        return tuple(self._negatives[member])
+        """Tasks that cases of the member may be given."""
+        return tuple(
+            dict.fromkeys(task for (name, _), own in self._negatives.items() if name == member for task in own)
+        )
 
     def drawn(self, case: str, step: Sequence[int]) -> list[str]:
         """Extra tasks of a case in a training step: the same in every process, and after an interruption.
@@ -45,7 +49,7 @@ class ExtraTasks:
             case: its name in the collection.
             step: numbers that tell the step from all others, such as epoch and batch.
         """
-        candidates = self.candidates(self._collection.cases[case].member)
+        candidates = list(self._negatives[self._kind_of(case)])
         random = np.random.default_rng([zlib.crc32(case.encode()), *step])
         chosen = random.choice(len(candidates), min(self.rows, len(candidates)), replace=False)
         return [candidates[number] for number in chosen]
@@ -55,15 +59,18 @@ class ExtraTasks:
         task_index = torch.full((len(cases), self.rows), NULL_ROW, dtype=torch.long)
         negatives = torch.zeros(len(cases), self.rows, self._values, dtype=torch.bool)
         for number, case in enumerate(cases):
-            of_member = self._negatives[self._collection.cases[case].member]
+            of_kind = self._negatives[self._kind_of(case)]
             for row, task in enumerate(self.drawn(case, step)):
                 task_index[number, row] = self._row_of[task]
-                negatives[number, row] = of_member[task]
+                negatives[number, row] = of_kind[task]
         return task_index, negatives
 
-    def _negatives_of(self, member: str) -> dict[str, torch.Tensor]:
-        """Candidates of a member, each with (V,) whether a voxel of a label value does not belong to it."""
-        own = self._collection.members[member].tasks
+    def _kind_of(self, case: str) -> tuple[str, tuple[str, ...]]:
+        """Member and annotated tasks of a case."""
+        return self._collection.cases[case].member, self._collection.context_of(case).tasks
+
+    def _negatives_of(self, member: str, own: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Candidates of a kind of case, each with (V,) whether a voxel of a label value does not belong to it."""
         values_of = {task.name: list(task.values) for task in self._collection.tasks}
         absent = self._collection.absent.get(member, ())
         found = {}

@@ -48,7 +48,7 @@ def read_summary(path: Path, collection: Collection) -> dict[str, Any]:
         case, where = case_of_entry(entry), f"{path}: metric_per_case[{number}]"
         if case not in collection.cases:
             raise HermesError(f"{where}: case {quoted(case)} is not in the collection: {remedy}")
-        for task in collection.context_of(case).tasks:
+        for task in collection.members[collection.cases[case].member].tasks:
             own = entry["metrics"].get(key_of[task], {})
             measures = measures or own.keys() | {"Dice"}
             if own.keys() != measures:
@@ -69,7 +69,7 @@ def case_of_entry(entry: Mapping[str, Any]) -> str:
 
 
 def dice_by_member(summary: Mapping[str, Any], collection: Collection) -> dict[str, CaseDice]:
-    """Dice of every member's cases and tasks, from the content of a summary.json in the collection's labels.
+    """Dice of every member's cases and annotated tasks, from the content of a summary.json in the collection's labels.
 
     Members are in the collection's order; those without a case are left out. A task that neither reference nor
     prediction shows has nan.
@@ -78,9 +78,50 @@ def dice_by_member(summary: Mapping[str, Any], collection: Collection) -> dict[s
     members: dict[str, CaseDice] = {name: {} for name in collection.members}
     for entry in summary["metric_per_case"]:
         case = case_of_entry(entry)
-        member = collection.members[collection.cases[case].member]
-        members[member.name][case] = {task: entry["metrics"][key_of[task]]["Dice"] for task in member.tasks}
+        annotated = collection.context_of(case).tasks
+        members[collection.cases[case].member][case] = {
+            task: entry["metrics"][key_of[task]]["Dice"] for task in annotated
+        }
     return {name: cases for name, cases in members.items() if cases}
+
+
+def summary_of_cases(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """nnU-Net's summary.json of the entries of cases: their means, leaving out what is undefined."""
+    metrics = [case["metrics"] for case in cases]
+    mean = {
+        key: {measure: mean_of_defined(own[key][measure] for own in metrics) for measure in measures}
+        for key, measures in (metrics[0] if metrics else {}).items()
+    }
+    measures = list(next(iter(mean.values()), {}))
+    foreground = {measure: mean_of_defined(values[measure] for values in mean.values()) for measure in measures}
+    return {"foreground_mean": foreground, "mean": mean, "metric_per_case": list(cases)}
+
+
+def restrict_summary(path: Path, collection: Collection) -> dict[str, Any]:
+    """Read nnU-Net's summary.json, and write it again if it judges a case by what this does not annotate.
+
+    The voxels of an annotated region within another are the other's as well, though nobody drew the rest of that.
+
+    Raises:
+        HermesError: see `read_summary`.
+    """
+    summary = read_summary(path, collection)
+    entries = [(entry, collection.cases[case_of_entry(entry)]) for entry in summary["metric_per_case"]]
+    if all(case.annotated is None for _, case in entries):
+        return summary
+    key_of = {task.name: summary_key(task.values) for task in collection.tasks}
+    cases = []
+    for entry, case in entries:
+        own = collection.members[case.member].tasks
+        unknown = {key_of[task] for task in own if case.annotated is not None and task not in case.annotated}
+        metrics = {
+            key: dict.fromkeys(values, math.nan) if key in unknown else values
+            for key, values in entry["metrics"].items()
+        }
+        cases.append({**entry, "metrics": metrics})
+    restricted = summary_of_cases(cases)
+    write_json(restricted, path)
+    return restricted
 
 
 def write_member_dice(members: Mapping[str, CaseDice], folder: Path) -> None:
@@ -103,7 +144,9 @@ def write_member_dice(members: Mapping[str, CaseDice], folder: Path) -> None:
         writer.writerow(("member", "task", "cases", "dice"))
         for name, cases in members.items():
             for task, dice in mean_by_label(cases).items():
-                writer.writerow((name, task, len(cases), "" if math.isnan(dice) else f"{dice:.6f}"))
+                writer.writerow(
+                    (name, task, sum(task in own for own in cases.values()), "" if math.isnan(dice) else f"{dice:.6f}")
+                )
 
 
 def _or_none(number: float) -> float | None:

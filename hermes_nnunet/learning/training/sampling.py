@@ -1,22 +1,33 @@
 """How often each case is drawn, given the members' sampling weights."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hermes_nnunet.collection import Collection
+from hermes_nnunet.collection import UNLABELLED_SHARE, Collection
 from hermes_nnunet.core.paper.members import paper_members
 
 SLOTS_PER_CASE = 50
 
 
 def case_probabilities(cases: Sequence[str], collection: Collection) -> np.ndarray:
-    """Probability of each case: a member's share by its weight, divided evenly among its cases."""
+    """Probability of each case: a member's share by its weight, divided evenly among its cases.
+
+    Of a member of which some cases have labels, those without are drawn less often, by UNLABELLED_SHARE.
+    """
     members = [collection.cases[case].member for case in cases]
-    count = Counter(members)
-    total = sum(collection.members[member].sampling_weight for member in count)
-    return np.array([collection.members[member].sampling_weight / total / count[member] for member in members])
+    shares = _shares_within(cases, collection)
+    sums: defaultdict[str, float] = defaultdict(float)
+    for member, share in zip(members, shares, strict=True):
+        sums[member] += share
+    total = sum(collection.members[member].sampling_weight for member in sums)
+    return np.array(
+        [
+            collection.members[member].sampling_weight / total / (sums[member] / share)
+            for member, share in zip(members, shares, strict=True)
+        ]
+    )
 
 
 def paper_weights(collection: Collection) -> dict[str, float] | None:
@@ -32,7 +43,14 @@ def case_probabilities_by_weight(
 ) -> np.ndarray:
     """Probability of each case, in proportion to the weight that `weights` gives to a case of its member."""
     of_cases = np.array([weights[collection.cases[case].member] for case in cases])
+    of_cases = of_cases * _shares_within(cases, collection)
     return of_cases / of_cases.sum()
+
+
+def _shares_within(cases: Sequence[str], collection: Collection) -> list[float]:
+    """How often each case is drawn, beside others of its member."""
+    labelled = set(collection.labelled(cases))
+    return [1.0 if case in labelled else UNLABELLED_SHARE for case in cases]
 
 
 def weighted_identifiers(cases: Sequence[str], probabilities: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.images.endings import split_ending
 from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
 from hermes_nnunet.core.trusted_plans import check_plans
+from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.image_reader_writer import OwnReaderPlans
@@ -134,7 +135,7 @@ class HermesPreprocessor(DefaultPreprocessor):
 
 
 def _check_collection(raw: Path, preprocessed: Path) -> None:
-    """The label files in nnUNet_raw must have the values of the dataset.json that the planner copied."""
+    """The label files in nnUNet_raw must hold what the dataset.json says that the planner copied."""
     check_whole(raw)
     merged, planned = (
         Collection.from_dataset_json(read_dataset_json(folder / "dataset.json", PLANS_REMEDY), str(folder))
@@ -143,6 +144,12 @@ def _check_collection(raw: Path, preprocessed: Path) -> None:
     if merged.tasks != planned.tasks:
         raise HermesError(
             f"{raw} was merged again after it was planned, and has other tasks or label values now: {PLANS_REMEDY}"
+        )
+    changed = [case for case, now in merged.cases.items() if now.annotated != planned.cases.get(case, now).annotated]
+    if changed:
+        raise HermesError(
+            f"{raw} was merged again after it was planned, and {listed(changed)} annotate other labels now: "
+            f"{PLANS_REMEDY}"
         )
 
 

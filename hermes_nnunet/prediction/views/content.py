@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection, Member
-from hermes_nnunet.core.dice import mean_of_defined
 from hermes_nnunet.core.label_values import foreground_values
-from hermes_nnunet.learning.training.member_dice import case_of_entry, summary_key
+from hermes_nnunet.learning.training.member_dice import case_of_entry, summary_key, summary_of_cases
 from hermes_nnunet.plans import HermesPlans
 
 
@@ -51,10 +50,4 @@ def view_summary(summary: Mapping[str, Any], collection: Collection, name: str) 
         if collection.cases[case_of_entry(entry)].member == name:
             metrics = {own_key[key]: value for key, value in entry["metrics"].items() if key in own_key}
             cases.append({**entry, "metrics": metrics})
-    measures = list(next(iter(cases[0]["metrics"].values()))) if cases else []
-    mean = {
-        key: {measure: mean_of_defined(case["metrics"][key][measure] for case in cases) for measure in measures}
-        for key in own_key.values()
-    }
-    foreground = {measure: mean_of_defined(values[measure] for values in mean.values()) for measure in measures}
-    return {"foreground_mean": foreground, "mean": mean, "metric_per_case": cases}
+    return summary_of_cases(cases)

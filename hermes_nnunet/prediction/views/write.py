@@ -73,6 +73,8 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str], *, repla
             raise HermesError(f"{model / f'fold_{fold}' / CHECKPOINTS[0]} does not exist: train fold {fold} to its end")
     messages = []
     for name, member in collection.members.items():
+        if not member.tasks:
+            continue
         view = results / member.dataset_name / model.name
         view.parent.mkdir(parents=True, exist_ok=True)
         # Folds of one model may end at the same time, in processes of their own.
@@ -119,7 +121,8 @@ def _write_view(
     *,
     replaces: bool,
 ) -> None:
-    num_training = sum(case.member == member.name for case in collection.cases.values())
+    own = [name for name, case in collection.cases.items() if case.member == member.name]
+    num_training = len(collection.labelled(own))
     content = {
         "dataset.json": view_dataset_json(member, num_training),
         # Last: without it a folder is nobody's model, so that a killed process leaves no view of two models.

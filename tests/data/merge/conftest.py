@@ -10,8 +10,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from hermes_nnunet.data.merge import MergeSpecification, merge, workers
+from hermes_nnunet.data.merge import MemberSpecification, MergeResult, MergeSpecification, merge, workers
 from hermes_nnunet.data.merge.case_rewriting import CaseFiles, CaseReport
+from hermes_nnunet.errors import HermesError
 
 LPI = np.diag([-2.0, -2.0, -3.0, 1.0])
 RAS = np.diag([1.5, 1.5, 8.0, 1.0])
@@ -98,6 +99,30 @@ def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RawFolder:
         (tmp_path / name).mkdir()
         monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
     return RawFolder(tmp_path / "raw")
+
+
+@pytest.fixture
+def merge_members() -> Callable[..., MergeResult]:
+    """A function that merges members into data set 900."""
+
+    def call(*members: MemberSpecification, **others: Any) -> MergeResult:
+        return merge(MergeSpecification(**{"name": "All", "into": 900, "members": members, **others}), processes=1)
+
+    return call
+
+
+@pytest.fixture
+def refused(raw: RawFolder, merge_members: Callable[..., MergeResult]) -> Callable[..., str]:
+    """Call a merge that must be refused; returns the message, having checked that nothing was written."""
+
+    def call(*members: MemberSpecification, **others: Any) -> str:
+        before = raw.files()
+        with pytest.raises(HermesError) as error:
+            merge_members(*members, **others)
+        assert raw.files() == before
+        return str(error.value)
+
+    return call
 
 
 @pytest.fixture

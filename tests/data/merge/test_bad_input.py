@@ -14,24 +14,6 @@ CT = MemberSpecification(1, "CT")
 HEART = MemberSpecification(2, "CT")
 
 
-def merge_members(*members: MemberSpecification, **others):
-    return merge(MergeSpecification(**{"name": "All", "into": 900, "members": members, **others}), processes=1)
-
-
-@pytest.fixture
-def refused(raw):
-    """Call a merge that must be refused; returns the message, having checked that nothing was written."""
-
-    def call(*members: MemberSpecification, **others) -> str:
-        before = raw.files()
-        with pytest.raises(HermesError) as error:
-            merge_members(*members, **others)
-        assert raw.files() == before
-        return str(error.value)
-
-    return call
-
-
 class TestDatasets:
     def test_unknown_id_is_told_with_the_folder_and_near_ids(self, raw, refused):
         raw.add("Dataset041_Brain")
@@ -273,7 +255,7 @@ class TestModalities:
         assert "modality 'ct' of member 1 is not known (did you mean 'CT'?): the known are CT, PET" in message
         assert "--new-modality ct" in message
 
-    def test_new_word_is_allowed_on_purpose(self, raw):
+    def test_new_word_is_allowed_on_purpose(self, raw, merge_members):
         raw.add("Dataset001_Belly")
         result = merge_members(MemberSpecification(1, "DIXON"), new_modalities=("DIXON",))
         assert result.collection.modalities == ("DIXON", "unknown")
@@ -414,7 +396,9 @@ class TestTarget:
             ),
         ],
     )
-    def test_another_merge_of_the_same_name_is_told_with_what_differs(self, raw, refused, members, others, difference):
+    def test_another_merge_of_the_same_name_is_told_with_what_differs(
+        self, raw, refused, members, others, difference, merge_members
+    ):
         for name in ("Dataset001_Belly", "Dataset002_Heart", "Dataset003_Head"):
             raw.add(name)
         merge_members(CT, HEART)
@@ -427,7 +411,7 @@ class TestTarget:
         assert f"{raw.path}/.Dataset900_All.merging cannot be made (" in message
         assert f"make {raw.path} writable, or link the data sets into a folder of your own" in message
 
-    def test_a_merge_that_runs_at_the_same_time_is_told(self, raw, refused):
+    def test_a_merge_that_runs_at_the_same_time_is_told(self, raw, refused, merge_members):
         raw.add("Dataset001_Belly")
         staging = raw.path / ".Dataset900_All.merging"
         staging.mkdir()
@@ -438,7 +422,7 @@ class TestTarget:
         assert not staging.exists()
         assert ".lock" not in [path.name for path in result.folder.iterdir()]
 
-    def test_preprocessed_data_of_the_same_name_are_no_obstacle(self, raw, tmp_path):
+    def test_preprocessed_data_of_the_same_name_are_no_obstacle(self, raw, tmp_path, merge_members):
         raw.add("Dataset001_Belly")
         (tmp_path / "preprocessed" / "Dataset900_All").mkdir()
         assert merge_members(CT).is_new
@@ -478,7 +462,7 @@ def test_problems_from_several_processes_are_told(raw):
 
 
 class TestMemory:
-    def test_that_is_too_small_for_a_case_is_one_line_that_names_it(self, raw, monkeypatch):
+    def test_that_is_too_small_for_a_case_is_one_line_that_names_it(self, raw, merge_members, monkeypatch):
         folder = raw.add("Dataset001_Belly")
         monkeypatch.setattr(case_rewriting, "map_values", lambda *_: np.empty(2**58))
         with pytest.raises(HermesError) as error:
@@ -490,7 +474,7 @@ class TestMemory:
 
 
 class TestFullDisk:
-    def test_is_one_line_and_the_next_merge_goes_on(self, raw, monkeypatch):
+    def test_is_one_line_and_the_next_merge_goes_on(self, raw, merge_members, monkeypatch):
         raw.add("Dataset001_Belly")
         write = case_rewriting.save_on_grid
         written = []

@@ -24,7 +24,9 @@ def members_of(cases):
 
 def plan(cases, own=None, sharing=()):
     identifiers = members_of(cases)
-    return collection_folds({name: (own or {}).get(name) for name in identifiers}, link(cases, sharing), identifiers)
+    annotated = {name: dict.fromkeys(of_case, ("task",)) for name, of_case in identifiers.items()}
+    own = {name: (own or {}).get(name) for name in identifiers}
+    return collection_folds(own, link(cases, sharing), identifiers, annotated)
 
 
 class TestLink:
@@ -173,3 +175,67 @@ class TestCollectionFolds:
         cases = [case("a", "x", "1"), case("a", "y", "2"), case("a", "v", "4"), case("b", "z", "1", "2")]
         cases.append(case("b", "w", "3"))
         assert Counter(link(cases).same_images) == {("a", "b"): 2}
+
+
+def partly(annotated, own=None):
+    """Folds of one member m, each case a patient; case -> tasks that it annotates."""
+    cases = [case("m", name) for name in annotated]
+    return collection_folds({"m": own}, link(cases), members_of(cases), {"m": annotated})
+
+
+class TestAnnotatedCaseByCase:
+    def test_says_which_halves_of_folds_lack_a_task(self):
+        annotated = {"a": ("x", "y"), **dict.fromkeys("bcdef", ("x",))}
+        found = partly(annotated)
+        assert [(gap.task, gap.half, gap.folds, gap.patients) for gap in found.gaps] == [
+            ("y", "val", (0, 1, 2, 3, 4), 1)
+        ]
+
+    def test_leaves_own_folds_as_they_are_and_says_what_they_lack(self):
+        own = [{"train": ["a", "b"], "val": ["c"]}, {"train": ["b", "c"], "val": ["a"]}]
+        found = partly({"a": ("x", "y"), "b": ("x",), "c": ("x", "y")}, own)
+        assert found.folds[0]["val"] == ["m__c"]
+        assert found.gaps == ()
+        found = partly({"a": ("x", "y"), "b": ("x",), "c": ("x",)}, own)
+        assert [(gap.half, gap.folds) for gap in found.gaps] == [("train", (1,)), ("val", (0,))]
+
+    def test_says_nothing_where_all_cases_annotate_the_same(self):
+        assert partly(dict.fromkeys("abc", ("x", "y"))).gaps == ()
+
+
+class TestUnlabelled:
+    def test_are_trained_on_in_every_fold_and_validated_in_none(self):
+        annotated = {**dict.fromkeys("abcdef", ("x",)), "u": (), "v": ()}
+        for fold in partly(annotated).folds:
+            assert {"m__u", "m__v"} <= set(fold["train"])
+            assert not {"m__u", "m__v"} & set(fold["val"])
+            assert fold["val"]
+
+    def test_labelled_cases_have_the_folds_that_they_have_alone(self):
+        labelled = dict.fromkeys("abcdefgh", ("x",))
+        without = [fold["val"] for fold in partly(labelled).folds]
+        assert [fold["val"] for fold in partly({**labelled, "u": ()}).folds] == without
+
+    def test_are_in_no_half_where_their_patient_is_validated(self):
+        cases = [case("m", name, patient=name[0]) for name in ("a1", "a2", "b1", "c1")]
+        annotated = {"a1": ("x",), "a2": (), "b1": ("x",), "c1": ("x",)}
+        for fold in collection_folds({"m": None}, link(cases), members_of(cases), {"m": annotated}).folds:
+            assert ("m__a2" in fold["train"]) == ("m__a1" in fold["train"])
+            assert "m__a2" not in fold["val"]
+
+    def test_whole_members_are_in_training_halves_only_but_for_images_that_others_validate(self):
+        cases = [*(case("m", name, name) for name in "abcdef"), case("u", "copy", "a"), case("u", "other", "9")]
+        annotated = {"m": dict.fromkeys("abcdef", ("x",)), "u": {"copy": (), "other": ()}}
+        for own in ({"u": None, "m": None}, {"m": None, "u": None}):
+            found = collection_folds(own, link(cases), {n: members_of(cases)[n] for n in own}, annotated)
+            for fold in found.folds:
+                assert "u__other" in fold["train"]
+                assert ("u__copy" in fold["train"]) == ("m__a" in fold["train"])
+                assert not {"u__copy", "u__other"} & set(fold["val"])
+
+    def test_own_folds_that_validate_nothing_else_are_refused(self):
+        own = [{"train": ["a", "b"], "val": ["u"]}]
+        with pytest.raises(
+            HermesError, match=r"fold 0 of splits_final.json of member m validates unlabelled cases only"
+        ):
+            partly({"a": ("x",), "b": ("x",), "u": ()}, own)

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,35 @@ class TestMakeFolds:
     def test_splits_a_member_beside_others_with_a_single_fold_too(self):
         cases = {f"case_{i}": f"case_{i}" for i in range(10)}
         assert len(make_folds("m", cases, 1)[0]["val"]) == 2
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.lists(st.frozensets(st.sampled_from("abcd"), min_size=1), min_size=2, max_size=14),
+        st.integers(2, 6),
+    )
+    def test_trains_on_every_label_in_every_fold(self, sets, number):
+        labels = {f"p{index:02d}": of_patient for index, of_patient in enumerate(sets)}
+        counts = Counter(label for of_patient in sets for label in of_patient)
+        folds = make_folds("m", {name: name for name in labels}, number, labels=labels)
+        assert all(fold["train"] and fold["val"] for fold in folds)
+        if all(any(counts[label] == 1 for label in of_patient) for of_patient in sets):
+            return  # whoever is validated takes a label along
+        for fold in folds:
+            assert {label for name in fold["train"] for label in labels[name]} == set(counts)
+            assert sorted(set(fold["train"]) | set(fold["val"])) == sorted(labels)
+
+    @pytest.mark.parametrize("patients", [10, 25])
+    def test_validates_every_label_in_every_fold_where_there_are_enough(self, patients):
+        kinds = [frozenset("a"), frozenset("b")]
+        labels = {f"p{index:02d}": kinds[index >= patients // 2] for index in range(patients)}
+        folds = make_folds("m", {name: name for name in labels}, 5, labels=labels)
+        assert [{label for name in fold["val"] for label in labels[name]} for fold in folds] == [{"a", "b"}] * 5
+        assert sorted(name for fold in folds for name in fold["val"]) == sorted(labels)
+
+    def test_never_validates_the_only_patient_of_a_label(self):
+        labels = {"p0": frozenset("ab"), **{f"p{index}": frozenset("a") for index in range(1, 6)}}
+        folds = make_folds("m", {name: name for name in labels}, 5, labels=labels)
+        assert sorted(name for fold in folds for name in fold["val"]) == ["p1", "p2", "p3", "p4", "p5"]
 
     def test_refuses_a_member_with_one_patient(self):
         with pytest.raises(HermesError, match=r"member liver has one patient only \(p0\)"):

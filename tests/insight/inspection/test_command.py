@@ -97,6 +97,18 @@ class TestCollection:
         assert main(["inspect", "900"]) == 0
         assert "absent from images of brain: abdomen/spleen\n" in capsys.readouterr().out
 
+    def test_what_cases_annotate(self, raw, dataset_json, facts, capsys):
+        cases = dataset_json["hermes"]["cases"]
+        cases["abdomen__a"]["annotated"], cases["brain__x"]["annotated"] = ["abdomen/liver"], []
+        (raw / "Dataset900_Both" / "dataset.json").write_text(json.dumps(dataset_json))
+        members = facts("900")["members"]
+        assert members["abdomen"]["annotated_cases"] == {"abdomen/liver": 3, "abdomen/spleen": 2}
+        assert (members["brain"]["cases"], members["brain"]["labelled_cases"]) == (2, 1)
+        assert main(["inspect", "900"]) == 0
+        printed = capsys.readouterr().out
+        assert "annotated in some of 3 labelled cases of abdomen: spleen 2" in printed
+        assert "cases of brain without labels, trained on for their modality only: 1" in printed
+
     def test_spacings_and_sizes_along_the_patients_axes(self, raw, facts):
         found = facts("900")
         assert found["image_sizes_from"] == "headers"

@@ -292,7 +292,9 @@ class TestExtraTasks:
 
 
 class TestWholeRun:
-    def test_training_leaves_checkpoints_dice_and_views(self, make_trainer, tmp_path, capsys):
+    def test_training_leaves_checkpoints_dice_and_views(self, make_trainer, dataset_json, tmp_path, capsys):
+        # So its core is neither shown nor scored.
+        dataset_json["hermes"]["cases"]["brain__y"]["annotated"] = ["brain/whole"]
         trainer = make_trainer()
         trainer.run_training()
         trainer.perform_actual_validation(save_probabilities=True)
@@ -314,11 +316,16 @@ class TestWholeRun:
         segmented = {p.name: set(np.unique(nibabel.load(p).dataobj)) for p in validation.glob("*.nii.gz")}
         assert set(segmented) == {"abdomen__c.nii.gz", "brain__y.nii.gz"}
         assert segmented["abdomen__c.nii.gz"] <= {0, 1, 2}
-        assert segmented["brain__y.nii.gz"] <= {0, 3, 4}
+        assert segmented["brain__y.nii.gz"] <= {0, 3}
         assert np.load(validation / "brain__y.npz")["probabilities"].shape == (4, 20, 20, 20)
         dice = json.loads((validation / "dice_by_member.json").read_text())
         assert set(dice["members"]) == {"abdomen", "brain"}
-        assert (validation / "summary.json").is_file()
+        assert set(dice["members"]["brain"]["tasks"]) == {"brain/whole"}
+        metrics = {
+            Path(case["prediction_file"]).name: case["metrics"]
+            for case in json.loads((validation / "summary.json").read_text())["metric_per_case"]
+        }
+        assert math.isnan(metrics["brain__y.nii.gz"]["4"]["Dice"])
         assert (validation / "dice_by_member.csv").is_file()
 
         view = tmp_path / "results/Dataset012_brain/HermesTrainer__HermesPlans__3d_fullres"

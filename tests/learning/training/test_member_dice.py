@@ -4,9 +4,11 @@ import math
 from dataclasses import replace
 
 import pytest
+from nnunetv2.evaluation.evaluate_predictions import load_summary_json
 
+from hermes_nnunet.collection import Case
 from hermes_nnunet.core.dice import mean_by_label, mean_dice
-from hermes_nnunet.learning.training.member_dice import dice_by_member, write_member_dice
+from hermes_nnunet.learning.training.member_dice import dice_by_member, restrict_summary, write_member_dice
 
 NAN = float("nan")
 
@@ -74,3 +76,30 @@ class TestFiles:
             ("brain", "brain/whole", "1", "0.400000"),
             ("brain", "brain/core", "1", ""),
         ]
+
+
+class TestSummary:
+    def entry(self, case, **dice):
+        keys = {"liver": "1", "spleen": "2", "whole": "(3, 4)", "core": "4"}
+        metrics = {key: {"Dice": dice.get(name, NAN), "FN": 7} for name, key in keys.items()}
+        return {"prediction_file": f"/v/{case}.nii.gz", "reference_file": f"/r/{case}.nii.gz", "metrics": metrics}
+
+    def test_a_case_is_not_judged_by_what_it_does_not_annotate(self, collection, tmp_path):
+        cases = {**collection.cases, "brain__x": Case("brain", "T1", "x", ("brain/core",))}
+        entries = [self.entry("brain__x", whole=0.0, core=0.8), self.entry("brain__y", whole=0.6, core=0.4)]
+        path = tmp_path / "summary.json"
+        path.write_text(json.dumps({"metric_per_case": entries, "mean": {}, "foreground_mean": {}}))
+        summary = restrict_summary(path, replace(collection, cases=cases))
+        assert math.isnan(summary["metric_per_case"][0]["metrics"]["(3, 4)"]["Dice"])
+        assert {key: summary["mean"][key]["Dice"] for key in ("(3, 4)", "4")} == pytest.approx(
+            {"(3, 4)": 0.6, "4": 0.6}
+        )
+        assert summary["foreground_mean"]["Dice"] == pytest.approx(0.6)
+        assert load_summary_json(str(path))["mean"][(3, 4)]["Dice"] == pytest.approx(0.6)
+
+    def test_is_left_as_nnunet_wrote_it_where_all_cases_annotate_all(self, collection, tmp_path):
+        path = tmp_path / "summary.json"
+        path.write_text(json.dumps({"metric_per_case": [self.entry("brain__y", whole=0.6)], "mean": {}}))
+        before = path.read_bytes()
+        assert restrict_summary(path, collection)["mean"] == {}
+        assert path.read_bytes() == before

@@ -158,3 +158,17 @@ class TestCollection:
         (folders[0] / "hermes_merge.json").write_text(json.dumps(record))
         with pytest.raises(HermesError, match="run the merge again"):
             HermesPreprocessor(verbose=False).run("Dataset900_Both", "3d_fullres", "HermesPlans", 1)
+
+
+def test_a_collection_of_which_other_labels_are_said_to_be_annotated_is_refused(
+    plans, dataset_json, tmp_path, monkeypatch
+):
+    for variable, annotated in (("raw", ["brain/core"]), ("preprocessed", ["brain/whole"])):
+        folder = tmp_path / variable / "Dataset900_Both"
+        folder.mkdir(parents=True)
+        monkeypatch.setenv(f"nnUNet_{variable}", str(folder.parent))
+        dataset_json["hermes"]["cases"]["brain__x"]["annotated"] = annotated
+        (folder / "dataset.json").write_text(json.dumps(dataset_json))
+    (folder / "HermesPlans.json").write_text(json.dumps(plans))
+    with pytest.raises(HermesError, match="brain__x annotate other labels now"):
+        HermesPreprocessor(verbose=False).run(900, "3d_fullres", "HermesPlans", 1)

@@ -1,0 +1,1 @@
+"""Labels of images without labels by a trained model, where it is confident."""

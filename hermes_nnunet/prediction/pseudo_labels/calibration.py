@@ -1,0 +1,117 @@
+"""Measures on held-out cases how sure a model may be of each task."""
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from hermes_nnunet.collection import Collection
+from hermes_nnunet.core.nnunet_files import read_dataset_json, read_splits
+from hermes_nnunet.core.pictures.labels import Label
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.planning.image_reader_writer import HermesImageIO
+from hermes_nnunet.prediction.decisions import CaseDecision, LabelScores
+from hermes_nnunet.prediction.image_sources import FileSource
+from hermes_nnunet.prediction.passes import Pass, choose, wanted_modality
+from hermes_nnunet.prediction.predictor import HermesPredictor
+from hermes_nnunet.prediction.preparing import prepare
+from hermes_nnunet.prediction.pseudo_labels.thresholds import ScoreCounts
+from hermes_nnunet.prediction.running import explained, run_pass
+
+SPLITS_FILE = "splits_final.json"
+_REMEDY = "merge the collection again"
+
+
+def count_scores(
+    folds: Sequence[str],
+    load: Callable[[str], HermesPredictor],
+    dataset: Path,
+    tasks: Sequence[str],
+    cases_per_member: int,
+) -> dict[str, ScoreCounts]:
+    """How many voxels of held-out cases have which logit, by task.
+
+    Args:
+        folds: of the model; each is asked of the cases that it has not seen.
+        load: makes the predictor of a fold.
+        dataset: folder of the collection in nnUNet_raw.
+        tasks: that are asked for.
+        cases_per_member: most cases of a member in each fold, evenly over their names.
+
+    Raises:
+        HermesError: a fold, a file or a case of it is missing.
+    """
+    counts: dict[str, ScoreCounts] = defaultdict(ScoreCounts)
+    for fold in folds:
+        predictor = load(fold)
+        collection = predictor.model.collection
+        assert collection is not None
+        files = read_dataset_json(dataset / "dataset.json", _REMEDY).get("dataset", {})
+        values = {task.name: task.values for task in collection.tasks}
+        ignore = predictor.model.dataset_json["labels"].get("ignore")
+        chosen = list(_held_out(dataset, fold, collection, tasks, cases_per_member))
+        for case in tqdm(chosen, desc=f"Asking fold {fold} of held-out cases", unit="case"):
+            if case not in files:
+                raise HermesError(
+                    f"{dataset / 'dataset.json'} does not have {case}, which {SPLITS_FILE} names: {_REMEDY}"
+                )
+            context = collection.context_of(case)
+            passes = choose(predictor.model, tasks=list(tasks), modality=wanted_modality(context.modality)).passes
+            images = tuple(dataset / image for image in files[case]["images"])
+            labels = HermesImageIO().read_seg(str(dataset / files[case]["label"]))[0][0]
+            add = _Adding(counts, {task: values[task] for task in context.tasks}, labels, ignore)
+            score_case(predictor, FileSource(case, images), passes, add)
+    return counts
+
+
+class _Adding:
+    """Adds a case to the counts of the tasks that it annotates."""
+
+    def __init__(
+        self,
+        counts: Mapping[str, ScoreCounts],
+        annotated: Mapping[str, Sequence[int]],
+        labels: np.ndarray,
+        ignore: int | None,
+    ) -> None:
+        self._counts = counts
+        self._annotated = annotated
+        self._labels = labels
+        self._counted = None if ignore is None else labels != ignore
+
+    def __call__(self, label: Label, logits: torch.Tensor) -> None:
+        if label.name in self._annotated:
+            target = np.isin(self._labels, self._annotated[label.name])
+            self._counts[label.name].add(logits.float().numpy(), target, self._counted)
+
+
+def score_case(predictor: HermesPredictor, source: FileSource, passes: Sequence[Pass], take: LabelScores) -> None:
+    """Show `take` the logits of every label of the passes over an image."""
+    with explained(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="hermes_nnunet-") as folder:
+        prepared = prepare(source, passes, predictor.model, predictor.configuration_manager, Path(folder))
+        decision = CaseDecision(predictor.plans_manager, predictor.configuration_manager)
+        for one in passes:
+            decision.add(one, *run_pass(predictor, one, prepared), take)
+
+
+def _held_out(
+    dataset: Path, fold: str, collection: Collection, tasks: Sequence[str], cases_per_member: int
+) -> Iterator[str]:
+    """Cases that a fold validates, of which some task that is asked for is annotated."""
+    path = dataset / SPLITS_FILE
+    folds = read_splits(path, _REMEDY)
+    if not fold.isdecimal() or int(fold) >= len(folds):
+        raise HermesError(
+            f"fold {fold} has no held-out cases in {path}, so nobody knows how sure it may be: use others"
+        )
+    of_members = defaultdict(list)
+    for case in sorted(folds[int(fold)]["val"]):
+        if not set(tasks).isdisjoint(collection.context_of(case).tasks):
+            of_members[collection.cases[case].member].append(case)
+    for cases in of_members.values():
+        for place in np.unique(np.linspace(0, len(cases) - 1, min(len(cases), cases_per_member)).astype(int)):
+            yield cases[place]
