@@ -146,7 +146,7 @@ def annotated_labels(
             nobody says that it is unlabelled.
     """
     names = [label.name for label in labels.labels]
-    known = frozenset(cases)
+    known, known_labels = frozenset(cases), frozenset(names)
     first: dict[str, Saying] = {}
     for saying in sayings:
         if saying.case not in known:
@@ -155,7 +155,7 @@ def annotated_labels(
                 f"{member} does not have: correct it"
             )
         for label in saying.labels:
-            if label not in names:
+            if label not in known_labels:
                 raise HermesError(
                     f"{saying.where} names the label '{label}'{did_you_mean(label, names)}, which member {member} does "
                     f"not have: its labels are {listed(names)}"

@@ -79,11 +79,10 @@ def exclusions(
     """
     said = {frozenset(pair) for group in may_overlap for pair in _pairs_of_group(group, names)}
     parted = list(parted)
+    where = {task.name: bytes(task.name in own for own in parted) for task in names.tasks}
     excludes: dict[str, list[str]] = {task.name: [] for task in names.tasks}
     for a, b in combinations(names.tasks, 2):
-        together = names.members_of[a.name] == names.members_of[b.name] and all(
-            (a.name in own) == (b.name in own) for own in parted
-        )
+        together = names.members_of[a.name] == names.members_of[b.name] and where[a.name] == where[b.name]
         if together or frozenset((a.name, b.name)) in said:
             continue
         if _overlap(names, a, b) is None:

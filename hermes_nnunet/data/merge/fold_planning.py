@@ -138,8 +138,11 @@ def _gaps(
     for member, of_case in annotated.items():
         if len({frozenset(tasks) for tasks in of_case.values()}) == 1:
             continue
-        for task in dict.fromkeys(task for tasks in of_case.values() for task in tasks):
-            cases = [case for case, tasks in of_case.items() if task in tasks]
+        cases_of: dict[str, list[str]] = defaultdict(list)
+        for case, tasks in of_case.items():
+            for task in tasks:
+                cases_of[task].append(case)
+        for task, cases in cases_of.items():
             names = {identifier for case in cases for identifier in identifiers[member][case]}
             patients = len({links.groups[member][case] for case in cases})
             for half, of_folds in halves.items():

@@ -1,6 +1,6 @@
 """Folds in which every member has both halves and no patient is parted."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -116,19 +116,29 @@ def _spread(free: Sequence[str], chosen: Sequence[set[str]], labels: Mapping[str
     This is iterative stratification (Sechidis et al., ECML PKDD 2011), but for patients of whom each set would have all
     that annotate some label: they are in none, so that whoever trains on the rest trains on every label.
     """
-    with_label = {
-        label: {name for name in labels if label in labels[name]} for name in labels for label in labels[name]
-    }
-    left = [free[index] for index in np.random.RandomState(SEED).permutation(len(free))]
-    while left:
-        counts = Counter(label for name in left for label in labels[name])
-        rarest = min(sorted(counts), key=lambda label: counts[label])
-        for name in [name for name in left if rarest in labels[name]]:
-            left.remove(name)
-            places = [own for own in chosen if not any(with_label[label] <= {*own, name} for label in labels[name])]
+    total = Counter(label for of_patient in labels.values() for label in of_patient)
+    shares = [Counter(label for name in own for label in labels[name]) for own in chosen]
+    waiting = defaultdict(list)
+    for index in np.random.RandomState(SEED).permutation(len(free)):
+        for label in labels[free[index]]:
+            waiting[label].append(free[index])
+    left = Counter({label: len(names) for label, names in waiting.items()})
+    settled: set[str] = set()
+    while rest := sorted(label for label in left if left[label]):
+        rarest = min(rest, key=lambda label: left[label])
+        for name in waiting[rarest]:
+            if name in settled:
+                continue
+            settled.add(name)
+            left.subtract(labels[name])
+            places = [
+                place for place, share in enumerate(shares) if all(share[own] + 1 < total[own] for own in labels[name])
+            ]
             if places:
                 # Of places that are alike, the one with the fewest patients.
-                min(places, key=lambda own: (len(own & with_label[rarest]), len(own))).add(name)
+                place = min(places, key=lambda place: (shares[place][rarest], len(chosen[place])))
+                chosen[place].add(name)
+                shares[place].update(labels[name])
 
 
 def _agreeing(
