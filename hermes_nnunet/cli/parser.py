@@ -50,6 +50,11 @@ COMMANDS = {
         "make nnU-Net models of the paper's released weights",
         "hermes_nnunet import-weights hermes_r.pth --into 910 --ema",
     ),
+    "start-weights": Command(
+        "hermes_nnunet.cli.start_weights",
+        "make a start for a training of weights of plain nnU-Net",
+        "hermes_nnunet start-weights checkpoint_final.pth -d 900 -o start.pth",
+    ),
     "install": Command(
         "hermes_nnunet.cli.install",
         "install a model that was exported as a zip, after checking that it runs no code",
