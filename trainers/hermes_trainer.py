@@ -44,12 +44,15 @@ from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
 from hermes_nnunet.networks.output import HermesOutput, joined
 from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
 from hermes_nnunet.prediction.views.write import write_views
+from hermes_nnunet.weights.starting.beginning import begin_from_environment
 
 
 class HermesTrainer(nnUNetTrainerNoMirroring):
     """Trains one network on a collection; every case is run with the tasks and modality of its member.
 
     Nothing is mirrored, in training or at prediction: left and right are different tasks.
+
+    HERMES_START_FROM names a model whose weights a new training starts from.
 
     A training continued with --c draws the random numbers that it would have drawn without the interruption, apart from
     those of data workers (nnUNet_n_proc_DA above 0).
@@ -229,11 +232,17 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         """How often each case is drawn: a member by its sampling weight, its cases alike."""
         return case_probabilities(cases, self.collection)
 
+    def begin(self) -> None:
+        """First step of a new training, which may start from another model."""
+        begin_from_environment(self)
+
     def on_train_start(self) -> None:
         # A twentieth of the training is the most that a killed run loses.
         self.save_every = max(1, min(self.save_every, self.num_epochs // 20))
         self.learning_curves = LearningCurves.continued(Path(self.output_folder) / LEARNING_CURVES, self.current_epoch)
         super().on_train_start()
+        if self.current_epoch == 0:
+            self.begin()
         candidates = ", ".join(f"{len(self.extra.candidates(name))} for {name}" for name in self.collection.members)
         self.print_to_log_file(f"extra tasks of a case: {self.extra.rows}, drawn from {candidates}")
         if self.interrupted is not None:
