@@ -6,6 +6,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from hermes_nnunet.additions import AddedMember, BaseReference
 from hermes_nnunet.collection import (
     FORMAT_VERSION,
     HERMES_BLOCK,
@@ -45,6 +46,8 @@ class HermesPlans:
             attention are not padded so (see `ContextualNetwork.rows_of`); theirs is the most that a case can have.
         voxel_order: in which the network sees the images of the context; RAS but for imported weights.
         voxel_orders: the same of each member whose context the model can be told; RAS for a member that is not there.
+        additions: what additions have brought into the model. Its modalities have more rows then: see `modality_rows`.
+        base: of a collection that an addition is to be trained on.
     """
 
     tasks: tuple[str, ...]
@@ -56,6 +59,8 @@ class HermesPlans:
     rows_per_case: int
     voxel_order: str = OUR_ORDER
     voxel_orders: dict[str, str] = field(default_factory=dict)
+    additions: tuple[AddedMember, ...] = ()
+    base: BaseReference | None = None
 
     @classmethod
     def of_collection(
@@ -113,6 +118,23 @@ class HermesPlans:
         """A context of these tasks, in the order of the task pool, or of the member that has exactly these."""
         own = (member.tasks for member in self.members.values() if set(member.tasks) == tasks)
         return Context(next(own, tuple(task for task in self.tasks if task in tasks)), modality)
+
+    def parts_of(self, context: Context) -> list[tuple[Context, str]]:
+        """The context, cut into those of the base and of each addition; and the voxel order of each."""
+        owner = {task: addition.member for addition in self.additions for task in addition.tasks}
+        tasks: dict[str | None, list[str]] = {}
+        for task in context.tasks:
+            tasks.setdefault(owner.get(task), []).append(task)
+        if len(tasks) < 2:
+            return [(context, self.voxel_order)]
+        return [(replace(context, tasks=tuple(own)), self._order_of(name)) for name, own in tasks.items()]
+
+    def _order_of(self, addition: str | None) -> str:
+        return self.voxel_order if addition is None else self.voxel_orders.get(addition, OUR_ORDER)
+
+    def addition_of(self, member: str) -> str | None:
+        """The member itself, if an addition has brought it."""
+        return member if any(addition.member == member for addition in self.additions) else None
 
     def unseen(self, modality: str) -> tuple[str, ...]:
         """Tasks of which no member was trained on the modality, so that nothing is known of what they answer there.
@@ -194,6 +216,8 @@ class HermesPlans:
             "rows_per_case": self.rows_per_case,
             "members": members_to_json(self.members),
             **(orders if self.has_voxel_orders else {}),
+            **({"additions": [addition.to_json() for addition in self.additions]} if self.additions else {}),
+            **({"base": asdict(self.base)} if self.base else {}),
         }
 
     @property
@@ -227,6 +251,8 @@ class HermesPlans:
                 rows_per_case=block["rows_per_case"] if "rows_per_case" in block else _most_tasks(members),
                 voxel_order=block.get("voxel_order", OUR_ORDER),
                 voxel_orders=dict(block.get("voxel_orders", {})),
+                additions=tuple(AddedMember.from_json(addition) for addition in block.get("additions", ())),
+                base=BaseReference(**block["base"]) if "base" in block else None,
             )
         except (AttributeError, KeyError, TypeError) as error:
             raise HermesError(f"the '{HERMES_BLOCK}' block of {where} is damaged ({error}): {PLANS_REMEDY}") from None
