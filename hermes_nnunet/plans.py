@@ -127,13 +127,10 @@ class HermesPlans:
             tasks.setdefault(owner.get(task), []).append(task)
         if len(tasks) < 2:
             return [(context, self.voxel_order)]
-        return [
-            (
-                replace(context, tasks=tuple(own)),
-                self.voxel_order if name is None else self.voxel_orders.get(name, OUR_ORDER),
-            )
-            for name, own in tasks.items()
-        ]
+        return [(replace(context, tasks=tuple(own)), self._order_of(name)) for name, own in tasks.items()]
+
+    def _order_of(self, addition: str | None) -> str:
+        return self.voxel_order if addition is None else self.voxel_orders.get(addition, OUR_ORDER)
 
     def addition_of(self, member: str) -> str | None:
         """The member itself, if an addition has brought it."""

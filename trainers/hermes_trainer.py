@@ -44,6 +44,7 @@ from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
 from hermes_nnunet.networks.output import HermesOutput, joined
 from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
 from hermes_nnunet.prediction.views.write import write_views
+from hermes_nnunet.weights.additions.model_folder import check_free_of_additions
 from hermes_nnunet.weights.starting.beginning import begin_from_environment
 
 
@@ -118,6 +119,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
             self.device = own_device(device.type)
             if device.type != "cuda":
                 self.grad_scaler = None
+        check_free_of_additions(Path(self.output_folder_base))
         self.num_epochs = self.epochs
         self.num_iterations_per_epoch = self.iterations_per_epoch
         self.num_val_iterations_per_epoch = self.validation_iterations_per_epoch

@@ -1,6 +1,7 @@
 """Training that starts from a trained model, as nnU-Net finds it by name (-tr HermesTrainerTransfer)."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
@@ -9,6 +10,7 @@ from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
 from hermes_nnunet.learning.training.transfer import SlowRows, transfer_groups
+from hermes_nnunet.weights.additions.compose import ordinary_plans
 from hermes_nnunet.weights.starting.base import START_VARIABLE, Base, base_of_environment, read_base
 from hermes_nnunet.weights.starting.beginning import Beginning, begin
 
@@ -29,6 +31,17 @@ class HermesTrainerTransfer(HermesTrainer):
     base_share = 0.5
     first_layer_share = 0.2
     warm_up_share = 0.05
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net's signature)
+    ) -> None:
+        # What an adapter could learn, the weights learn themselves.
+        super().__init__(ordinary_plans(plans), configuration, fold, dataset_json, device)
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolynomialSchedule]:
         """AdamW, with the rates of `transfer_groups`."""
@@ -75,3 +88,19 @@ class HermesTrainerTransfer(HermesTrainer):
                 "segmentations of these members would not be the base's any more, and are likely to be worse; the "
                 "base's own views are as they were"
             )
+
+
+class HermesTrainerTransfer_5epochs(HermesTrainerTransfer):
+    epochs = 5
+
+
+class HermesTrainerTransfer_10epochs(HermesTrainerTransfer):
+    epochs = 10
+
+
+class HermesTrainerTransfer_50epochs(HermesTrainerTransfer):
+    epochs = 50
+
+
+class HermesTrainerTransfer_250epochs(HermesTrainerTransfer):
+    epochs = 250

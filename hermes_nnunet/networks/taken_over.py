@@ -42,6 +42,7 @@ def take_over(
     Rows of tasks and modalities that only the new one has, and adapters, stay as they are in `new`.
 
     Args:
+        old: weights of a network without additions.
         where: names the old weights in the message.
 
     Raises:
@@ -50,7 +51,8 @@ def take_over(
     weights = dict(new)
     rows_taken = {}
     of_tasks = _pairs((*old_plans.tasks, _NULL_ROW), (*new_plans.tasks, _NULL_ROW))
-    of_modalities = _pairs(_modality_names(old_plans), _modality_names(new_plans))
+    names = [name for _, name in modality_rows(new_plans.modalities, new_plans.additions)]
+    of_modalities = _pairs(old_plans.modalities, names)
     for name, present in new.items():
         if adapter_of(name) is not None:
             continue
@@ -89,12 +91,7 @@ def in_words(taken: TakenOver, plans: HermesPlans) -> str:
     )
 
 
-def _modality_names(plans: HermesPlans) -> list[str]:
-    return [name for _, name in modality_rows(plans.modalities, plans.additions)]
-
-
 def _pairs(old: Sequence[str | None], new: Sequence[str | None]) -> list[tuple[int, int]]:
     """(row in the old pool, row in the new one) of every name that both have."""
-    # Of a modality that several additions have brought, the first.
-    row_of = {name: row for row, name in reversed(list(enumerate(old)))}
+    row_of = {name: row for row, name in enumerate(old)}
     return [(row_of[name], row) for row, name in enumerate(new) if name in row_of]

@@ -25,9 +25,9 @@ from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.hermes_unet import HermesUNet
-from hermes_nnunet.planning.labelled_intensities import cases_to_read, labelled_intensities
+from hermes_nnunet.planning.labelled_intensities import planned_intensity_clipping
 from hermes_nnunet.planning.plain_plans import PLANS_LIKE_VARIABLE, PlainUNet, plain_unet_of_environment
-from hermes_nnunet.planning.preprocessing.intensity import CT, default_intensity_clipping
+from hermes_nnunet.planning.preprocessing.intensity import default_intensity_clipping
 from hermes_nnunet.planning.resampling.images import resample_linear
 from hermes_nnunet.planning.resampling.logits import resample_logits_by_task
 from hermes_nnunet.planning.resampling.options import IMAGE_OPTIONS, LOGITS_OPTIONS, SEGMENTATION_OPTIONS
@@ -256,18 +256,8 @@ class CollectionPlanner(ResEncUNetPlanner):
         return plans
 
     def _intensity_clipping(self) -> dict[str, dict[str, Any]]:
-        """The paper's rules, but CT as nnU-Net treats a data set of CTs: by what is labelled, the same for all images.
-
-        A range of all of a CT's intensities leaves little of it to what is to be told apart; and the z-score of an
-        image depends on how much air is in it, so that one density would have other values in every image.
-        """
-        rules: dict[str, dict[str, Any]] = {**default_intensity_clipping()}
-        example = next(iter(self.dataset.values()))["images"][0]
-        reader = determine_reader_writer_from_dataset_json(self.dataset_json, example, verbose=False)
-        labelled = labelled_intensities(cases_to_read(self.collection, self.dataset, CT, reader))
-        if labelled is not None:
-            rules[CT] = {"range": [labelled.low, labelled.high], "mean": labelled.mean, "std": labelled.std}
-        return rules
+        """See planned_intensity_clipping."""
+        return planned_intensity_clipping(self.collection, self.dataset, self.dataset_json)
 
     def _network_in_words(self, configuration: Mapping[str, Any]) -> str:
         widths = _row(configuration["architecture"]["arch_kwargs"]["features_per_stage"])

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection, member_and_own_case
-from hermes_nnunet.core.checkpoints import NAMES, read_checkpoint
+from hermes_nnunet.core.checkpoints import NAMES
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
@@ -19,6 +18,8 @@ from hermes_nnunet.networks.taken_over import TakenOver, in_words, take_over
 from hermes_nnunet.planning.preprocessing.intensity import intensity_rule
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.model_folder import find_model_folder
+from hermes_nnunet.weights.additions.base import FoldWithAdditions, read_fold
+from hermes_nnunet.weights.additions.compose import plans_without_additions, spacing_by_configuration
 
 START_VARIABLE = "HERMES_START_FROM"
 FINAL = NAMES[0]
@@ -26,23 +27,24 @@ FINAL = NAMES[0]
 
 @dataclass(frozen=True)
 class Base:
-    """A trained universal model, of one fold.
+    """A trained universal model, of one fold. What additions have brought into it is left out.
 
     Attributes:
-        checkpoint: its file.
-        weights: of its network.
-        plans: content of its plans.
-        hermes_plans: the `hermes` block of them.
-        configuration: that was trained.
+        fold: the fold.
         training_cases: (data set, case's own name) of the images that it was trained on; None where that is not known.
     """
 
-    checkpoint: Path
-    weights: Mapping[str, torch.Tensor]
-    plans: Mapping[str, Any]
-    hermes_plans: HermesPlans
-    configuration: str
+    fold: FoldWithAdditions
     training_cases: frozenset[tuple[str, str]] | None
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file of its weights."""
+        return self.fold.model.path / f"fold_{self.fold.fold}" / FINAL
+
+    @property
+    def hermes_plans(self) -> HermesPlans:
+        return plans_without_additions(self.fold.plans)
 
     def start(self, network: nn.Module, hermes_plans: HermesPlans) -> TakenOver:
         """Give the network of other plans the weights, and the rows of the tasks and modalities that both know.
@@ -51,34 +53,36 @@ class Base:
             HermesError: it is another network.
         """
         own = network.state_dict()
-        taken = take_over(self.weights, self.hermes_plans, own, hermes_plans, str(self.checkpoint))
+        taken = take_over(self.fold.base, self.hermes_plans, own, hermes_plans, str(self.checkpoint))
         network.load_state_dict(taken.weights)
         return taken
 
     def remarks(
-        self, taken: TakenOver, plans: Mapping[str, Any], collection: Collection, held_out: Iterable[str]
+        self,
+        taken: TakenOver,
+        plans: Mapping[str, Any],
+        configuration: str,
+        collection: Collection,
+        held_out: Iterable[str],
     ) -> list[str]:
         """Lines for the log of a training that starts from this model.
 
         Args:
             taken: what it has taken over.
             plans: of the training.
+            configuration: of it.
             collection: that is trained on.
             held_out: validation cases.
         """
         hermes_plans = HermesPlans.from_plans(plans)
         lines = [f"started from {self.checkpoint}; {in_words(taken, hermes_plans)}"]
-        spacings = (self.plans["configurations"][self.configuration]["spacing"], _spacing(plans, self.configuration))
-        if list(spacings[0]) != list(spacings[1]):
+        spacings = [spacing_by_configuration(own).get(configuration) for own in (self.fold.model.plans, plans)]
+        if spacings[0] != spacings[1]:
             lines.append(f"its images had a spacing of {spacings[0]} mm, here they have {spacings[1]} mm")
         for modality in taken.modalities:
-            before, now = (
-                intensity_rule(modality, own.intensity_clipping) for own in (self.hermes_plans, hermes_plans)
-            )
-            if before != now:
-                lines.append(
-                    f"its images of {modality} were normalised otherwise ({dict(before)}) than here ({dict(now)})"
-                )
+            rules = [intensity_rule(modality, own.intensity_clipping) for own in (self.hermes_plans, hermes_plans)]
+            if rules[0] != rules[1]:
+                lines.append(f"its images of {modality} were normalised by {rules[0]}, here they are by {rules[1]}")
         seen = [case for case in held_out if _own_name(case, collection) in (self.training_cases or ())]
         if seen:
             lines.append(
@@ -118,65 +122,46 @@ def read_base(
         HermesError: there is no such model, its training did not reach its end, or it is no universal model.
     """
     if Path(model).is_file():
-        checkpoint = Path(model)
-        folder = checkpoint.parent.parent
+        folder = Path(model).parent.parent
+        name = Path(model).parent.name.removeprefix("fold_")
+        if Path(model).name != FINAL:
+            raise HermesError(f"{model} is not of a training that reached its end: give a {FINAL}")
     else:
         folder = find_model_folder(model, plans=plans_name, configuration=configuration)
-        checkpoint = _checkpoint(folder, fold)
-    content = read_checkpoint(checkpoint)
-    arguments = content.get("init_args", {})
-    plans = read_json(folder / "plans.json", "copy the model's folder again")
-    if HERMES_BLOCK not in plans:
+        name = _fold(folder, fold)
+    if HERMES_BLOCK not in read_json(folder / "plans.json", "copy the model's folder again"):
         raise HermesError(
             f"{folder} is a model of plain nnU-Net: start from it with 'hermes_nnunet start-weights' and "
             "-pretrained_weights"
         )
-    if "network_weights" not in content or "configuration" not in arguments:
-        raise HermesError(f"{checkpoint} is no checkpoint of a training: give a checkpoint_final.pth")
-    return Base(
-        checkpoint,
-        content["network_weights"],
-        plans,
-        HermesPlans.from_plans(plans),
-        arguments["configuration"],
-        _training_cases(folder, checkpoint.parent),
-    )
+    read = read_fold(folder, name)
+    return Base(read, _training_cases(read))
 
 
-def _checkpoint(folder: Path, fold: int | str) -> Path:
-    finished = sorted(file.parent.name for file in folder.glob(f"fold_*/{FINAL}"))
+def _fold(folder: Path, fold: int | str) -> str:
+    finished = sorted(file.parent.name.removeprefix("fold_") for file in folder.glob(f"fold_*/{FINAL}"))
     if not finished:
         raise HermesError(f"{folder} has no fold with a {FINAL}: train one to its end")
-    own = f"fold_{fold}"
-    if own not in finished and len(finished) > 1:
+    if str(fold) not in finished and len(finished) > 1:
         raise HermesError(
-            f"{folder} has {listed(finished)}, and not {own}: name the file to start from, "
-            f"{folder / finished[0] / FINAL} or another"
+            f"{folder} has the folds {listed(finished)}, and not {fold}: name the file to start from, "
+            f"{folder / f'fold_{finished[0]}' / FINAL} or another"
         )
-    return folder / (own if own in finished else finished[0]) / FINAL
+    return str(fold) if str(fold) in finished else finished[0]
 
 
-def _training_cases(folder: Path, fold: Path) -> frozenset[tuple[str, str]] | None:
+def _training_cases(fold: FoldWithAdditions) -> frozenset[tuple[str, str]] | None:
     """All cases of the model's collection but those that its final validation scored."""
-    if not (folder / "dataset.json").is_file():
-        return None
-    dataset_json = read_json(folder / "dataset.json", "copy the model's folder again")
-    if HERMES_BLOCK not in dataset_json:
-        return None  # a view
-    collection = Collection.from_dataset_json(dataset_json, str(folder))
-    summary = fold / "validation" / "summary.json"
-    if fold.name == "fold_all":
-        held_out = set()
-    elif summary.is_file():
+    collection = fold.model.collection
+    assert collection is not None, "read_fold takes no view"
+    summary = fold.model.path / f"fold_{fold.fold}" / "validation" / "summary.json"
+    held_out: set[str] = set()
+    if fold.fold != "all":
+        if not summary.is_file():
+            return None
         held_out = {case_of_entry(entry) for entry in read_json(summary, "validate again")["metric_per_case"]}
-    else:
-        return None
     return frozenset(_own_name(case, collection) for case in collection.cases if case not in held_out)
 
 
 def _own_name(case: str, collection: Collection) -> tuple[str, str]:
     return collection.members[collection.cases[case].member].dataset_name, member_and_own_case(case)[1]
-
-
-def _spacing(plans: Mapping[str, Any], configuration: str) -> Any:
-    return plans["configurations"].get(configuration, {}).get("spacing", "another")

@@ -65,7 +65,8 @@ def begin(trainer: "HermesTrainer", base: Base) -> Beginning:
     if trainer.fold != "all":
         splits = read_json(Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json", "merge again")
         held_out = splits[trainer.fold]["val"]
-    for line in base.remarks(taken, trainer.plans_manager.plans, trainer.collection, held_out):
+    plans = trainer.plans_manager.plans
+    for line in base.remarks(taken, plans, trainer.configuration_name, trainer.collection, held_out):
         trainer.print_to_log_file(line)
     return Beginning(str(base.checkpoint), tuple(base.hermes_plans.members), taken.rows)
 

@@ -82,8 +82,11 @@ class TestHermesTrainer:
         plans["hermes"]["intensity_clipping"]["CT"] = {"range": [0, 1]}
         trainer = make_trainer()
         trainer.on_train_start()
-        assert "its images had a spacing of [1.5, 1.5, 1.5] mm, here they have [2, 2, 2] mm" in log_of(trainer)
-        assert "its images of CT were normalised otherwise ({'range': [-991.0, 500.0]}) than here" in log_of(trainer)
+        assert "its images had a spacing of [1.5, 1.5, 1.5] mm, here they have [2.0, 2.0, 2.0] mm" in log_of(trainer)
+        assert (
+            "its images of CT were normalised by {'range': [-991.0, 500.0]}, here they are by {'range': [0, 1]}"
+            in log_of(trainer)
+        )
 
     def test_continued_keeps_what_it_has_learned(self, grown, make_trainer, monkeypatch):
         trainer = make_trainer()
@@ -106,7 +109,11 @@ class TestHermesTrainer:
         monkeypatch.setenv("HERMES_START_FROM", str(model / "nothing"))
         with pytest.raises(HermesError, match=r"HERMES_START_FROM=.*nothing"):
             make_trainer().on_train_start()
-        monkeypatch.setenv("HERMES_START_FROM", str(model / "fold_0" / "checkpoint_latest.pth"))
+        latest = model / "fold_0" / "checkpoint_latest.pth"
+        monkeypatch.setenv("HERMES_START_FROM", str(latest))
+        with pytest.raises(HermesError, match=r"latest\.pth is not of a training that reached its end"):
+            make_trainer().on_train_start()
+        monkeypatch.setenv("HERMES_START_FROM", str(latest.rename(latest.with_name("checkpoint_final.pth"))))
         plans = json.loads((model / "plans.json").read_text())
         del plans["hermes"]
         (model / "plans.json").write_text(json.dumps(plans))
@@ -123,7 +130,7 @@ class TestHermesTrainer:
         trainer = make_trainer(fold=0)
         trainer.on_train_start()
         assert f"started from {model}/fold_0/checkpoint_final.pth" in log_of(trainer)
-        with pytest.raises(HermesError, match=r"has fold_0, fold_3, and not fold_1: name the file to start from"):
+        with pytest.raises(HermesError, match=r"has the folds 0, 3, and not 1: name the file to start from"):
             make_trainer(fold=1).on_train_start()
 
 
