@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -127,25 +128,43 @@ def _new_modalities(base: FoldWithAdditions, collection: Collection) -> tuple[st
 
 
 def _plans(base: FoldWithAdditions, merged: MergeResult, rank: int) -> dict[str, Any]:
-    """Content of the plans file: the base's, with the collection's own tasks, modalities and adapters."""
-    collection, base_plans = merged.collection, plans_without_additions(base.plans)
-    (member,) = collection.members.values()
-    new = _new_modalities(base, collection)
-    added = AddedMember(member.name, collection.task_names, new, rank)
-    rules = dict(base_plans.intensity_clipping)
+    """Content of the plans file of a merged collection."""
+    new = _new_modalities(base, merged.collection)
+    rules = dict(plans_without_additions(base.plans).intensity_clipping)
     if new:
         rules |= {name: rule for name, rule in _planned_rules(base, merged).items() if name in new}
+    return plans_of_addition(base, merged.collection, merged.folder.name, rules, rank)
+
+
+def plans_of_addition(
+    base: FoldWithAdditions,
+    collection: Collection,
+    dataset_name: str,
+    rules: Mapping[str, dict[str, Any]],
+    rank: int,
+) -> dict[str, Any]:
+    """Content of the plans file: the base's, with the collection's own tasks, modalities and adapters.
+
+    Args:
+        collection: with one member.
+        dataset_name: of the collection.
+        rules: intensity rules by modality.
+        rank: of the adapters.
+    """
+    base_plans = plans_without_additions(base.plans)
+    (member,) = collection.members.values()
+    added = AddedMember(member.name, collection.task_names, _new_modalities(base, collection), rank)
     # Where null rows take part, one of them follows the tasks.
     surplus = base_plans.rows_per_case - max(len(own.tasks) for own in base_plans.members.values())
     hermes_plans = replace(
-        HermesPlans.of_collection(collection, rules, len(member.tasks) + max(0, min(1, surplus))),
+        HermesPlans.of_collection(collection, dict(rules), len(member.tasks) + max(0, min(1, surplus))),
         additions=(added,),
         base=BaseReference(str(base.model.path.resolve()), base.fold, base.base_hash),
     )
     plans = copy.deepcopy(
         {
             **base.model.plans,
-            "dataset_name": merged.folder.name,
+            "dataset_name": dataset_name,
             "image_reader_writer": READER_WRITER,
             HERMES_BLOCK: hermes_plans.to_block(),
         }
