@@ -40,6 +40,16 @@ COMMANDS = {
         "say what a collection or a model is made of",
         "hermes_nnunet inspect 900",
     ),
+    "extend": Command(
+        "hermes_nnunet.cli.extend",
+        "make a collection of a new data set, for an addition to a trained model",
+        "hermes_nnunet extend 900 305:T2 --into 901",
+    ),
+    "add": Command(
+        "hermes_nnunet.cli.add",
+        "put additions into a trained model, or take some out of it",
+        "hermes_nnunet add gallbladder.hermes -m 900 --into 902",
+    ),
     "views": Command(
         "hermes_nnunet.cli.views",
         "make a model folder for every member of a trained collection",

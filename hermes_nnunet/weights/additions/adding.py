@@ -28,12 +28,14 @@ class AddResult:
         folder: of the model.
         folds: of it.
         additions: names of all that it has now.
+        added: names of those that are new.
         views: a line for each member.
     """
 
     folder: Path
     folds: tuple[str, ...]
     additions: tuple[str, ...]
+    added: tuple[str, ...]
     views: list[str]
 
 
@@ -103,7 +105,8 @@ def add(
     ]
     views += write_views(target, results, list(folds), replace=replace_views)
     (_, additions), *_ = folds.values()
-    return AddResult(target, tuple(folds), tuple(addition.header.name for addition in additions), views)
+    names = tuple(addition.header.name for addition in additions)
+    return AddResult(target, tuple(folds), names, tuple(name for name in names if name not in present), views)
 
 
 def _by_fold(

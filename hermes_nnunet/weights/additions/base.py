@@ -101,6 +101,14 @@ def fold_of(model: ModelFolder, fold: str) -> FoldWithAdditions:
     return FoldWithAdditions(model, fold, checkpoint)
 
 
+def headers_of_model(folder: Path) -> dict[str, AdditionHeader]:
+    """By name, what the additions in a model's first fold say of themselves; none where it has no weights."""
+    files = sorted(folder.glob(f"fold_*/{CHECKPOINTS[0]}"))
+    texts = read_checkpoint(files[0]).get(CHECKPOINT_KEY, []) if files else []
+    headers = [AdditionHeader.from_json(text, str(files[0])) for text in texts]
+    return {header.name: header for header in headers}
+
+
 def rows_of_addition(weights: Mapping[str, torch.Tensor], plans: HermesPlans, number: int) -> dict[str, torch.Tensor]:
     """What belongs to an addition in the weights of a model: its rows of every pool, and its adapters.
 

@@ -139,6 +139,11 @@ class AdditionHeader:
         if not set(self.new_modalities) <= set(self.member.modalities) <= set(self.intensity_clipping):
             msg = "its modalities are not those of its member"
             raise ValueError(msg)
+        for rule in self.intensity_clipping.values():
+            numbers = [*rule.get("range", ()), *rule.get("percentiles", ())]
+            if len(numbers) != 2 or not all(isinstance(n, int | float) for n in (*numbers, *_moments(rule))):
+                msg = f"intensity rule {rule}"
+                raise ValueError(msg)
         if not {*self.excludes, *(task for others in self.excludes.values() for task in others)} <= set(names):
             msg = "excludes names other tasks"
             raise ValueError(msg)
@@ -199,6 +204,11 @@ def read_header(path: str | os.PathLike[str]) -> AdditionHeader:
 def rounded(tensor: torch.Tensor) -> torch.Tensor:
     """The values that a part of an adapter has after it was stored in a file."""
     return tensor.to(ADAPTER_TYPE).to(tensor.dtype)
+
+
+def _moments(rule: Mapping[str, Any]) -> list[Any]:
+    """Mean and deviation of a rule that has them: both or none."""
+    return [rule["mean"], rule["std"]] if {"mean", "std"} & set(rule) else []
 
 
 def _header(file: Any, path: str | os.PathLike[str]) -> AdditionHeader:
