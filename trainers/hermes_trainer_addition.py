@@ -61,6 +61,9 @@ class HermesTrainerAddition(HermesTrainer):
         self.frozen_rows.restore()
         return result
 
+    def begin(self) -> None:
+        """See HermesTrainer; an addition starts from its base, whatever HERMES_START_FROM says."""
+
     def on_train_start(self) -> None:
         super().on_train_start()
         learning = sum(parameter.numel() for parameter in self.bare_network.parameters() if parameter.requires_grad)

@@ -60,6 +60,11 @@ COMMANDS = {
         "make nnU-Net models of the paper's released weights",
         "hermes_nnunet import-weights hermes_r.pth --into 910 --ema",
     ),
+    "teach": Command(
+        "hermes_nnunet.cli.teach",
+        "teach a trained model a new structure with a few labelled images",
+        "hermes_nnunet teach -m 900 --examples DIR --name gallbladder --modality CT -o gallbladder.hermes",
+    ),
     "start-weights": Command(
         "hermes_nnunet.cli.start_weights",
         "make a start for a training of weights of plain nnU-Net",

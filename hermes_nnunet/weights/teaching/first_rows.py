@@ -1,4 +1,4 @@
-"""Where rows of taught tasks start: prior tokens with which the features tell them best, classifiers fitted to these."""
+"""Where rows of taught tasks start: prior tokens with which features tell them best, classifiers fitted to these."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -74,65 +74,71 @@ class FirstRows:
         if self._heads:
             for name, rows in candidates.items():
                 self._set_priors(rows)
-                losses[name] = self._fit(self._heads[0], 0, STEPS_OF_CHOICE)
+                (losses[name],) = self._fit(self._heads[:1], STEPS_OF_CHOICE)
         best = min(losses, key=losses.__getitem__, default=next(iter(candidates)))
         self._set_priors(candidates[best])
         return best
 
     def set_classifiers(self) -> None:
         """Fit the classifiers of every output."""
-        for number, head in enumerate(self._heads):
-            self._fit(head, number, STEPS_OF_START)
+        self._fit(self._heads, STEPS_OF_START)
 
     @torch.no_grad()
     def _set_priors(self, rows: Mapping[str, torch.Tensor]) -> None:
         for name, row in rows.items():
             self._network.get_parameter(name)[:-1] = row
 
-    def _fit(self, head: AdaptedClassifierHead, number: int, steps: int) -> float:
-        """Set the classifiers of the head that reads feature map `number`; return the loss."""
+    def _fit(self, heads: Sequence[AdaptedClassifierHead], steps: int) -> list[float]:
+        """Set the classifiers of heads, the first of the network's; return the loss of each."""
         random = torch.Generator().manual_seed(self._seed)
-        patches = [self._seen(batch, head, number, random) for batch in self._batches]
-        tasks, width = patches[0].shown.shape[1], patches[0].features.shape[1]
-        weight = torch.zeros(width, tasks, device=patches[0].features.device, requires_grad=True)
-        bias = torch.full((tasks,), FIRST_LOGIT, device=weight.device, requires_grad=True)
-        optimizer = torch.optim.LBFGS([weight, bias], max_iter=steps, line_search_fn="strong_wolfe")
-
-        def closure() -> torch.Tensor:
-            optimizer.zero_grad()
-            losses = [_loss(one.features @ weight + bias + one.offsets, one) for one in patches]
-            loss = torch.stack(losses).mean() + RIDGE * weight.square().sum()
-            loss.backward()
-            return loss
-
-        optimizer.step(closure)
-        with torch.no_grad():
-            classifiers = cast(TaskClassifiers, head.seg_layers["classifiers"])
-            classifiers.weight[:-1] = weight.T
-            classifiers.bias[:-1] = bias
-        return float(closure().detach())
+        seen = [self._seen(batch, heads, random) for batch in self._batches]
+        return [
+            _fit_classifiers(cast(TaskClassifiers, head.seg_layers["classifiers"]), patches, steps)
+            for head, patches in zip(heads, zip(*seen, strict=True), strict=True)
+        ]
 
     @torch.no_grad()
-    def _seen(self, batch: Batch, head: AdaptedClassifierHead, number: int, random: torch.Generator) -> _Voxels:
+    def _seen(self, batch: Batch, heads: Sequence[AdaptedClassifierHead], random: torch.Generator) -> list[_Voxels]:
+        """Voxels of a batch at the resolution of each head."""
         device = next(self._network.parameters()).device
         context = self._context.on(device).repeated(len(batch.images))
         self._network.set_context(context)
         features, posteriors = self._network.features_and_posteriors(batch.images.to(device), context)
         tokens = torch.cat(posteriors, dim=-1)[:, : -self._network.tokens_per_modality]
-        read = features[number]
-        (target,) = batch.targets([self._network.supervision_scales[number]])
         # A null row may follow the tasks.
         tasks = int(context.real_rows[0].sum())
-        offsets = torch.bmm(head.classifiers(tokens), read.flatten(2))[:, :tasks]
-        flat = target.flatten()
-        chosen, weights = _drawn(flat, tasks, random)
-        values = torch.arange(1, tasks + 1)
-        return _Voxels(
-            read.flatten(2).transpose(1, 2).flatten(0, 1)[chosen.to(device)],
-            offsets.transpose(1, 2).flatten(0, 1)[chosen.to(device)],
-            (flat[chosen, None] == values).float().to(device),
-            weights.to(device),
-        )
+        targets = batch.targets(self._network.supervision_scales)
+        found = []
+        for head, read, target in zip(heads, features, targets, strict=False):
+            offsets = torch.bmm(head.classifiers(tokens), read.flatten(2))[:, :tasks].unflatten(2, read.shape[2:])
+            flat = target.flatten()
+            chosen, weights = _drawn(flat, tasks, random)
+            shown = flat[chosen, None] == torch.arange(1, tasks + 1)
+            voxels, logits = (
+                maps.flatten(2).transpose(1, 2).flatten(0, 1)[chosen.to(device)] for maps in (read, offsets)
+            )
+            found.append(_Voxels(voxels, logits, shown.float().to(device), weights.to(device)))
+        return found
+
+
+def _fit_classifiers(classifiers: TaskClassifiers, patches: Sequence[_Voxels], steps: int) -> float:
+    tasks, width = patches[0].shown.shape[1], patches[0].features.shape[1]
+    weight = torch.zeros(width, tasks, device=patches[0].features.device, requires_grad=True)
+    bias = torch.full((tasks,), FIRST_LOGIT, device=weight.device, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=steps, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        losses = [_loss(one.features @ weight + bias + one.offsets, one) for one in patches]
+        loss = torch.stack(losses).mean() + RIDGE * weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    with torch.no_grad():
+        classifiers.weight[:-1] = weight.T
+        classifiers.bias[:-1] = bias
+    return float(closure().detach())
 
 
 def _drawn(labels: torch.Tensor, tasks: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:

@@ -41,12 +41,12 @@ class Settings:
         seed: of all that is drawn.
     """
 
-    steps: int = 100
+    steps: int = 80
     batch_size: int = 2
     rate: float = 2e-3
     linear_share: float = 0.1
     decay: float = 1e-2
-    start_patches: int = 8
+    start_patches: int = 6
     seed: int = 0
 
 
