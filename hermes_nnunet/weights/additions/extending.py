@@ -26,7 +26,7 @@ from hermes_nnunet.planning.splits import check_planned_splits
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.model_folder import DATASET_FILE
 from hermes_nnunet.prediction.views.write import FINGERPRINT
-from hermes_nnunet.weights.additions.base import FoldWithAdditions, read_fold
+from hermes_nnunet.weights.additions.base import ModelFold, read_fold
 from hermes_nnunet.weights.additions.compose import plans_without_additions, set_pool_sizes
 
 RANK = 4
@@ -45,7 +45,7 @@ class ExtendResult:
     """
 
     merged: MergeResult
-    base: FoldWithAdditions
+    base: ModelFold
     plans: Path
     new_modalities: tuple[str, ...]
 
@@ -91,7 +91,7 @@ def extend(
     return ExtendResult(merged, base, path, _new_modalities(base, merged.collection))
 
 
-def _check_member(base: FoldWithAdditions, planned: MergePlan, specification: MergeSpecification) -> None:
+def _check_member(base: ModelFold, planned: MergePlan, specification: MergeSpecification) -> None:
     """See that a new member fits a base, and brings what the base does not have."""
     if base.model.path.parent.name.startswith(f"Dataset{specification.into:03d}_"):
         raise HermesError(f"--into {specification.into} is the base's own id: choose another one")
@@ -121,12 +121,12 @@ def _check_member(base: FoldWithAdditions, planned: MergePlan, specification: Me
         )
 
 
-def _new_modalities(base: FoldWithAdditions, collection: Collection) -> tuple[str, ...]:
+def _new_modalities(base: ModelFold, collection: Collection) -> tuple[str, ...]:
     known = plans_without_additions(base.plans).modalities
     return tuple(name for name in collection.modalities if name not in known)
 
 
-def _plans(base: FoldWithAdditions, merged: MergeResult, rank: int) -> dict[str, Any]:
+def _plans(base: ModelFold, merged: MergeResult, rank: int) -> dict[str, Any]:
     """Content of the plans file: the base's, with the collection's own tasks, modalities and adapters."""
     collection, base_plans = merged.collection, plans_without_additions(base.plans)
     (member,) = collection.members.values()
@@ -159,7 +159,7 @@ def _plans(base: FoldWithAdditions, merged: MergeResult, rank: int) -> dict[str,
     return plans
 
 
-def _planned_rules(base: FoldWithAdditions, merged: MergeResult) -> dict[str, dict[str, Any]]:
+def _planned_rules(base: ModelFold, merged: MergeResult) -> dict[str, dict[str, Any]]:
     """Intensity rules as the base's planner makes them."""
     if not base.model.merges_members:  # a network of the paper, whose planners have the paper's rules
         return {**default_intensity_clipping()}
