@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from hermes_nnunet.additions import AddedMember, BaseReference
+from hermes_nnunet.additions import AddedMember, BaseReference, modality_rows
 from hermes_nnunet.collection import (
     FORMAT_VERSION,
     HERMES_BLOCK,
@@ -132,6 +132,19 @@ class HermesPlans:
     def _order_of(self, addition: str | None) -> str:
         return self.voxel_order if addition is None else self.voxel_orders.get(addition, OUR_ORDER)
 
+    @property
+    def modality_row_names(self) -> tuple[str, ...]:
+        """A name for each row of the modality pool; one that an addition has brought says so."""
+        rows = modality_rows(self.modalities, self.additions)
+        return tuple(name if owner is None else f"{name} ({owner})" for owner, name in rows)
+
+    def known_modalities(self, tasks: Sequence[str]) -> tuple[str, ...]:
+        """Modalities of which the base knows something, or an addition that has brought any of the tasks."""
+        others = [addition for addition in self.additions if not set(addition.tasks).intersection(tasks)]
+        own = {word for addition in self.additions if addition not in others for word in addition.new_modalities}
+        unknown = {word for addition in others for word in addition.new_modalities} - own
+        return tuple(word for word in self.modalities if word not in unknown)
+
     def addition_of(self, member: str) -> str | None:
         """The member itself, if an addition has brought it."""
         return member if any(addition.member == member for addition in self.additions) else None
@@ -153,7 +166,11 @@ class HermesPlans:
         It sees the images in the voxel order of the members that know the modality, where these have one in common.
         """
         context = self.context_of(set(self.context.tasks).difference(tasks), self.context.modality)
-        knowing = (name for name, member in self.members.items() if context.modality in member.channels)
+        knowing = (
+            name
+            for name, member in self.members.items()
+            if context.modality in member.channels and not self.addition_of(name)
+        )
         orders = {self.voxel_orders.get(name, OUR_ORDER) for name in knowing}
         return replace(self, context=context, voxel_order=orders.pop() if len(orders) == 1 else self.voxel_order)
 
@@ -166,10 +183,11 @@ class HermesPlans:
         modality = os.environ.get(MODALITY_VARIABLE)
         if not modality:
             return self
-        if modality not in self.modalities:
+        known = self.known_modalities(self.context.tasks)
+        if modality not in known:
             raise HermesError(
-                f"{MODALITY_VARIABLE}={modality} is not a modality of this model: choose one of "
-                f"{', '.join(self.modalities)}, or unset {MODALITY_VARIABLE}"
+                f"{MODALITY_VARIABLE}={modality} is not a modality of this model: choose one of {', '.join(known)}, or "
+                f"unset {MODALITY_VARIABLE}"
             )
         return replace(self, context=replace(self.context, modality=modality))
 
@@ -190,6 +208,8 @@ class HermesPlans:
         """What to tell who predicts the tasks of several members, which were trained in several orders; else None."""
         others = {}
         for name, member in self.members.items():
+            if self.addition_of(name):
+                continue  # run by themselves, in their own order
             order = self.voxel_orders.get(name, OUR_ORDER)
             if member.tasks == self.context.tasks and order == self.voxel_order:
                 return None

@@ -111,3 +111,20 @@ class TestNames:
         assert as_adapter_of(name, 0) == "encoder.conv.seg_layers.adapters.0.up"
         with pytest.raises(ValueError, match="no part of an adapter"):
             as_adapter_of("encoder.conv.weight", 0)
+
+
+def test_papers_networks_compute_the_same_bits_beside_an_addition(network_class, network_sizes):
+    context_of_base = context(None)
+    torch.manual_seed(0)
+    base = network_class(1, 1, num_modalities=1, **network_sizes).eval()
+    grown = network_class(1, 1, num_modalities=1, adapter_ranks=[2], **network_sizes).eval()
+    fill(grown)
+    state = base.state_dict()
+    grown.load_state_dict({name: state.get(name, tensor) for name, tensor in grown.state_dict().items()})
+    x = torch.randn(1, 1, 32, 32, 32)
+    with torch.no_grad():
+        for network in (base, grown):
+            network.set_context(context_of_base)
+        assert torch.equal(base(x), grown(x))
+        grown.set_context(context(0))
+        assert not torch.allclose(base(x), grown(x))

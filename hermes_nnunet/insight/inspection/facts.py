@@ -10,7 +10,6 @@ from hermes_nnunet.core.label_values import foreground_values
 from hermes_nnunet.core.overlaps import may_overlap
 from hermes_nnunet.insight.inspection.finding import MODEL, VIEW, Found
 from hermes_nnunet.insight.inspection.geometry import read_geometries
-from hermes_nnunet.weights.additions.base import headers_of_model
 
 FORMAT_VERSION = 1
 
@@ -47,12 +46,16 @@ def facts_of(found: Found) -> dict[str, Any]:
         "image_sizes_from": geometries.source if geometries else None,
         "folds": _folds(found),
         "trained_folds": found.trained_folds,
+        **({"base": asdict(found.plans.base)} if found.plans is not None and found.plans.base else {}),
         **({"additions": _additions(found)} if found.plans is not None and found.plans.additions else {}),
     }
 
 
 def _additions(found: Found) -> list[dict[str, Any]]:
     """What additions have brought into a model, with what each says of itself in the weights of the first fold."""
+    # Not above: it takes torch, for which nobody else waits.
+    from hermes_nnunet.weights.additions.base import headers_of_model
+
     headers = headers_of_model(found.path) if found.kind in (MODEL, VIEW) else {}
     facts = []
     for addition in _plans(found).additions:

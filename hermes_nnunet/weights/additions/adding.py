@@ -10,7 +10,7 @@ from hermes_nnunet.core.wording import did_you_mean, listed
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.prediction.model_folder import ModelFolder, read_model_folder
 from hermes_nnunet.prediction.views.write import remove_view, write_views
-from hermes_nnunet.weights.additions.base import FoldWithAdditions, fold_of
+from hermes_nnunet.weights.additions.base import ModelFold, fold_of
 from hermes_nnunet.weights.additions.file import Addition
 from hermes_nnunet.weights.additions.model_folder import (
     compose_model,
@@ -120,7 +120,7 @@ def _by_fold(
     found: dict[str, list[Addition]] = {}
     if not additions:
         return found
-    bases: dict[str, FoldWithAdditions] = {}
+    bases: dict[str, ModelFold] = {}
     left = list(additions)
     # Hashes take seconds: no more folds are read than needed. An addition names the fold that it was made for.
     named = {addition.header.base.fold for _, addition in additions}

@@ -23,7 +23,7 @@ CHECKPOINT_KEY = "hermes_additions"
 
 
 @dataclass(frozen=True)
-class FoldWithAdditions:
+class ModelFold:
     """The weights of one fold of a universal model, taken apart.
 
     Attributes:
@@ -72,7 +72,7 @@ class FoldWithAdditions:
         ]
 
 
-def read_fold(folder: Path, fold: str | int | None = None) -> FoldWithAdditions:
+def read_fold(folder: Path, fold: str | int | None = None) -> ModelFold:
     """A finished fold of a universal model; None takes the first.
 
     Raises:
@@ -88,7 +88,7 @@ def read_fold(folder: Path, fold: str | int | None = None) -> FoldWithAdditions:
     return fold_of(model, model.folds[0])
 
 
-def fold_of(model: ModelFolder, fold: str) -> FoldWithAdditions:
+def fold_of(model: ModelFolder, fold: str) -> ModelFold:
     """One of a model's folds.
 
     Raises:
@@ -98,7 +98,7 @@ def fold_of(model: ModelFolder, fold: str) -> FoldWithAdditions:
     checkpoint = read_checkpoint(path)
     if "network_weights" not in checkpoint:
         raise HermesError(f"{path} is no checkpoint of a training (it has no 'network_weights')")
-    return FoldWithAdditions(model, fold, checkpoint)
+    return ModelFold(model, fold, checkpoint)
 
 
 def headers_of_model(folder: Path) -> dict[str, AdditionHeader]:

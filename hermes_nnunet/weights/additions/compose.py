@@ -225,7 +225,7 @@ def composed_weights(
 
     Args:
         network: of the composed plans; may lie on the meta device, only names and shapes are read.
-        base: see FoldWithAdditions.
+        base: see ModelFold.
         additions: in the order of the plans.
 
     Raises:

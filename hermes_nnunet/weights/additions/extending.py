@@ -27,7 +27,7 @@ from hermes_nnunet.planning.splits import check_planned_splits
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.model_folder import DATASET_FILE
 from hermes_nnunet.prediction.views.write import FINGERPRINT
-from hermes_nnunet.weights.additions.base import FoldWithAdditions, read_fold
+from hermes_nnunet.weights.additions.base import ModelFold, read_fold
 from hermes_nnunet.weights.additions.compose import plans_without_additions, set_pool_sizes
 
 RANK = 4
@@ -46,7 +46,7 @@ class ExtendResult:
     """
 
     merged: MergeResult
-    base: FoldWithAdditions
+    base: ModelFold
     plans: Path
     new_modalities: tuple[str, ...]
 
@@ -92,7 +92,7 @@ def extend(
     return ExtendResult(merged, base, path, _new_modalities(base, merged.collection))
 
 
-def _check_member(base: FoldWithAdditions, planned: MergePlan, specification: MergeSpecification) -> None:
+def _check_member(base: ModelFold, planned: MergePlan, specification: MergeSpecification) -> None:
     """See that a new member fits a base, and brings what the base does not have."""
     if base.model.path.parent.name.startswith(f"Dataset{specification.into:03d}_"):
         raise HermesError(f"--into {specification.into} is the base's own id: choose another one")
@@ -122,12 +122,12 @@ def _check_member(base: FoldWithAdditions, planned: MergePlan, specification: Me
         )
 
 
-def _new_modalities(base: FoldWithAdditions, collection: Collection) -> tuple[str, ...]:
+def _new_modalities(base: ModelFold, collection: Collection) -> tuple[str, ...]:
     known = plans_without_additions(base.plans).modalities
     return tuple(name for name in collection.modalities if name not in known)
 
 
-def _plans(base: FoldWithAdditions, merged: MergeResult, rank: int) -> dict[str, Any]:
+def _plans(base: ModelFold, merged: MergeResult, rank: int) -> dict[str, Any]:
     """Content of the plans file of a merged collection."""
     new = _new_modalities(base, merged.collection)
     rules = dict(plans_without_additions(base.plans).intensity_clipping)
@@ -137,7 +137,7 @@ def _plans(base: FoldWithAdditions, merged: MergeResult, rank: int) -> dict[str,
 
 
 def plans_of_addition(
-    base: FoldWithAdditions,
+    base: ModelFold,
     collection: Collection,
     dataset_name: str,
     rules: Mapping[str, dict[str, Any]],
@@ -178,7 +178,7 @@ def plans_of_addition(
     return plans
 
 
-def _planned_rules(base: FoldWithAdditions, merged: MergeResult) -> dict[str, dict[str, Any]]:
+def _planned_rules(base: ModelFold, merged: MergeResult) -> dict[str, dict[str, Any]]:
     """Intensity rules as the base's planner makes them."""
     if not base.model.merges_members:  # a network of the paper, whose planners have the paper's rules
         return {**default_intensity_clipping()}

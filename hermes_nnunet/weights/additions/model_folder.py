@@ -14,7 +14,7 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.build import network_of_shapes
 from hermes_nnunet.prediction.model_folder import DATASET_FILE, PLANS_FILE
 from hermes_nnunet.prediction.views.write import CHECKPOINTS, FINGERPRINT
-from hermes_nnunet.weights.additions.base import CHECKPOINT_KEY, FoldWithAdditions
+from hermes_nnunet.weights.additions.base import CHECKPOINT_KEY, ModelFold
 from hermes_nnunet.weights.additions.compose import (
     check_together,
     collection_with_additions,
@@ -61,9 +61,7 @@ class ComposedModel:
     sources: Mapping[str, Path]
 
 
-def compose_model(
-    folds: Mapping[str, tuple[FoldWithAdditions, Sequence[Addition]]], dataset_name: str
-) -> ComposedModel:
+def compose_model(folds: Mapping[str, tuple[ModelFold, Sequence[Addition]]], dataset_name: str) -> ComposedModel:
     """Put a base and additions together.
 
     Args:
@@ -103,7 +101,7 @@ def compose_model(
     return ComposedModel(plans, content, checkpoints, sources)
 
 
-def of_another_base(name: str, wanted: Any, base: FoldWithAdditions) -> str:
+def of_another_base(name: str, wanted: Any, base: ModelFold) -> str:
     """What to say of an addition whose base is another one."""
     return (
         f"addition {name} is for the weights {wanted.weights[:12]} ({wanted.dataset_name}, {wanted.model}, fold "

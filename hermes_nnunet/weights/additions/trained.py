@@ -12,7 +12,7 @@ from hermes_nnunet.learning.training.member_dice import summary_key
 from hermes_nnunet.planning.preprocessing.intensity import intensity_rule
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.views.write import CHECKPOINTS, write_views
-from hermes_nnunet.weights.additions.base import FoldWithAdditions, read_fold, rows_of_addition
+from hermes_nnunet.weights.additions.base import ModelFold, read_fold, rows_of_addition
 from hermes_nnunet.weights.additions.compose import plans_without_additions, spacing_by_configuration
 from hermes_nnunet.weights.additions.file import FILE_ENDING, Addition, AdditionBase, AdditionHeader
 from hermes_nnunet.weights.additions.model_folder import compose_model, write_composed
@@ -21,7 +21,7 @@ from hermes_nnunet.weights.additions.starting import check_unchanged
 EXTEND_REMEDY = "make the collection with 'hermes_nnunet extend'"
 
 
-def base_of_plans(plans: HermesPlans, where: str) -> FoldWithAdditions:
+def base_of_plans(plans: HermesPlans, where: str) -> ModelFold:
     """The base that a collection's addition is for.
 
     Args:
@@ -49,7 +49,7 @@ def base_of_plans(plans: HermesPlans, where: str) -> FoldWithAdditions:
 def header_of_collection(
     plans: Mapping[str, Any],
     collection: Collection,
-    base: FoldWithAdditions,
+    base: ModelFold,
     *,
     trained_on: Mapping[str, Any],
     dice: Mapping[str, float | None],
@@ -99,7 +99,7 @@ def finish_training(
     output: Path,
     plans: Mapping[str, Any],
     collection: Collection,
-    base: FoldWithAdditions,
+    base: ModelFold,
     *,
     results: Path,
     trained_on: Mapping[str, Any],

@@ -18,7 +18,7 @@ from hermes_nnunet.networks.taken_over import TakenOver, in_words, take_over
 from hermes_nnunet.planning.preprocessing.intensity import intensity_rule
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.model_folder import find_model_folder
-from hermes_nnunet.weights.additions.base import FoldWithAdditions, read_fold
+from hermes_nnunet.weights.additions.base import ModelFold, read_fold
 from hermes_nnunet.weights.additions.compose import plans_without_additions, spacing_by_configuration
 
 START_VARIABLE = "HERMES_START_FROM"
@@ -34,7 +34,7 @@ class Base:
         training_cases: (data set, case's own name) of the images that it was trained on; None where that is not known.
     """
 
-    fold: FoldWithAdditions
+    fold: ModelFold
     training_cases: frozenset[tuple[str, str]] | None
 
     @property
@@ -150,7 +150,7 @@ def _fold(folder: Path, fold: int | str) -> str:
     return str(fold) if str(fold) in finished else finished[0]
 
 
-def _training_cases(fold: FoldWithAdditions) -> frozenset[tuple[str, str]] | None:
+def _training_cases(fold: ModelFold) -> frozenset[tuple[str, str]] | None:
     """All cases of the model's collection but those that its final validation scored."""
     collection = fold.model.collection
     assert collection is not None, "read_fold takes no view"

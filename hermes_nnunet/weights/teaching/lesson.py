@@ -10,7 +10,7 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import check_dataset_name, check_file_name, check_task_name
 from hermes_nnunet.planning.labelled_intensities import planned_intensity_clipping
 from hermes_nnunet.plans import HermesPlans
-from hermes_nnunet.weights.additions.base import FoldWithAdditions
+from hermes_nnunet.weights.additions.base import ModelFold
 from hermes_nnunet.weights.additions.compose import plans_without_additions
 from hermes_nnunet.weights.additions.extending import plans_of_addition
 from hermes_nnunet.weights.teaching.examples import Example
@@ -27,7 +27,7 @@ class Lesson:
         values: value of each label in the masks, in the order of the tasks, whose own values are 1, 2, ...
     """
 
-    base: FoldWithAdditions
+    base: ModelFold
     plans: dict[str, Any]
     dataset_json: dict[str, Any]
     values: tuple[int, ...]
@@ -49,7 +49,7 @@ class Lesson:
 
 
 def make_lesson(
-    base: FoldWithAdditions,
+    base: ModelFold,
     name: str,
     labels: Mapping[str, int],
     modality: str,

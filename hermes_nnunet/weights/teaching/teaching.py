@@ -13,7 +13,7 @@ from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.file_names import check_file_name
 from hermes_nnunet.planning.preprocessing.intensity import intensity_rule
-from hermes_nnunet.weights.additions.base import FoldWithAdditions, rows_of_addition
+from hermes_nnunet.weights.additions.base import ModelFold, rows_of_addition
 from hermes_nnunet.weights.additions.compose import plans_without_additions
 from hermes_nnunet.weights.additions.extending import LARGEST_RANK, RANK
 from hermes_nnunet.weights.additions.file import Addition
@@ -50,7 +50,7 @@ class Taught:
 
 
 def teach(
-    base: FoldWithAdditions,
+    base: ModelFold,
     examples: Sequence[Example],
     *,
     name: str,

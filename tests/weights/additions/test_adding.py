@@ -1,5 +1,9 @@
 """Additions in a model: what is new works, what is old stays equal to the last bit."""
 
+import re
+import shutil
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -104,6 +108,15 @@ class TestNewMembers:
         assert read_json(view / "plans.json", "")["hermes"]["context"]["modality"] == "T2"
 
 
+def test_inspect_lists_them(base, results, saved, capsys):
+    from hermes_nnunet.cli.main import main
+
+    folder = add([saved()], base, results=results, into=902).folder
+    assert main(["inspect", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"\nadditions\n.*\nNew305 +4 +4 cases +T2 *\n", printed), printed
+
+
 class TestInPlace:
     def test_takes_in_and_out(self, base, results, saved):
         folder = read_fold(base, 0)
@@ -140,8 +153,6 @@ class TestInPlace:
 
 def keep_fold(base, fold):
     """Remove the other folds."""
-    import shutil
-
     for path in base.glob("fold_*"):
         if path.name != f"fold_{fold}":
             shutil.rmtree(path)
@@ -166,8 +177,6 @@ class TestBadInput:
             add([path, path], base, results=results, into=902)
 
     def test_task_that_the_base_has(self, base, results, addition, tmp_path):
-        from dataclasses import replace
-
         made = addition()
         (task,) = made.header.tasks
         header = replace(
@@ -180,8 +189,6 @@ class TestBadInput:
             add([tmp_path / "a.hermes"], base, results=results, into=902)
 
     def test_known_modality_under_another_rule(self, base, results, addition, tmp_path):
-        from dataclasses import replace
-
         made = addition("305:CT")
         header = replace(made.header, intensity_clipping={"CT": {"range": [0, 1]}})
         Addition(header, made.tensors).save(tmp_path / "a.hermes")
