@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.weights.additions.conftest import base, extended, folders, new_member  # noqa: F401
+
 ENCODERS = {"residual": ("ResidualEncoderUNet", "n_blocks_per_stage"), "plain": ("PlainConvUNet", "n_conv_per_stage")}
 
 
