@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
             report=report,
         )
     taught.addition.save(arguments.output)
-    print_taught(taught, arguments.output, console)
+    print_taught(taught, arguments.output, base.model.path, console)
     return 0
 
 

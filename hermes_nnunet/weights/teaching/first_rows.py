@@ -14,6 +14,7 @@ from hermes_nnunet.networks.heads import FIRST_LOGIT, AdaptedClassifierHead, Tas
 from hermes_nnunet.weights.teaching.cases import Batch
 
 STEPS_OF_CHOICE = 12
+BATCHES_OF_CHOICE = 4
 STEPS_OF_START = 40
 RIDGE = 1e-4
 CROSS_ENTROPY_WEIGHT = 3.0  # as HermesTrainer's
@@ -48,7 +49,7 @@ class FirstRows:
     Args:
         network: whose tasks are all taught.
         context: with these tasks.
-        batches: patches that are fitted.
+        batches: patches that are fitted; the first of them also tell which prior tokens are best.
         seed: of the voxels that are drawn.
     """
 
@@ -74,24 +75,24 @@ class FirstRows:
         if self._heads:
             for name, rows in candidates.items():
                 self._set_priors(rows)
-                (losses[name],) = self._fit(self._heads[:1], STEPS_OF_CHOICE)
+                (losses[name],) = self._fit(self._heads[:1], self._batches[:BATCHES_OF_CHOICE], STEPS_OF_CHOICE)
         best = min(losses, key=losses.__getitem__, default=next(iter(candidates)))
         self._set_priors(candidates[best])
         return best
 
     def set_classifiers(self) -> None:
         """Fit the classifiers of every output."""
-        self._fit(self._heads, STEPS_OF_START)
+        self._fit(self._heads, self._batches, STEPS_OF_START)
 
     @torch.no_grad()
     def _set_priors(self, rows: Mapping[str, torch.Tensor]) -> None:
         for name, row in rows.items():
             self._network.get_parameter(name)[:-1] = row
 
-    def _fit(self, heads: Sequence[AdaptedClassifierHead], steps: int) -> list[float]:
+    def _fit(self, heads: Sequence[AdaptedClassifierHead], batches: Sequence[Batch], steps: int) -> list[float]:
         """Set the classifiers of heads, the first of the network's; return the loss of each."""
         random = torch.Generator().manual_seed(self._seed)
-        seen = [self._seen(batch, heads, random) for batch in self._batches]
+        seen = [self._seen(batch, heads, random) for batch in batches]
         return [
             _fit_classifiers(cast(TaskClassifiers, head.seg_layers["classifiers"]), patches, steps)
             for head, patches in zip(heads, zip(*seen, strict=True), strict=True)

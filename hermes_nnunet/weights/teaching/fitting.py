@@ -46,7 +46,7 @@ class Settings:
     rate: float = 2e-3
     linear_share: float = 0.1
     decay: float = 1e-2
-    start_patches: int = 6
+    start_patches: int = 12
     seed: int = 0
 
 
@@ -113,7 +113,8 @@ def network_of(lesson: Lesson, device: torch.device) -> tuple[ContextualNetwork,
 def _start(
     network: ContextualNetwork, context: ContextBatch, lesson: Lesson, patches: Patches, settings: Settings
 ) -> None:
-    batches = [patches.batch(1, augmented=False, foreground=1.0) for _ in range(settings.start_patches)]
+    # By turns about a labelled voxel and anywhere, where much looks like it that is not.
+    batches = [patches.batch(1, augmented=False, foreground=1 - n % 2) for n in range(settings.start_patches)]
     first = FirstRows(network, context, batches, settings.seed)
     base_plans = plans_without_additions(lesson.base.plans)
     modality = lesson.hermes_plans.context.modality

@@ -9,8 +9,8 @@ from hermes_nnunet.core.dice import mean_by_label
 from hermes_nnunet.weights.teaching.teaching import Taught
 
 
-def print_taught(taught: Taught, path: Path, console: Console) -> None:
-    """Print the Dice of examples that were left out, the file, and how to use it."""
+def print_taught(taught: Taught, path: Path, base: Path, console: Console) -> None:
+    """Print the Dice of examples that were left out, the file, and how to put it into its base, whose model folder is `base`."""
     if taught.left_out:
         tasks = [task.name for task in taught.addition.header.tasks]
         table = Table("left out", *tasks, title="Dice to expect: examples that were left out in turn")

@@ -18,7 +18,9 @@ def trainer(extended, new_member):
     new_member(305, ("gallbladder", "duct"))
     result = extended("305:T2", 901)
     shutil.copy(result.merged.folder / "splits_final.json", result.plans.parent)
+    # By which nnU-Net tells how images are stored; none is read.
     (result.plans.parent / "HermesPlans_3d_fullres").mkdir()
+    (result.plans.parent / "HermesPlans_3d_fullres" / "case.b2nd").touch()
     plans = {**json.loads(result.plans.read_text()), "continue_training": False}
     content = json.loads((result.plans.parent / "dataset.json").read_text())
     trainer = HermesTrainerTransfer(plans, "3d_fullres", 0, content, torch.device("cpu"))
