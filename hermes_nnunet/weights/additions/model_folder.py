@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from hermes_nnunet.core.files import folder_written_beside, holds_files, write_json, written_beside
 from hermes_nnunet.errors import HermesError
@@ -118,8 +119,14 @@ def write_composed(folder: Path, model: ComposedModel, *, in_place: bool = False
     Raises:
         HermesError: another model is there.
     """
-    restore_interrupted(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # Folds of one collection may end at the same time, in processes of their own.
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        restore_interrupted(folder)
+        _write(folder, model, in_place=in_place)
+
+
+def _write(folder: Path, model: ComposedModel, *, in_place: bool) -> None:
     if in_place:
         aside = _aside(folder)
         with folder_written_beside(aside.with_name(f"{aside.name}.new")) as new:

@@ -114,7 +114,7 @@ def test_inspect_lists_them(base, results, saved, capsys):
     folder = add([saved()], base, results=results, into=902).folder
     assert main(["inspect", str(folder)]) == 0
     printed = capsys.readouterr().out
-    assert re.search(r"\nadditions\n.*\nNew305 +4 +4 cases +T2 *\n", printed), printed
+    assert re.search(r"\nadditions *\n.*\nNew305 +4 +4 cases +T2 *\n", printed), printed
 
 
 class TestInPlace:

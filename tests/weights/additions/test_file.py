@@ -106,3 +106,38 @@ class TestBadInput:
         save_file({"x": torch.zeros(1, dtype=torch.int64)}, path, metadata=metadata)
         with pytest.raises(HermesError, match=r"is of type torch\.int64"):
             Addition.load(path)
+
+
+def test_is_at_most_5_megabytes_for_hermes_planners_network(made):
+    """Five tasks of a new modality, at the default rank; numbers are counted, not stored."""
+    from hermes_nnunet.networks.hermes_unet import HermesUNet
+    from hermes_nnunet.networks.pool_rows import Rows, rows_of
+    from hermes_nnunet.weights.additions.extending import RANK
+
+    with torch.device("meta"):
+        network = HermesUNet(
+            1,
+            6,
+            [32, 64, 128, 256, 320, 320],
+            torch.nn.Conv3d,
+            [[3, 3, 3]] * 6,
+            [[1, 1, 1], *[[2, 2, 2]] * 5],
+            [1, 3, 4, 6, 6, 6],
+            5,
+            [1] * 5,
+            conv_bias=True,
+            norm_op=torch.nn.InstanceNorm3d,
+            norm_op_kwargs={"eps": 1e-5, "affine": True},
+            nonlin=torch.nn.LeakyReLU,
+            num_modalities=2,
+            modality_norms=True,
+            adapter_ranks=[RANK],
+        )
+    rows = {Rows.TASKS: 5, Rows.MODALITIES: 1}
+    size = 0
+    for name, parameter in network.named_parameters():
+        if adapter_of(name) is not None:
+            size += 2 * parameter.numel()
+        elif rows_of(name) is not None:
+            size += 4 * rows[rows_of(name)] * parameter[0].numel()
+    assert 4e6 < size + len(made.header.to_json()) < 4.9e6
