@@ -8,6 +8,7 @@ from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
 
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.learning.training.continuation import Continuation
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
 from hermes_nnunet.learning.training.transfer import SlowRows, transfer_groups
 from hermes_nnunet.weights.additions.compose import ordinary_plans
@@ -51,10 +52,10 @@ class HermesTrainerTransfer(HermesTrainer):
         optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay)
         return optimizer, PolynomialSchedule(optimizer, self.num_epochs, round(self.warm_up_share * self.num_epochs))
 
-    def on_train_start(self) -> None:
-        super().on_train_start()
-        if self.current_epoch > 0:
-            self._follow(Beginning.read(Path(self.output_folder)))
+    def resume(self, interrupted: Continuation) -> None:
+        """Also the rates of rows that were taken over."""
+        self._follow(Beginning.read(Path(self.output_folder)))
+        super().resume(interrupted)
 
     def begin(self) -> None:
         """Take over the base's weights."""

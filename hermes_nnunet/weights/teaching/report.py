@@ -10,7 +10,7 @@ from hermes_nnunet.weights.teaching.teaching import Taught
 
 
 def print_taught(taught: Taught, path: Path, base: Path, console: Console) -> None:
-    """Print the Dice of examples that were left out, the file, and how to put it into its base, whose model folder is `base`."""
+    """Print the Dice of examples that were left out, the file, and how to put it into its base (its model folder)."""
     if taught.left_out:
         tasks = [task.name for task in taught.addition.header.tasks]
         table = Table("left out", *tasks, title="Dice to expect: examples that were left out in turn")
