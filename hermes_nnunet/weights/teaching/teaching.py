@@ -103,6 +103,7 @@ def teach(
     for number, example in enumerate(examples):
         tell("reading the examples", number, len(examples))
         cases.append(prepare_case(example, lesson))
+    _check_voxels(cases, lesson)
     left_out = _leave_out(cases, lesson, settings, device, leave_out, tell)
     addition = _addition(lesson, cases, settings, device, tell)
     return Taught(addition.with_dice(_mean(left_out, addition)), left_out, _notices(lesson, modality))
@@ -175,6 +176,21 @@ def _check_values(labels: Mapping[str, int]) -> None:
     if min(values) < 1 or len(set(values)) < len(values):
         given = listed(f"{name}={value}" for name, value in labels.items())
         raise UsageError(f"--labels {given}: every label needs a value of its own, above 0")
+
+
+def _check_voxels(cases: Sequence[TaughtCase], lesson: Lesson) -> None:
+    """See that each label is still there on the network's voxels.
+
+    Raises:
+        HermesError: it is too small for them.
+    """
+    for value, task in enumerate(lesson.hermes_plans.tasks, start=1):
+        if not any(len(case.voxels_of(value)) for case in cases):
+            spacing = lesson.plans["configurations"][lesson.configuration]["spacing"]
+            raise HermesError(
+                f"{task} is so small that nothing is left of it at the base's spacing ({listed(spacing)} mm): train a "
+                "model with a finer one"
+            )
 
 
 def _check_names(examples: Sequence[Example]) -> None:

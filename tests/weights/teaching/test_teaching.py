@@ -1,6 +1,7 @@
 import json
 
 import nibabel
+import numpy as np
 import pytest
 import torch
 
@@ -132,6 +133,15 @@ class TestBadInput:
         (base / "fold_0" / "checkpoint_final.pth").unlink()
         with pytest.raises(HermesError, match=r"has no checkpoint_final\.pth in fold_0: train the base to its end"):
             taught()
+
+    def test_a_label_that_is_smaller_than_the_networks_voxels(self, taught, write_example):
+        _, path = write_example("case0", spacing=0.1)
+        mask = nibabel.load(path)
+        voxels = np.zeros(mask.shape, np.uint8)
+        voxels[0, 0, 0] = 1
+        nibabel.save(nibabel.Nifti1Image(voxels, mask.affine), path)
+        with pytest.raises(HermesError, match=r"cube is so small that nothing is left of it at the base's spacing"):
+            taught(examples=0)
 
     def test_an_id_that_is_taken(self, base):
         members = read_fold(base, 0).plans.members
