@@ -8,6 +8,7 @@ import torch
 from hermes_nnunet.cli.main import main
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.model import HermesModel
+from hermes_nnunet.prediction.views.write import write_views
 from hermes_nnunet.weights.additions.adding import add
 from hermes_nnunet.weights.additions.base import read_fold
 from hermes_nnunet.weights.additions.file import Addition
@@ -151,6 +152,21 @@ class TestBadInput:
             dataset_name_of("11", "cube", members)
         assert dataset_name_of(None, "cube", members) == "Dataset999_cube"
         assert dataset_name_of("350", "cube", members) == "Dataset350_cube"
+
+
+class TestPython:
+    def test_a_loaded_model_learns_from_pairs_of_files(self, base, write_example):
+        model = HermesModel.load(base, folds=[1], device="cpu")
+        taught = model.teach([write_example("case0")], name="cube", modality="CT", steps=1, dataset=350)
+        header = taught.addition.header
+        assert (header.base.fold, header.member.dataset_name) == ("1", "Dataset350_cube")
+        assert model.tasks == HermesModel.load(base, folds=[1], device="cpu").tasks
+
+    def test_a_view_cannot_learn(self, base, folders, write_example):
+        write_views(base, folders / "results", [0])
+        view = HermesModel.load(folders / "results" / "Dataset011_abdomen" / base.name, device="cpu")
+        with pytest.raises(HermesError, match="is the model folder of one member: give that of its universal model"):
+            view.teach([write_example("case0")], name="cube", modality="CT")
 
 
 class TestCommand:
