@@ -82,11 +82,12 @@ def add(
             )
     new = _by_fold(folder, [(path, Addition.load(path)) for path in files])
     kept = set(new) if files else set(folder.folds)
-    lost = [fold for fold in folder.folds if fold not in kept]
+    # Unfinished ones among them: a change in place would take their weights away.
+    lost = sorted({path.parent.name.removeprefix("fold_") for path in model.glob("fold_*/checkpoint_*.pth")} - kept)
     if lost and into is None:
         raise HermesError(
-            f"{model} also has fold {listed(lost)}, for which there is no such addition: make a model of the others "
-            "with --into ID, or add one for each"
+            f"{model} also has weights of fold {listed(lost)}, which would not get what others get: make a model of "
+            "the others with --into ID, or finish and add to every fold"
         )
     folds = {}
     for fold in folder.folds:

@@ -136,8 +136,14 @@ class TestInPlace:
         assert not view.exists()
 
     def test_wants_an_addition_for_every_fold(self, base, results, saved):
-        with pytest.raises(HermesError, match=r"also has fold 1, .*--into"):
+        with pytest.raises(HermesError, match=r"also has weights of fold 1, .*--into"):
             add([saved()], base, results=results)
+
+    def test_does_not_take_the_weights_of_an_unfinished_fold(self, base, results, saved):
+        path = saved()
+        (base / "fold_1" / "checkpoint_final.pth").rename(base / "fold_1" / "checkpoint_latest.pth")
+        with pytest.raises(HermesError, match="also has weights of fold 1"):
+            add([path], base, results=results)
 
     def test_of_every_fold(self, base, results, saved, addition, tmp_path):
         paths = [saved()]

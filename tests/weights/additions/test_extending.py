@@ -35,6 +35,16 @@ class TestPlans:
         assert block.additions[0].new_modalities == ()
         assert block.intensity_clipping["CT"] == HermesPlans.from_plans(plans).intensity_clipping["CT"]
 
+    def test_have_the_planners_rule_for_a_new_modality(self, extended, new_member, base):
+        """CT, by what is labelled; the base has another modality in its place."""
+        for name in ("plans.json", "dataset.json"):
+            (base / name).write_text((base / name).read_text().replace('"CT"', '"PET"'))
+        new_member(305)
+        block = HermesPlans.from_plans(read_json(extended("305:CT").plans, ""))
+        rule = block.intensity_clipping["CT"]
+        assert rule["range"][0] < rule["mean"] == 3 < rule["range"][1]  # of noise around 3
+        assert rule["std"] == 1
+
     def test_lie_where_nnunet_looks(self, extended, new_member, folders):
         new_member(305)
         extended("305:T2")
