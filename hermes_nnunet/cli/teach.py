@@ -26,10 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="id of the data set under which the view will lie; default: the highest free one",
     )
     fit = parser.add_argument_group("fit")
-    fit.add_argument("--steps", type=int, metavar="N", help="of the optimizer; default: 80")
+    fit.add_argument("--steps", type=int, metavar="N", help="of the optimizer; default: 150")
     fit.add_argument("--rank", type=int, default=4, metavar="R", help="of the adapters; default: %(default)s")
     fit.add_argument(
-        "--leave-out", type=int, default=2, metavar="N",
+        "--leave-out", type=int, default=1, metavar="N",
         help="examples at most that are left out in turn, for the Dice to expect; 0 for none; default: %(default)s",
     )  # fmt: skip
     group = parser.add_argument_group("model")

@@ -41,7 +41,7 @@ class Settings:
         seed: of all that is drawn.
     """
 
-    steps: int = 80
+    steps: int = 150
     batch_size: int = 2
     rate: float = 2e-3
     linear_share: float = 0.1

@@ -25,7 +25,7 @@ from hermes_nnunet.weights.teaching.fitting import Settings, fit
 from hermes_nnunet.weights.teaching.lesson import Lesson, make_lesson
 from hermes_nnunet.weights.teaching.scoring import dice_of
 
-MOST_LEFT_OUT = 2
+MOST_LEFT_OUT = 1
 
 
 class Report(Protocol):
