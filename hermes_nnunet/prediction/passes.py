@@ -87,7 +87,7 @@ def choose(
     tasks of a member; those that are not wanted are not shown. Without a wish, a model of one member gives that member.
 
     A network whose padded rows take part, as the paper's, was trained with as many rows as one member has: there every
-    member is a pass of its own.
+    member is a pass of its own. So is one that an addition has brought.
 
     A single member has its own label values, all else those of the collection.
 
@@ -159,9 +159,11 @@ def _groups(model: ModelFolder, wanted: AbstractSet[str], modality: str | None) 
     chosen = fewest_members(model.members, wanted, modality, merged=model.merges_members)
     if not model.merges_members:
         return [[name] for name in chosen]
-    groups: dict[str, list[str]] = {}
+    groups: dict[tuple[str, str | None], list[str]] = {}
     for name in chosen:
-        groups.setdefault(modality or model.members[name].modalities[0], []).append(name)
+        # The adapters of an addition are for its tasks only.
+        key = modality or model.members[name].modalities[0], model.hermes_plans.addition_of(name)
+        groups.setdefault(key, []).append(name)
     return list(groups.values())
 
 

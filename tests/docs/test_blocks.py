@@ -38,6 +38,7 @@ MARKS = {
 SHELL_WORDS = {"export", "cd", "source", "pip", "srun", "sbatch", "scontrol", "head", "test", "exit"}
 SEPARATORS = set("();<>|&")
 PARSE_ARGS = argparse.ArgumentParser.parse_args
+PARSE_KNOWN_ARGS = argparse.ArgumentParser.parse_known_args
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,17 @@ def check_call(call: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         return
 
     def parse_and_stop(parser, args=None, namespace=None):
-        parsed = PARSE_ARGS(parser, args, namespace)
+        with monkeypatch.context() as unpatched:
+            unpatched.setattr(argparse.ArgumentParser, "parse_known_args", PARSE_KNOWN_ARGS)
+            parsed = PARSE_ARGS(parser, args, namespace)
         if command == "torchrun" and parsed.module:
             check_call(["python", "-m", parsed.training_script, *parsed.training_script_args], monkeypatch)
         raise AcceptedError
 
     with monkeypatch.context() as patched:
         patched.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+        # Some of nnU-Net's commands ask for this; what it does not know is as wrong.
+        patched.setattr(argparse.ArgumentParser, "parse_known_args", parse_and_stop)
         patched.setattr(sys, "argv", call)
         if command == "python":  # a script finds the modules beside it
             patched.syspath_prepend(str((CHECKOUT / arguments[0]).parent))
@@ -202,6 +207,7 @@ class TestThisTest:
             "nnUNetv2_train 900 3d_fullres 0 --nonsense",
             "torchrun --nonsense -m hermes_nnunet.train 900 3d_fullres 0",
             "torchrun -m hermes_nnunet.train 900 3d_fullres 0 --nonsense",
+            "nnUNetv2_preprocess -d 900 --nonsense",
             "nnUNetv2_nonsense",
             "make nonsense",
             "python benchmarks/head_and_heart.py SOURCE",
