@@ -91,7 +91,7 @@ class TestBadInput:
     )
     def test_damaged_header(self, path, change):
         rewrite(path, change)
-        with pytest.raises(HermesError, match="the header is damaged"):
+        with pytest.raises(HermesError, match=r"a\.hermes: (header|the header is damaged)"):
             read_header(path)
 
     @pytest.mark.parametrize("name", ["../evil", "a/b", "/tmp/x"])
