@@ -61,7 +61,7 @@ def watched_peers() -> Iterator["Peers | None"]:
 
     All processes enter it together. A block in a block is the same block. If another process ends, this one prints a
     line and exits with 1: neither a main thread that waits in a collective nor the libraries' own clearing up, which
-    may abort without the other process, can be left in good order.
+    may abort without the other process, can be left in good order. An error that no collective raises is told first.
     """
     global _present
     if number_of_processes() == 1 or _present is not None:
@@ -73,11 +73,11 @@ def watched_peers() -> Iterator["Peers | None"]:
     except BaseException as error:
         if peers.is_closed:
             raise
-        # Not yet: what failed here may be a collective, because another process has ended.
+        # What failed here may be a collective, because another process has ended.
         if isinstance(error, RuntimeError):
             peers.wait_for_news(_NEWS_SECONDS)
-        if peers.lost is not None:
-            peers.exit()
+            if peers.lost is not None:
+                peers.exit()
         peers.close(_in_one_line(error))
         raise
     else:
@@ -108,7 +108,7 @@ class Peers:
         self._machines: list[Any] = [None] * number_of_processes()
         distributed.all_gather_object(self._machines, platform.node())
         self._connections: dict[int, socket.socket] = {}
-        server = socket.create_server(("", 0)) if self._rank == 0 else None
+        server = _new_server() if self._rank == 0 else None
         address = [(server.getsockname()[1], secrets.token_hex(16)) if server is not None else None]
         distributed.broadcast_object_list(address)
         port, word = address[0] or (0, "")
@@ -216,6 +216,14 @@ class Peers:
         for connection in self._connections.values():
             with suppress(OSError):  # it may be the lost one
                 connection.sendall(f"{json.dumps(message)}\n".encode())
+
+
+def _new_server() -> socket.socket:
+    """It listens on a free port, by IPv6 as well where the system has both."""
+    if socket.has_dualstack_ipv6():
+        with suppress(OSError):  # IPv6 may be switched off
+            return socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", 0))
 
 
 def _message(lines: IO[str]) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -7,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from hermes_nnunet.learning.distributed.peers import watched_peers
+from hermes_nnunet.learning.distributed import peers
+from hermes_nnunet.learning.distributed.peers import LostPeer, watched_peers
 
 SCRIPT = Path(__file__).parent / "end_one.py"
-TIMEOUT_S = 60
+TIMEOUT_S = 120
+SOON_S = 60  # until the others have ended
 
 
 @pytest.fixture
@@ -46,26 +49,25 @@ def line_of(rank, reason):
 
 
 def without_librarys_log(errors):
-    """What gloo and the rest of torch log of their own accord begins with [ or a letter and numbers."""
-    return "".join(line for line in errors.splitlines(keepends=True) if not line.startswith(("[", "W1", "E1")))
+    """What gloo and the rest of torch log of their own accord begins with [ or a letter, month and day."""
+    return "".join(line for line in errors.splitlines(keepends=True) if not re.match(r"\[|[IWEF]\d{4} ", line))
 
 
 @pytest.mark.distributed
 class TestLoss:
-    @pytest.mark.parametrize(("processes", "which"), [(2, 0), (2, 1), (3, 0), (3, 1)])
+    @pytest.mark.parametrize(("processes", "which"), [(2, 0), (3, 1)])
     def test_of_a_killed_process_is_one_line_of_each_other(self, run, processes, which):
         codes, errors, seconds = run(processes, "kill", which)
         for rank in set(range(processes)) - {which}:
             assert codes[rank] == 1
             assert without_librarys_log(errors[rank]) == line_of(which, "it was killed, or its machine is gone")
-        assert seconds < 30
+        assert seconds < SOON_S
 
     def test_is_noticed_where_no_collective_ends(self, run):
-        codes, errors, seconds = run(3, "kill the others of which compute", 1)
-        for rank in (0, 2):
-            assert codes[rank] == 1
-            assert without_librarys_log(errors[rank]) == line_of(1, "it was killed, or its machine is gone")
-        assert seconds < 30
+        codes, errors, seconds = run(2, "kill the others of which compute", 1)
+        assert codes[0] == 1
+        assert without_librarys_log(errors[0]) == line_of(1, "it was killed, or its machine is gone")
+        assert seconds < SOON_S
 
     @pytest.mark.parametrize(("how", "reason"), [("problem", "case b: no such file"), ("fault", "division by zero")])
     def test_with_an_error_is_told_with_it(self, run, how, reason):
@@ -77,11 +79,44 @@ class TestLoss:
 
     @pytest.mark.parametrize(("how", "code"), [("none", 0), ("agreed", 143)])
     def test_is_none_at_the_end(self, run, how, code):
-        codes, errors, _ = run(3, how, 0)
-        assert codes == [code] * 3
-        assert [without_librarys_log(text) for text in errors] == ["", "", ""]
+        codes, errors, _ = run(2, how, 0)
+        assert codes == [code] * 2
+        assert [without_librarys_log(text) for text in errors] == ["", ""]
 
 
 def test_a_single_process_has_none():
-    with watched_peers() as peers:
-        assert peers is None
+    with watched_peers() as present:
+        assert present is None
+
+
+class OneThatHasLost:
+    """Peers of which one is lost."""
+
+    lost = LostPeer(1, "machine", "it was killed")
+    is_closed = False
+
+    def __init__(self):
+        self.told = []
+
+    def wait_for_news(self, seconds):
+        pass
+
+    def exit(self):
+        raise InterruptedError("this process exits")
+
+    def close(self, reason=None):
+        self.told.append(reason)
+
+
+@pytest.mark.parametrize(
+    ("error", "seen"), [(RuntimeError("connection closed"), InterruptedError), (KeyError("x"), KeyError)]
+)
+def test_an_error_of_its_own_is_not_hidden_by_a_loss(monkeypatch, error, seen):
+    """Only what a collective may have raised is taken for a consequence of the loss."""
+    monkeypatch.setattr(peers, "number_of_processes", lambda: 2)
+    monkeypatch.setattr(peers, "Peers", OneThatHasLost)
+    with pytest.raises(seen), watched_peers() as present:
+        raise error
+    assert present.told == ([] if seen is InterruptedError else ["'x'"])
+    with watched_peers() as another:
+        assert another is not present
