@@ -91,11 +91,15 @@ class Workers:
 
 @contextmanager
 def told_once() -> Iterator[None]:
-    """Within this block, no thread of batchgenerators prints a traceback for what the main thread learns as well."""
+    """Within this block, batchgenerators' thread prints no traceback of a worker's death: the main thread tells it."""
     before = threading.excepthook
 
     def hook(arguments: Any) -> None:
-        if WORKERS_DIED not in str(arguments.exc_value):
+        error = arguments.exc_value
+        # A worker that died while it handed over a batch has cut the connection.
+        name = getattr(arguments.thread, "name", "")
+        is_cut = isinstance(error, EOFError | ConnectionError) and "results_loop" in name
+        if not is_cut and WORKERS_DIED not in str(error):
             before(arguments)
 
     threading.excepthook = hook

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from hermes_nnunet.learning.training.workers import Workers
+from hermes_nnunet.learning.training.workers import Workers, told_once
 
 fork = multiprocessing.get_context("fork")
 
@@ -93,6 +93,29 @@ def test_an_exception_ends_what_was_started_in_the_block_only(workers):
     assert other.is_alive()
     other.kill()
     other.join()
+
+
+@pytest.mark.parametrize(
+    ("error", "is_told"),
+    [
+        (RuntimeError("One or more background workers are no longer alive. Exiting."), False),
+        (EOFError(), False),
+        (ConnectionResetError("by peer"), False),
+        (RuntimeError("CUDA error: out of memory"), True),
+    ],
+)
+def test_the_thread_of_batchgenerators_tells_what_the_main_thread_does_not(monkeypatch, error, is_told):
+    told = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+
+    def results_loop():
+        raise error
+
+    with told_once():
+        thread = threading.Thread(target=results_loop)
+        thread.start()
+        thread.join()
+    assert len(told) == is_told
 
 
 def test_processes_that_have_nothing_to_do_with_a_training_are_left_alone(workers):
