@@ -104,6 +104,7 @@ class Peers:
         self._news = threading.Event()
         self._closed = threading.Event()
         self._lock = threading.Lock()
+        self._exiting = threading.Lock()
         self._rank = distributed.get_rank()
         self._machines: list[Any] = [None] * number_of_processes()
         distributed.all_gather_object(self._machines, platform.node())
@@ -129,10 +130,13 @@ class Peers:
     def exit(self) -> None:
         """After all have agreed that one of them ends, or it has ended: wait for what it says, and exit."""
         self.wait_for_news(_OWN_END_SECONDS)
-        end_children()
-        print(f"hermes_nnunet: error: {self.lost or 'another process has ended'}", file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        os._exit(1)
+        self._exiting.acquire()  # whichever thread comes first
+        try:
+            end_children()
+            print(f"hermes_nnunet: error: {self.lost or 'another process has ended'}", file=sys.stderr, flush=True)
+            sys.stdout.flush()
+        finally:
+            os._exit(1)  # even where nobody listens any more to what is printed
 
     def close(self, reason: str | None = None) -> None:
         """Leave in good order, or say why not."""

@@ -1,9 +1,11 @@
+import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,27 +18,40 @@ TIMEOUT_S = 120
 SOON_S = 60  # until the others have ended
 
 
+@pytest.fixture(scope="module")
+def starter():
+    """The process from which all others are forked."""
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    yield process
+    process.stdin.close()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 @pytest.fixture
-def run(tmp_path):
-    """A function that runs processes of which one ends: exit code and errors of each, and the seconds it took."""
+def run(starter, tmp_path):
+    """A function that runs processes of which one ends: exit code and output of each, and the seconds it took."""
 
     def of(processes, how, which):
-        environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-        arguments = [[tmp_path / "meeting", rank, processes, how, which] for rank in range(processes)]
-        started = [
-            subprocess.Popen(
-                [sys.executable, SCRIPT, *map(str, own)], env=environment, stderr=subprocess.PIPE, text=True
-            )
-            for own in arguments
-        ]
-        try:
-            started[which].wait(TIMEOUT_S)
-            ended = time.monotonic()
-            errors = [process.communicate(timeout=TIMEOUT_S)[1] for process in started]
-        finally:
-            for process in started:
-                process.kill()
-        return [process.returncode for process in started], errors, time.monotonic() - ended
+        print(
+            json.dumps({"folder": str(tmp_path), "processes": processes, "how": how, "which": which}),
+            file=starter.stdin,
+            flush=True,
+        )
+        timer = threading.Timer(TIMEOUT_S, os.killpg, (starter.pid, signal.SIGKILL))
+        timer.start()
+        answer = json.loads(starter.stdout.readline() or pytest.fail("they do not end"))
+        timer.cancel()
+        errors = [(tmp_path / f"printed_{rank}.txt").read_text() for rank in range(processes)]
+        return answer["codes"], errors, answer["seconds"]
 
     return of
 
@@ -48,14 +63,14 @@ def line_of(rank, reason):
     )
 
 
-def without_librarys_log(errors):
+def without_librarys_log(printed):
     """What gloo and the rest of torch log of their own accord begins with [ or a letter, month and day."""
-    return "".join(line for line in errors.splitlines(keepends=True) if not re.match(r"\[|[IWEF]\d{4} ", line))
+    return "".join(line for line in printed.splitlines(keepends=True) if not re.match(r"\[|[IWEF]\d{4} ", line))
 
 
 @pytest.mark.distributed
 class TestLoss:
-    @pytest.mark.parametrize(("processes", "which"), [(2, 0), (3, 1)])
+    @pytest.mark.parametrize(("processes", "which"), [(2, 0), (2, 1), (3, 0), (3, 1)])
     def test_of_a_killed_process_is_one_line_of_each_other(self, run, processes, which):
         codes, errors, seconds = run(processes, "kill", which)
         for rank in set(range(processes)) - {which}:
@@ -64,9 +79,15 @@ class TestLoss:
         assert seconds < SOON_S
 
     def test_is_noticed_where_no_collective_ends(self, run):
-        codes, errors, seconds = run(2, "kill the others of which compute", 1)
+        codes, errors, seconds = run(3, "kill the others of which compute", 1)
+        for rank in (0, 2):
+            assert codes[rank] == 1
+            assert without_librarys_log(errors[rank]) == line_of(1, "it was killed, or its machine is gone")
+        assert seconds < SOON_S
+
+    def test_ends_a_process_that_nobody_listens_to(self, run):
+        codes, _, seconds = run(2, "kill the others of which nobody listens to", 1)
         assert codes[0] == 1
-        assert without_librarys_log(errors[0]) == line_of(1, "it was killed, or its machine is gone")
         assert seconds < SOON_S
 
     @pytest.mark.parametrize(("how", "reason"), [("problem", "case b: no such file"), ("fault", "division by zero")])
@@ -79,9 +100,9 @@ class TestLoss:
 
     @pytest.mark.parametrize(("how", "code"), [("none", 0), ("agreed", 143)])
     def test_is_none_at_the_end(self, run, how, code):
-        codes, errors, _ = run(2, how, 0)
-        assert codes == [code] * 2
-        assert [without_librarys_log(text) for text in errors] == ["", ""]
+        codes, errors, _ = run(3, how, 0)
+        assert codes == [code] * 3
+        assert [without_librarys_log(text) for text in errors] == ["", "", ""]
 
 
 def test_a_single_process_has_none():
