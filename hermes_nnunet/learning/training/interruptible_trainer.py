@@ -198,10 +198,12 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
             return
         self._save_within_epoch()
         if agreed == _WORKER_DIED:
-            if died:
-                raise TrainingEndedError(f"{self._died_line()}; {self._place()}") from None
-            if self._peers is not None:
+            line = f"{self._died_line()}; {self._place()}"
+            if self._peers is not None and not died:
                 self._peers.exit()
+            if self._peers is not None:
+                self._peers.close(line)  # now: the others wait for it, and to end the other workers takes long
+            raise TrainingEndedError(line) from None
         if agreed > _SIGNAL:
             self._end_by(agreed - _SIGNAL, self._place())
 
