@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -53,14 +54,18 @@ def end_by(planned, command, tmp_path):
             )
         latest = fold / "checkpoint_latest.pth"
         deadline = time.monotonic() + PATIENCE_S
-        while not (latest.is_file() and latest.stat().st_mtime > before):
-            assert process.poll() is None, output.read_text()[-3000:]
-            assert time.monotonic() < deadline, output.read_text()[-3000:]
-            time.sleep(0.05)
-        send(process.pid, number)
-        code = process.wait(PATIENCE_S)
-        with pytest.raises(ProcessLookupError):
-            os.killpg(process.pid, 0)  # no process of it is left
+        try:
+            while not (latest.is_file() and latest.stat().st_mtime > before):
+                assert process.poll() is None, output.read_text()[-3000:]
+                assert time.monotonic() < deadline, output.read_text()[-3000:]
+                time.sleep(0.05)
+            send(process.pid, number)
+            code = process.wait(PATIENCE_S)
+            with pytest.raises(ProcessLookupError):
+                os.killpg(process.pid, 0)  # no process of it is left
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         return code, output.read_text(), torch.load(latest, weights_only=False)["hermes_continuation"]["step_outputs"]
 
     return end
