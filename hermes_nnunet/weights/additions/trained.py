@@ -132,7 +132,12 @@ def finish_training(
         # The addition is whole; only its place in a model is taken.
         return [*messages, f"no universal model with old and new tasks: {error}"]
     messages.append(f"universal model with old and new tasks: {folder}")
-    return [*messages, *write_views(folder, results, [fold])]
+    views = write_views(folder, results, [fold])
+    others = [line for line in views if "left alone" in line and not line.startswith(f"{header.name}: ")]
+    messages += [line for line in views if line not in others]
+    if others:
+        messages.append(f"{len(others)} views of old members stay another model's: the base gives the same masks")
+    return messages
 
 
 def validation_dice(summary: Path, collection: Collection) -> dict[str, float | None]:

@@ -152,3 +152,27 @@ class TestBadInput:
         plans["continue_training"] = False
         with pytest.raises(HermesError, match="is a universal model with additions"):
             HermesTrainer(json.loads(json.dumps(plans)), "3d_fullres", 0, content, torch.device("cpu"))
+
+
+def test_continued_training_keeps_the_base(trainer, base, folders):
+    """Stopped after an epoch of two: rows of the base, and what is frozen, are those of the base at the end, too."""
+    from hermes_nnunet.weights.additions.starting import check_unchanged
+
+    stopped = trainer("305:CT")
+
+    def stop():
+        raise KeyboardInterrupt
+
+    stopped.save_every = 1
+    ended = type(stopped).on_epoch_end
+    stopped.on_epoch_end = lambda: (ended(stopped), stop())
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run_training()
+    latest = folders / "results" / "Dataset901_More901" / "HermesTrainerAddition__HermesPlans__3d_fullres" / "fold_0"
+    again = trainer("305:CT")
+    again.load_checkpoint(str(latest / "checkpoint_latest.pth"))
+    assert again.current_epoch == 1
+    again.run_training()
+    of_base = read_fold(base, 0)
+    check_unchanged(again.bare_network.state_dict(), again.hermes_plans, of_base.base, of_base.plans)
+    assert Addition.load(latest / "New305.hermes").header.dice == {}
