@@ -44,7 +44,7 @@ class Settings:
 
     steps: int = STEPS
     batch_size: int = 2
-    rate: float = 2e-3
+    rate: float = 6e-3
     linear_share: float = 0.1
     decay: float = 1e-2
     start_patches: int = 12
