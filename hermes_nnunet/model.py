@@ -36,9 +36,10 @@ from hermes_nnunet.segmentation import Segmentation
 from hermes_nnunet.weights.additions.base import read_fold
 from hermes_nnunet.weights.additions.extending import RANK
 from hermes_nnunet.weights.teaching.dataset_names import dataset_name_of
+from hermes_nnunet.weights.teaching.defaults import LEFT_OUT, STEPS
 from hermes_nnunet.weights.teaching.examples import examples_of
 from hermes_nnunet.weights.teaching.fitting import Settings
-from hermes_nnunet.weights.teaching.teaching import MOST_LEFT_OUT, Report, Taught, teach
+from hermes_nnunet.weights.teaching.teaching import Report, Taught, teach
 
 if TYPE_CHECKING:
     import torch
@@ -178,8 +179,8 @@ class HermesModel:
         dataset: int | str | None = None,
         fold: int | str | None = None,
         rank: int = RANK,
-        steps: int = Settings.steps,
-        leave_out: int = MOST_LEFT_OUT,
+        steps: int = STEPS,
+        leave_out: int = LEFT_OUT,
         report: Report | None = None,
     ) -> Taught:
         """Learn a structure from a few labelled images, in minutes; see docs/extend.md. The model stays as it is.

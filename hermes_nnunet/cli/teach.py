@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from hermes_nnunet.cli.model_arguments import MODEL_HELP, add_model_names
+from hermes_nnunet.weights.teaching.defaults import LEFT_OUT, STEPS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,10 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="id of the data set under which the view will lie; default: the highest free one",
     )
     fit = parser.add_argument_group("fit")
-    fit.add_argument("--steps", type=int, metavar="N", help="of the optimizer; default: 150")
+    fit.add_argument("--steps", type=int, default=STEPS, metavar="N", help="of the optimizer; default: %(default)s")
     fit.add_argument("--rank", type=int, default=4, metavar="R", help="of the adapters; default: %(default)s")
     fit.add_argument(
-        "--leave-out", type=int, default=1, metavar="N",
+        "--leave-out", type=int, default=LEFT_OUT, metavar="N",
         help="examples at most that are left out in turn, for the Dice to expect; 0 for none; default: %(default)s",
     )  # fmt: skip
     group = parser.add_argument_group("model")
@@ -83,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
             dataset_name=dataset_name_of(arguments.dataset, arguments.name, base.plans.members),
             labels=labels,
             rank=arguments.rank,
-            settings=Settings() if arguments.steps is None else Settings(steps=arguments.steps),
+            settings=Settings(steps=arguments.steps),
             leave_out=arguments.leave_out,
             device=chosen_device(arguments.device),
             report=report,

@@ -37,7 +37,6 @@ MARKS = {
 # What a block may call beside commands with a parser of their own.
 SHELL_WORDS = {"export", "cd", "source", "pip", "srun", "sbatch", "scontrol", "head", "test", "exit"}
 SEPARATORS = set("();<>|&")
-PARSE_ARGS = argparse.ArgumentParser.parse_args
 PARSE_KNOWN_ARGS = argparse.ArgumentParser.parse_known_args
 
 
@@ -106,17 +105,16 @@ def check_call(call: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         return
 
     def parse_and_stop(parser, args=None, namespace=None):
-        with monkeypatch.context() as unpatched:
-            unpatched.setattr(argparse.ArgumentParser, "parse_known_args", PARSE_KNOWN_ARGS)
-            parsed = PARSE_ARGS(parser, args, namespace)
+        parsed, left = PARSE_KNOWN_ARGS(parser, args, namespace)
+        if left:
+            parser.error(f"unrecognized arguments: {shlex.join(left)}")
         if command == "torchrun" and parsed.module:
             check_call(["python", "-m", parsed.training_script, *parsed.training_script_args], monkeypatch)
         raise AcceptedError
 
     with monkeypatch.context() as patched:
-        patched.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
-        # Some of nnU-Net's commands ask for this; what it does not know is as wrong.
-        patched.setattr(argparse.ArgumentParser, "parse_known_args", parse_and_stop)
+        for name in ("parse_args", "parse_known_args"):  # nnU-Net's commands call either
+            patched.setattr(argparse.ArgumentParser, name, parse_and_stop)
         patched.setattr(sys, "argv", call)
         if command == "python":  # a script finds the modules beside it
             patched.syspath_prepend(str((CHECKOUT / arguments[0]).parent))

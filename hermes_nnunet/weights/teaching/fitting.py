@@ -17,6 +17,7 @@ from hermes_nnunet.networks.output import HermesOutput
 from hermes_nnunet.weights.additions.compose import plans_without_additions
 from hermes_nnunet.weights.additions.starting import learning_parameters, round_adapters, start_addition
 from hermes_nnunet.weights.teaching.cases import Patches, TaughtCase
+from hermes_nnunet.weights.teaching.defaults import STEPS
 from hermes_nnunet.weights.teaching.first_rows import FirstRows, candidates_of, pools_of
 from hermes_nnunet.weights.teaching.lesson import Lesson
 
@@ -41,9 +42,9 @@ class Settings:
         seed: of all that is drawn.
     """
 
-    steps: int = 150
+    steps: int = STEPS
     batch_size: int = 2
-    rate: float = 2e-3
+    rate: float = 6e-3
     linear_share: float = 0.1
     decay: float = 1e-2
     start_patches: int = 12

@@ -20,12 +20,11 @@ from hermes_nnunet.weights.additions.file import Addition
 from hermes_nnunet.weights.additions.starting import check_unchanged
 from hermes_nnunet.weights.additions.trained import header_of_collection
 from hermes_nnunet.weights.teaching.cases import TaughtCase, prepare_case
+from hermes_nnunet.weights.teaching.defaults import LEFT_OUT
 from hermes_nnunet.weights.teaching.examples import Example, check_examples
 from hermes_nnunet.weights.teaching.fitting import Settings, fit
 from hermes_nnunet.weights.teaching.lesson import Lesson, make_lesson
 from hermes_nnunet.weights.teaching.scoring import dice_of
-
-MOST_LEFT_OUT = 1
 
 
 class Report(Protocol):
@@ -58,7 +57,7 @@ def teach(
     dataset_name: str,
     labels: Mapping[str, int] | None = None,
     rank: int = RANK,
-    leave_out: int = MOST_LEFT_OUT,
+    leave_out: int = LEFT_OUT,
     settings: Settings | None = None,
     device: torch.device | None = None,
     report: Report | None = None,
