@@ -10,7 +10,7 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import LONGEST_FILE_NAME
 from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.label_table import write_colour_tables
-from hermes_nnunet.prediction.passes import Choice, Pass
+from hermes_nnunet.prediction.passes import Choice
 from hermes_nnunet.prediction.statistics import read_statistics
 from hermes_nnunet.prediction.wishes import DICOM_OBJECTS, NIFTI, Wishes
 
@@ -129,11 +129,5 @@ class Destination:
         return {
             "format_version": FORMAT_VERSION,
             "labels": labels,
-            "passes": [_pass_content(one) for one in self.choice.passes],
+            "passes": [one.to_json() for one in self.choice.passes],
         }
-
-
-def _pass_content(one: Pass) -> dict[str, Any]:
-    """`member` of a pass with one member's context, `members` of one with those of several."""
-    whose = {"member": one.members[0]} if len(one.members) == 1 else {"members": list(one.members)}
-    return {**whose, "modality": one.context.modality, "tasks": list(one.context.tasks)}

@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from hermes_nnunet.prediction.outputs import CaseOutput
 from hermes_nnunet.prediction.passes import Pass
 from hermes_nnunet.prediction.predictor import HermesPredictor
 from hermes_nnunet.prediction.preparing import Prepared, prepare
+from hermes_nnunet.prediction.run_record import RunRecord
 from hermes_nnunet.prediction.statistics import CaseStatistics, write_statistics
 
 Item = TypeVar("Item")
@@ -32,17 +34,20 @@ def predict_cases(
     cases: Sequence[ImageSource],
     destination: Destination,
     measured: dict[str, CaseStatistics],
+    record: RunRecord,
 ) -> None:
     """Predict the cases one after another and write their files.
 
     Args:
         measured: statistics of cases that were finished before; those of the new ones are added.
+        record: of this run; gets every case.
 
     Raises:
         HermesError: an image cannot be read, memory or disk ran out, or the folder cannot be written to. Cases that
             were finished before are complete, the others have no files.
     """
     passes = destination.choice.passes
+    begun: dict[str, float] = {}
     with (
         explained(str(destination.folder)),
         # On the disk of the results, so that a file gets its place by a change of its name.
@@ -54,10 +59,13 @@ def predict_cases(
 
         def prepare_case(source: ImageSource) -> Prepared:
             folder = Path(tempfile.mkdtemp(dir=work))
+            begun[source.name] = time.monotonic()
             return prepare(source, passes, predictor.model, predictor.configuration_manager, folder)
 
-        def finish_case(output: CaseOutput, decision: CaseDecision) -> None:
+        def finish_case(prepared: Prepared, output: CaseOutput, decision: CaseDecision) -> None:
             output.finish(decision.label_map)
+            name, remarks = prepared.source.name, remark_lines(prepared.remarks)
+            record.add_case(name, prepared.source.paths, time.monotonic() - begun[name], remarks)
             if destination.wishes.statistics:
                 measured[output.case] = output.statistics
                 write_statistics(measured, destination.folder)
@@ -72,8 +80,9 @@ def predict_cases(
             for one in passes:
                 logits, properties = run_pass(predictor, one, prepared)
                 finishing.submit(decision.add, one, logits, properties, output.take)
-            finishing.submit(finish_case, output, decision)
+            finishing.submit(finish_case, prepared, output, decision)
         finishing.wait()
+        record.end()
 
 
 def run_pass(predictor: HermesPredictor, one: Pass, prepared: Prepared) -> tuple[torch.Tensor, dict[str, Any]]:

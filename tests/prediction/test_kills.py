@@ -1,6 +1,7 @@
 """Predictions that are killed at any change of a file: no half file passes for a result, and --continue goes on."""
 
 from hermes_nnunet.cli.main import main
+from hermes_nnunet.prediction.run_record import read_runs
 
 
 def test_a_killed_prediction_goes_on(kills, model, images):
@@ -9,13 +10,18 @@ def test_a_killed_prediction_goes_on(kills, model, images):
         arguments = ["-i", image, "-o", str(kills.folder / "out"), "-m", str(model), "--device", "cpu", "-f", "0"]
         assert main(["predict", *arguments, "--tasks", "liver,core", "--statistics", "--modality", "CT", *options]) == 0
 
+    def snapshot():
+        # But for the times of each run.
+        return {name: data for name, data in kills.snapshot().items() if name != "out/run.json"}
+
     kills.CHOSEN = 3  # each takes a while
     kills.keep()
     kills.run(predict)
-    whole = kills.snapshot()
+    whole = snapshot()
     for change in kills.each(predict):
-        for name, data in kills.snapshot().items():
-            if ".writing-" not in name and name != "out/statistics.json" and name != "out/statistics.csv":
+        for name, data in snapshot().items():
+            if ".writing-" not in name and name not in ("out/statistics.json", "out/statistics.csv"):
                 assert data == whole[name], change
         kills.run(lambda: predict("--continue"))
-        assert kills.snapshot() == whole, change
+        assert snapshot() == whole, change
+        assert [list(run["cases"]) for run in read_runs(kills.folder / "out" / "run.json")][-1:] == [["b"]]
