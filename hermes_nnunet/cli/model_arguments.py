@@ -4,9 +4,13 @@ import argparse
 from pathlib import Path
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+def add_model_arguments(
+    parser: argparse.ArgumentParser,
+    metavar: str = "MODEL",
+    what: str = "a model's folder, or the id or name of its data set: 900",
+) -> None:
     """Add MODEL, and nnU-Net's -tr, -p and -c."""
-    parser.add_argument("model", metavar="MODEL", help="a model's folder, or the id or name of its data set: 900")
+    parser.add_argument("model", metavar=metavar, help=what)
     for flag, name, default in (
         ("-tr", "trainer", "HermesTrainer"),
         ("-p", "plans", "HermesPlans"),
