@@ -51,6 +51,7 @@ def _add_output_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--per-task", action="store_true", help="a mask for each task, which may overlap")
     group.add_argument("--output-type", choices=OUTPUT_TYPES, help=f"default: {DEFAULTS['output_type']}")
     group.add_argument("--preview", action="store_true", help="a picture of each case")
+    group.add_argument("--viewer", action="store_true", help="a page of each case for browsers, to look around in it")
     group.add_argument("--statistics", action="store_true", help="volume and mean intensity of each task")
     group.add_argument("--probabilities", action="store_true", help="an npz file for each case, as nnU-Net's")
     existing = group.add_mutually_exclusive_group()
@@ -94,6 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         per_task=arguments.per_task,
         probabilities=arguments.probabilities,
         preview=arguments.preview,
+        viewer=arguments.viewer,
         statistics=arguments.statistics,
     )
     check_wishes(wishes)

@@ -38,6 +38,7 @@ RECORDED: dict[str, Callable[[object], bool]] = {
     "per_task": _is_flag,
     "output_type": lambda value: value in OUTPUT_TYPES,
     "preview": _is_flag,
+    "viewer": _is_flag,
     "statistics": _is_flag,
     "probabilities": _is_flag,
     "folds": _is_names,
@@ -95,12 +96,16 @@ def _recorded_run(path: Path) -> dict[str, Any]:
 
     run = read_runs(path)[-1]
     options = run["options"]
-    for name, is_right in RECORDED.items():
-        if name not in options or not is_right(options[name]):
-            raise HermesError(f"{path}: the option {name} is {quoted(options.get(name))}: copy the file again")
+    for name, value in options.items():
+        if name not in RECORDED:
+            raise HermesError(
+                f"{path}: the option {quoted(name)} is not of this release: run it with that of the record"
+            )
+        if not RECORDED[name](value):
+            raise HermesError(f"{path}: the option {name} is {quoted(value)}: copy the file again")
     for table, name in ((run, "input"), (run["model"], "path")):
         if not isinstance(table.get(name), str):
             raise HermesError(f"{path}: {name} is {quoted(table.get(name))}: copy the file again")
     if not isinstance(run["model"].get("sha256"), dict):
         raise HermesError(f"{path} does not say the model's sha256: copy the file again")
-    return {**run, "options": {name: options[name] for name in RECORDED}}
+    return run

@@ -48,6 +48,9 @@ class Destination:
     def preview(self, case: str) -> Path:
         return self.folder / f"{case}.png"
 
+    def viewer(self, case: str) -> Path:
+        return self.folder / f"{case}.viewer.html"
+
     def files(self, case: str) -> list[Path]:
         """All that is written for a case alone."""
         files = [self.result(case)]
@@ -55,6 +58,8 @@ class Destination:
             files.append(self.probabilities(case))
         if self.wishes.preview:
             files.append(self.preview(case))
+        if self.wishes.viewer:
+            files.append(self.viewer(case))
         return files
 
     def to_do(self, cases: Sequence[ImageSource], *, overwrite: bool, go_on: bool) -> list[ImageSource]:

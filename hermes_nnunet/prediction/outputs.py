@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hermes_nnunet.core.layers import layers_of_label_map, layers_of_masks
 from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.core.pictures.preview import draw_preview
+from hermes_nnunet.core.viewer.page import SENT_VOXELS, whole_page
+from hermes_nnunet.core.viewer.scene import PREDICTION, Scene, as_small
 from hermes_nnunet.planning.image_reader_writer import HermesImageIO, in_own_direction
 from hermes_nnunet.prediction.destination import Destination
 from hermes_nnunet.prediction.dicom_objects import write_dicom
@@ -71,6 +74,8 @@ class CaseOutput:
                 self.statistics |= statistics_of_label_map(label_map, self._image(one), one.labels, self._voxel_mm3)
         if self._wishes.preview:
             self._draw(label_map)
+        if self._wishes.viewer:
+            self._write_viewer(label_map)
         if self._wishes.probabilities:
             self._pack_probabilities()
         self._publish()
@@ -123,6 +128,27 @@ class CaseOutput:
             title=self.case,
         )
         figure.savefig(self._temporary(self._destination.preview(self.case)), dpi=130)
+
+    def _write_viewer(self, label_map: np.ndarray) -> None:
+        # (D, H, W) as above; masks are read again, for they may be many.
+        first = self._destination.choice.passes[0]
+        if self._wishes.per_task:
+            folder = self._prepared.folder / self.case
+            files = {label.name: folder / self._destination.mask_name(label.name) for label in self._labels}
+            masks = ((task, self._reader.read_seg(str(file))[0][0].T > 0) for task, file in files.items())
+            layers = layers_of_masks(masks, label_map.T.shape, len(files))
+        else:
+            layers = layers_of_label_map(label_map.T, self._labels)
+        scene = Scene(
+            name=self.case,
+            image=as_small(self._image(first).T),
+            affine=self._properties["nibabel_stuff"]["reoriented_affine"],
+            labels=self._labels,
+            segmentations={PREDICTION: layers},
+            modality=first.context.modality,
+            most_voxels=SENT_VOXELS,
+        )
+        self._temporary(self._destination.viewer(self.case)).write_text(whole_page(scene), encoding="utf-8")
 
     def _publish(self) -> None:
         for target in reversed(self._destination.files(self.case)):

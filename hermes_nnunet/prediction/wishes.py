@@ -35,6 +35,7 @@ class Wishes:
         per_task: a NIfTI mask for each task instead of one label map; they may overlap.
         probabilities: an npz file, as of nnU-Net's --save_probabilities.
         preview: a picture.
+        viewer: a page for browsers.
         statistics: volume and mean intensity of each task.
     """
 
@@ -42,4 +43,5 @@ class Wishes:
     per_task: bool = False
     probabilities: bool = False
     preview: bool = False
+    viewer: bool = False
     statistics: bool = False

@@ -137,6 +137,13 @@ class TestLike:
         assert predict("--like", str(first), out=tmp_path / "again") == 1
         assert f"{first}: the option {name} is" in capsys.readouterr().err
 
+    def test_an_option_of_another_release_is_not_left_out(self, first, predict, tmp_path, capsys):
+        content = json.loads(first.read_text())
+        content["runs"][0]["options"]["mirrored"] = True
+        first.write_text(json.dumps(content))
+        assert predict("--like", str(first), out=tmp_path / "again") == 1
+        assert "the option 'mirrored' is not of this release" in capsys.readouterr().err
+
     @pytest.mark.parametrize("text", ["[]", '{"format_version": 2, "runs": []}', '{"format_version": 1, "runs": [1]}'])
     def test_another_file_is_refused(self, predict, model, images, tmp_path, capsys, text):
         (tmp_path / "out").mkdir()

@@ -20,6 +20,8 @@ STATIC = {
 }
 # Images hardly get smaller above it.
 _COMPRESSION = 4
+# Of an image in a file that is sent around.
+SENT_VOXELS = 2**24
 
 
 @cache

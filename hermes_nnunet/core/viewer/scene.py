@@ -42,6 +42,7 @@ class Scene:
         modality: decides the grey-value window.
         dice: of each task against the reference; nan where neither has it.
         notes: lines that people should read.
+        most_voxels: that are shown; of a larger image fewer are.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Scene:
     intercept: float = 0.0
     dice: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    most_voxels: int = MOST_VOXELS
 
     def to_json(self) -> dict[str, Any]:
         """All but the voxels and the surfaces."""
@@ -100,7 +102,7 @@ class Scene:
         None where there is no such part.
         """
         if name == IMAGE:
-            return self._nifti()
+            return self._image_nifti()
         match = _PART.fullmatch(name)
         layers = self.segmentations.get(match["whose"]) if match else None
         if match is None or layers is None:
@@ -124,13 +126,15 @@ class Scene:
     def _step(self) -> int:
         """Every how many voxels are shown, along each axis."""
         step = 1
-        while math.prod(-(-side // step) for side in self._shape) > MOST_VOXELS:
+        while math.prod(-(-side // step) for side in self._shape) > self.most_voxels:
             step += 1
         return step
 
     @property
     def _step_note(self) -> str:
-        return f"Shown is one voxel of {self._step} along each axis, since browsers take no larger images."
+        return (
+            f"The image is large: one voxel of {self._step} along each axis is shown. Volumes are those of all voxels."
+        )
 
     def _shown(self, voxels: np.ndarray) -> np.ndarray:
         step = self._step
@@ -156,26 +160,28 @@ class Scene:
         """Spacing and origin of an image whose axes are taken for right, front and head, as the planes are."""
         return np.linalg.norm(affine[:3, :3], axis=0), affine[:3, 3]
 
-    def _nifti(self) -> bytes:
+    def _image_nifti(self) -> bytes:
+        voxels = np.zeros(self._shown_shape, np.uint8) if self.image is None else self._shown(self.image)
+        low, high = (0.0, 1.0) if self.image is None else self._window()
+        return self._nifti(voxels, slope=self.slope, intercept=self.intercept, low=low, high=high)
+
+    def layer_nifti(self, whose: str, number: int) -> bytes:
+        """A layer as NIfTI."""
+        voxels = self._shown(self.segmentations[whose].volumes[number])
+        return self._nifti(voxels, slope=1, intercept=0, low=0, high=float(len(self.labels)))
+
+    def _nifti(self, voxels: np.ndarray, *, slope: float, intercept: float, low: float, high: float) -> bytes:
+        """Voxels that are shown as an uncompressed file; its grey values go from `low` to `high`."""
         spacing, origin = self._grid(self._shown_affine)
         grid = np.diag([*spacing, 1.0])
         grid[:3, 3] = origin
-        voxels = np.zeros(self._shown_shape, np.uint8) if self.image is None else self._shown(self.image)
         if voxels.dtype.str[1:] not in _TYPES:
             voxels = voxels.astype(np.float32)
-        image = nibabel.Nifti1Image(voxels, grid)
-        image.header.set_slope_inter(self.slope, self.intercept)
-        low, high = (0.0, 1.0) if self.image is None else self._window()
+        image = nibabel.Nifti1Image(voxels.astype(voxels.dtype.newbyteorder("<")), grid)
+        image.header.set_slope_inter(slope, intercept)
         image.header["cal_min"], image.header["cal_max"] = low, high
         image.header.set_xyzt_units("mm")
-        header = image.header
-        header["vox_offset"] = header.single_vox_offset
-        header["magic"] = header.single_magic
-        return bytes(
-            header.binaryblock
-            + bytes(header.single_vox_offset - header.sizeof_hdr)
-            + voxels.astype(voxels.dtype.newbyteorder("<")).tobytes(order="F")
-        )
+        return bytes(image.to_bytes())
 
     def _window(self) -> tuple[float, float]:
         assert self.image is not None
@@ -188,6 +194,15 @@ class Scene:
 def in_ras(geometry: Geometry, voxels: np.ndarray) -> np.ndarray:
     """Voxels of a file in the order of a scene."""
     return np.ascontiguousarray(geometry.to_ras(voxels))
+
+
+def as_small(voxels: np.ndarray) -> np.ndarray:
+    """Voxels of whole numbers in two bytes each, as scanners store them; others as they are."""
+    limits = np.iinfo(np.int16)
+    if voxels.min() < limits.min or voxels.max() > limits.max:
+        return voxels
+    small = voxels.astype(np.int16)
+    return small if np.array_equal(small, voxels) else voxels
 
 
 def _or_none(number: float) -> float | None:

@@ -141,7 +141,7 @@ def _table_in(folder: Path) -> _Table:
             if content["format_version"] != FORMAT_VERSION:
                 raise HermesError(f"{path} is not of format version {FORMAT_VERSION}: predict again")
             labels = tuple(_label(entry) for entry in content["labels"])
-            files = {entry["name"]: entry["file"] for entry in content["labels"] if "file" in entry}
+            files = {entry["name"]: str(entry["file"]) for entry in content["labels"] if "file" in entry}
             modalities = [one["modality"] for one in content["passes"]]
         except (KeyError, TypeError, ValueError) as error:
             raise HermesError(f"{path} is damaged ({error!r}): predict again") from None
