@@ -144,7 +144,7 @@ class HermesModel:
             warnings.warn(warning, stacklevel=2)
         source = _source(image, spacing_from)
         remarks = source.check()
-        with explained("the temporary folder"), tempfile.TemporaryDirectory(prefix="hermes_nnunet-") as folder:
+        with explained(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="hermes_nnunet-") as folder:
             prepared = prepare(source, choice.passes, predictor.model, predictor.configuration_manager, Path(folder))
             for line in remark_lines((*remarks, *prepared.remarks)):
                 warnings.warn(line, stacklevel=2)

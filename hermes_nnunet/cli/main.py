@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from hermes_nnunet.cli.parser import COMMANDS, PROGRAM, build_parser
+from hermes_nnunet.core.shortages import line_of
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.file_names import escaped
 
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Raises:
         SystemExit: the call is wrong (2), or help or version was asked for (0).
-        HermesError, OSError: only with --debug.
+        HermesError, OSError, MemoryError: only with --debug.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -41,17 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # At its end Python would complain about the closed output once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PROBLEM_IN_THE_DATA
-    except (HermesError, OSError) as error:
-        if arguments.debug:
-            raise
-        print(f"{PROGRAM}: error: {escaped(_in_one_line(error))}", file=sys.stderr)
-        return WRONG_USE if isinstance(error, UsageError) else PROBLEM_IN_THE_DATA
     except KeyboardInterrupt:
         return INTERRUPTED
-
-
-def _in_one_line(error: Exception) -> str:
-    """What an error says; of the file system's first the file, then the reason."""
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
+    except Exception as error:
+        line = str(error) if isinstance(error, HermesError) else line_of(error)
+        if arguments.debug or line is None:
+            raise
+        print(f"{PROGRAM}: error: {escaped(line)}", file=sys.stderr)
+        return WRONG_USE if isinstance(error, UsageError) else PROBLEM_IN_THE_DATA

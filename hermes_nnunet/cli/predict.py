@@ -2,9 +2,9 @@
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hermes_nnunet.cli.repeating import DEFAULTS, completed, recorded
 from hermes_nnunet.cli.spacing_argument import add_spacing_from
@@ -13,6 +13,7 @@ from hermes_nnunet.prediction.wishes import OUTPUT_TYPES, Wishes
 
 if TYPE_CHECKING:
     from hermes_nnunet.prediction.destination import Destination
+    from hermes_nnunet.prediction.failures import Failures
     from hermes_nnunet.prediction.image_sources import ImageSource
     from hermes_nnunet.prediction.model_folder import ModelFolder
 
@@ -84,10 +85,12 @@ def run(arguments: argparse.Namespace) -> int:
     from hermes_nnunet.core.wording import listed
     from hermes_nnunet.prediction.checking import check_cases, check_wishes
     from hermes_nnunet.prediction.destination import Destination
+    from hermes_nnunet.prediction.failures import Failures
     from hermes_nnunet.prediction.finding import find_cases, unused_files
     from hermes_nnunet.prediction.model_folder import find_model_folder, read_model_folder
     from hermes_nnunet.prediction.passes import choose, wanted_modality
-    from hermes_nnunet.prediction.run_record import check_same_model, model_hashes
+    from hermes_nnunet.prediction.provenance import Provenance
+    from hermes_nnunet.prediction.run_record import check_same_model
 
     arguments, before = completed(arguments)
     wishes = Wishes(
@@ -101,9 +104,6 @@ def run(arguments: argparse.Namespace) -> int:
     check_wishes(wishes)
     folder = find_model_folder(arguments.model, arguments.trainer, arguments.plans, arguments.configuration)
     model = read_model_folder(folder, arguments.folds, arguments.checkpoint, trust_plans=arguments.trust_plans)
-    hashes = model_hashes(model)
-    if before is not None:
-        check_same_model(hashes, before, arguments.like)
     choice = choose(
         model,
         members=arguments.member,
@@ -113,16 +113,28 @@ def run(arguments: argparse.Namespace) -> int:
         modality=wanted_modality(arguments.modality),
     )
     cases = find_cases(arguments.input, arguments.spacing_from)
-    destination = Destination(arguments.output, wishes, choice, model.file_ending)
+    provenance = Provenance.of(
+        model,
+        tile_step=arguments.tile_step,
+        half_precision=not arguments.full_precision,
+        spacing_from=arguments.spacing_from,
+    )
+    if before is not None:
+        check_same_model(provenance, before, arguments.like)
+    destination = Destination(arguments.output, wishes, choice, model.file_ending, provenance)
     remove_leftovers(destination.folder)
-    to_do = destination.to_do(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
+    to_do, redone = destination.to_do(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
     unused = unused_files(arguments.input)
     notes = [f"not used, since no images of a known format: {listed(unused)} in {arguments.input}"] if unused else []
-    warnings = [*choice.warnings, *notes, *check_cases(to_do, choice, wishes)]
+    failures = Failures()
+    warnings = [*choice.warnings, *notes, *redone, *check_cases(to_do, choice, wishes, failures)]
     for warning in warnings:
         print(f"hermes_nnunet: warning: {escaped(warning)}", file=sys.stderr)
-    if to_do:
-        _predict(arguments, model, to_do, destination, {"hashes": hashes, "warnings": warnings})
+    readable = [case for case in to_do if case.name not in failures]
+    if not readable:
+        failures.raise_any(len(to_do))
+    else:
+        _predict(arguments, model, readable, destination, failures, warnings)
     done = f", {len(cases) - len(to_do)} were finished before" if len(to_do) < len(cases) else ""
     print(f"{len(to_do)} case{'s' * (len(to_do) != 1)} segmented to {escaped(str(arguments.output))}{done}")
     return 0
@@ -133,11 +145,12 @@ def _predict(
     model: "ModelFolder",
     cases: "Sequence[ImageSource]",
     destination: "Destination",
-    known: "Mapping[str, Any]",
+    failures: "Failures",
+    warnings: "Sequence[str]",
 ) -> None:
-    """Load the weights and predict; `known` is of the run, for its record."""
     from hermes_nnunet.prediction.predictor import HermesPredictor
-    from hermes_nnunet.prediction.run_record import RunRecord, described_run, runs_in
+    from hermes_nnunet.prediction.run_description import described_run
+    from hermes_nnunet.prediction.run_record import RunRecord, runs_in
     from hermes_nnunet.prediction.running import predict_cases
     from hermes_nnunet.prediction.statistics import read_statistics
 
@@ -151,6 +164,7 @@ def _predict(
     )
     measured = read_statistics(destination.folder) if arguments.go_on and arguments.statistics else {}
     options = recorded(arguments, model.folds)
-    run = described_run(predictor, destination.choice, options=options, source=arguments.input, **known)
+    run = described_run(predictor, destination, options, arguments.input, warnings)
     destination.open()
-    predict_cases(predictor, cases, destination, measured, RunRecord(destination.folder, before, run))
+    record = RunRecord(destination.folder, before, run)
+    predict_cases(predictor, cases, destination, measured, failures, record)

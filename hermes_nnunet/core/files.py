@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hermes_nnunet.core.leftovers import remove_leftovers, temporary_name
+from hermes_nnunet.core.leftovers import PREFIX, remove_leftovers, temporary_name
+from hermes_nnunet.core.shortages import is_of_torch_save, write_error
 from hermes_nnunet.errors import HermesError
 
 
@@ -19,15 +20,54 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
     It has the name of `path`, because readers and writers choose the format by the ending, and lies in a hidden folder
     of its own, so that nobody who lists the files of a folder takes it for one. A block that writes nothing leaves
     `path` as it was.
+
+    Raises:
+        OSError: it cannot be written; `path` is named, not the temporary file.
     """
     path = Path(path)
-    with temporary_folder_in(path.parent) as folder:
+    with naming(path), temporary_folder_in(path.parent) as folder:
         temporary = folder / path.name
         yield temporary
         if temporary.exists():
-            with open(temporary, "rb") as written:
-                os.fsync(written.fileno())
+            bring_to_disk(temporary)
             os.replace(temporary, path)
+
+
+def bring_to_disk(file: Path) -> None:
+    """Wait until a file is on the disk: some file systems find only then that they have no room for it."""
+    with open(file, "rb") as written:
+        os.fsync(written.fileno())
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let errors of the file system name `path`, which this block writes, where they name nothing or a temporary file.
+
+    Raises:
+        OSError: also where torch.save makes another error of it.
+    """
+    try:
+        yield
+    except OSError as error:
+        place = _place(error.filename2 or error.filename, path)
+        if error.errno is not None and place is not None:
+            error.filename, error.filename2 = str(place), None
+        raise
+    except RuntimeError as error:
+        if is_of_torch_save(error):
+            raise write_error(path, str(error)) from error
+        raise
+
+
+def _place(name: object, path: Path) -> Path | None:
+    """Where a temporary file of this name would have got its place, at `path` or below it; None of any other file."""
+    if not isinstance(name, str | os.PathLike):
+        return path
+    parts = Path(name).parts
+    place = Path(*(part for part in parts if not part.startswith(PREFIX)))
+    if len(place.parts) == len(parts):
+        return None
+    return place if place.is_relative_to(path) else path
 
 
 @contextmanager
@@ -36,7 +76,7 @@ def folder_written_beside(path: Path) -> Iterator[Path]:
 
     `path` must not exist, or be a tree without files, which is what a killed process of an older release leaves.
     """
-    with temporary_folder_in(path.parent) as folder:
+    with naming(path), temporary_folder_in(path.parent) as folder:
         temporary = folder / path.name
         temporary.mkdir()
         yield temporary

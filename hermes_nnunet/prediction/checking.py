@@ -7,6 +7,7 @@ from tqdm import tqdm
 from hermes_nnunet.core.images.remarks import Remark, remark_lines
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.prediction.dicom_objects import check_dicom_writers
+from hermes_nnunet.prediction.failures import Failures
 from hermes_nnunet.prediction.finding import taken_channel
 from hermes_nnunet.prediction.image_sources import DicomSource, FileSource, ImageSource
 from hermes_nnunet.prediction.passes import Choice
@@ -34,16 +35,22 @@ def check_wishes(wishes: Wishes) -> None:
     check_dicom_writers(wishes.output_type)
 
 
-def check_cases(cases: Sequence[ImageSource], choice: Choice, wishes: Wishes) -> list[str]:
+def check_cases(cases: Sequence[ImageSource], choice: Choice, wishes: Wishes, failures: Failures) -> list[str]:
     """Read the headers of all cases; lines that people should read.
 
+    Args:
+        failures: gets the cases with an image that cannot be read, is not of three dimensions, or does not say where it
+            lies.
+
     Raises:
-        HermesError: an image cannot be read, is not of three dimensions, does not say where it lies, or lacks a
-            channel.
+        HermesError: cases lack a channel, or are not DICOM where they must be.
     """
     remarks: list[Remark] = []
     for case in tqdm(cases, desc="Checking images", unit="case", leave=False):
-        remarks += case.check()
+        with failures.of(case.name):
+            remarks += case.check()
+        if case.name in failures:
+            continue
         files = len(case.files) if isinstance(case, FileSource) else 1
         check_channels(case, files, choice.passes)
         if wishes.output_type != NIFTI and not isinstance(case, DicomSource):

@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from hermes_nnunet.core.files import read_json, write_json
+from hermes_nnunet.core.shortages import line_of
+from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import LONGEST_FILE_NAME
 from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.label_table import write_colour_tables
+from hermes_nnunet.prediction.labels_file import LABELS_FILE, LabelsFile
 from hermes_nnunet.prediction.passes import Choice
+from hermes_nnunet.prediction.provenance import Provenance
 from hermes_nnunet.prediction.statistics import read_statistics
 from hermes_nnunet.prediction.wishes import DICOM_OBJECTS, NIFTI, Wishes
-
-LABELS_FILE = "labels.json"
-FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,14 @@ class Destination:
 
     Attributes:
         file_ending: of NIfTI files.
+        provenance: what makes the segmentations of this run.
     """
 
     folder: Path
     wishes: Wishes
     choice: Choice
     file_ending: str
+    provenance: Provenance
 
     def result(self, case: str) -> Path:
         """The segmentation: a file, or with `per_task` a folder."""
@@ -62,8 +64,10 @@ class Destination:
             files.append(self.viewer(case))
         return files
 
-    def to_do(self, cases: Sequence[ImageSource], *, overwrite: bool, go_on: bool) -> list[ImageSource]:
-        """The cases to predict; with `go_on` those that are not finished.
+    def to_do(
+        self, cases: Sequence[ImageSource], *, overwrite: bool, go_on: bool
+    ) -> tuple[list[ImageSource], list[str]]:
+        """The cases to predict, with `go_on` those that this very model has not finished; lines for people to read.
 
         Raises:
             HermesError: there are results, and neither `overwrite` nor `go_on` was asked for; or they are of other
@@ -72,20 +76,19 @@ class Destination:
         for case in cases:
             self._check_replaceable(case)
         if overwrite:
-            return list(cases)
+            return list(cases), self._unexplained(cases)
+        there = [case for case in cases if all(path.exists() for path in self.files(case.name))]
         if not go_on:
-            there = [path for case in cases for path in self.files(case.name) if path.exists()]
-            there += [path for path in [self.folder / LABELS_FILE] if path.exists()]
-            if there:
-                raise HermesError(f"{there[0]} exists: choose another folder, or add --continue or --overwrite")
-            return list(cases)
-        self._check_same_labels()
+            files = [path for case in cases for path in self.files(case.name) if path.exists()]
+            files += [path for path in [self.folder / LABELS_FILE] if path.exists()]
+            if files:
+                raise HermesError(f"{files[0]} exists: choose another folder, or add --continue or --overwrite")
+            return list(cases), []
+        earlier = self._earlier_of_same_labels()
+        of_others = {case.name for case in there if earlier.cases.get(case.name) != self.provenance.hash}
         measured = read_statistics(self.folder) if self.wishes.statistics else {case.name: {} for case in cases}
-        return [
-            case
-            for case in cases
-            if case.name not in measured or not all(path.exists() for path in self.files(case.name))
-        ]
+        finished = {case.name for case in there if case.name in measured} - of_others
+        return [case for case in cases if case.name not in finished], self._redone(earlier, sorted(of_others))
 
     def open(self) -> None:
         """Make the folder and write the tables of labels.
@@ -95,11 +98,66 @@ class Destination:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(self._labels_content(), self.folder / LABELS_FILE)
+            earlier = self._earlier()
+            if earlier is not None and earlier.says_the_same(self._labels):
+                self._labels.keep_cases_of(earlier)
+            self._labels.write(self.folder)
             if self.wishes.output_type == NIFTI and not self.wishes.per_task:
                 write_colour_tables(self.choice.labels, self.folder)
         except OSError as error:
-            raise HermesError(f"{self.folder} cannot be written to ({error.strerror}): choose another folder") from None
+            reason = line_of(error, place=self.folder)
+            raise HermesError(f"{self.folder} cannot be written to ({reason})") from None
+
+    def record(self, case: str) -> None:
+        """Say in labels.json what has made the results of a case, which are in their places."""
+        self._labels.finished(case, self.provenance)
+        self._labels.write(self.folder)
+
+    @cached_property
+    def _labels(self) -> LabelsFile:
+        labels = [label.to_json() for label in self.choice.labels]
+        if self.wishes.per_task:
+            labels = [{**label, "value": 1, "values": [1], "file": self.mask_name(label["name"])} for label in labels]
+        return LabelsFile(labels, [one.to_json() for one in self.choice.passes])
+
+    def _earlier(self) -> LabelsFile | None:
+        """What an earlier run has written, where it can be read."""
+        try:
+            return LabelsFile.read(self.folder)
+        except HermesError:
+            return None
+
+    def _earlier_of_same_labels(self) -> LabelsFile:
+        earlier = LabelsFile.read(self.folder)
+        if earlier is None:
+            return LabelsFile([], [])
+        if not earlier.says_the_same(self._labels):
+            raise HermesError(
+                f"{self.folder / LABELS_FILE} is of other tasks, modalities or kinds of files than asked for now: "
+                "choose another folder, or add --overwrite instead of --continue"
+            )
+        return earlier
+
+    def _redone(self, earlier: LabelsFile, cases: Sequence[str]) -> list[str]:
+        """Why finished cases are predicted again, a line for each reason."""
+        by_reason: dict[str, list[str]] = {}
+        for case in cases:
+            run = earlier.runs.get(earlier.cases.get(case, ""))
+            reason = (
+                f"{LABELS_FILE} does not say what made them"
+                if run is None
+                else f"a run with other {listed(self.provenance.differences(run))} made them"
+            )
+            by_reason.setdefault(reason, []).append(case)
+        return [f"predicted again, since {reason}: {listed(names)}" for reason, names in by_reason.items()]
+
+    def _unexplained(self, cases: Sequence[ImageSource]) -> list[str]:
+        """What stays of an earlier run whose values nothing will explain any more."""
+        earlier = self._earlier()
+        if earlier is None or earlier.says_the_same(self._labels):
+            return []
+        left = sorted(set(earlier.cases).difference(case.name for case in cases))
+        return [f"{LABELS_FILE} will not be that of these cases in {self.folder} any more: {listed(left)}"] * bool(left)
 
     def _check_replaceable(self, case: ImageSource) -> None:
         longest = max((path.name for path in self.files(case.name)), key=lambda name: len(name.encode()))
@@ -118,21 +176,3 @@ class Destination:
             others = [path for path in sorted(result.iterdir()) if not path.name.endswith(self.file_ending)]
             if others:
                 raise HermesError(f"{result} holds {others[0].name}, which is no mask: choose another folder")
-
-    def _check_same_labels(self) -> None:
-        path = self.folder / LABELS_FILE
-        if path.exists() and read_json(path, "add --overwrite") != self._labels_content():
-            raise HermesError(
-                f"{path} is of other tasks, modalities or kinds of files than asked for now: choose another folder, or "
-                "add --overwrite instead of --continue"
-            )
-
-    def _labels_content(self) -> dict[str, Any]:
-        labels = [label.to_json() for label in self.choice.labels]
-        if self.wishes.per_task:
-            labels = [{**label, "value": 1, "values": [1], "file": self.mask_name(label["name"])} for label in labels]
-        return {
-            "format_version": FORMAT_VERSION,
-            "labels": labels,
-            "passes": [one.to_json() for one in self.choice.passes],
-        }

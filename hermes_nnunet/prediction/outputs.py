@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hermes_nnunet.core.files import bring_to_disk, naming
 from hermes_nnunet.core.layers import layers_of_label_map, layers_of_masks
 from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.core.pictures.preview import draw_preview
@@ -44,7 +45,6 @@ class CaseOutput:
         self._reader = HermesImageIO()
         self._labels = destination.choice.labels
         self._pass_of = {label.name: one for one in destination.choice.passes for label in one.labels}
-        self._probabilities: np.memmap | None = None
         self._images: dict[Path, np.ndarray] = {}
 
     def take(self, label: Label, logits: torch.Tensor) -> None:
@@ -54,8 +54,9 @@ class CaseOutput:
         if self._wishes.per_task:
             mask = (logits > 0).numpy()
             path = self._prepared.folder / self.case / self._destination.mask_name(label.name)
-            path.parent.mkdir(exist_ok=True)
-            self._reader.write_seg(mask.astype(np.uint8), str(path), self._properties)
+            with naming(self._result / path.name):
+                path.parent.mkdir(exist_ok=True)
+                self._reader.write_seg(mask.astype(np.uint8), str(path), self._properties)
             if self._wishes.statistics:
                 image = self._image(self._pass_of[label.name])
                 self.statistics[label.name] = statistics_of_mask(mask, image, self._voxel_mm3)
@@ -66,9 +67,11 @@ class CaseOutput:
             assert isinstance(self._prepared.source, DicomSource)
             voxels = in_own_direction(label_map, self._properties)
             slices = self._prepared.source.volume.slices()
-            write_dicom(self._wishes.output_type, voxels, self._labels, slices, self._temporary(self._result))
+            with naming(self._result):
+                write_dicom(self._wishes.output_type, voxels, self._labels, slices, self._temporary(self._result))
         elif not self._wishes.per_task:
-            self._reader.write_seg(label_map, str(self._temporary(self._result)), self._properties)
+            with naming(self._result):
+                self._reader.write_seg(label_map, str(self._temporary(self._result)), self._properties)
         if self._wishes.statistics and not self._wishes.per_task:
             for one in self._destination.choice.passes:
                 self.statistics |= statistics_of_label_map(label_map, self._image(one), one.labels, self._voxel_mm3)
@@ -99,20 +102,20 @@ class CaseOutput:
         return self._images[file]
 
     def _keep_probabilities(self, label: Label, logits: torch.Tensor) -> None:
-        if self._probabilities is None:
-            # On the disk: one float32 volume a task is more than many machines hold.
-            self._probabilities = np.lib.format.open_memmap(
-                self._prepared.folder / _PROBABILITIES, "w+", np.float32, (len(self._labels), *logits.shape)
-            )
-        self._probabilities[self._labels.index(label)] = torch.sigmoid(logits.float()).numpy()
+        """On the disk: one float32 volume a task is more than many machines hold."""
+        # Written, not mapped: a full disk is an error then, and not the end of the process (SIGBUS).
+        path = self._prepared.folder / _PROBABILITIES
+        with naming(self._destination.probabilities(self.case)), open(path, "r+b" if path.exists() else "w+b") as file:
+            shape = (len(self._labels), *logits.shape)
+            header = {"descr": np.dtype(np.float32).str, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            file.seek(self._labels.index(label) * logits.numel() * np.dtype(np.float32).itemsize, os.SEEK_CUR)
+            file.write(torch.sigmoid(logits.float()).contiguous().numpy().data)
 
     def _pack_probabilities(self) -> None:
-        assert self._probabilities is not None
-        self._probabilities.flush()
-        self._probabilities = None
         array = self._prepared.folder / _PROBABILITIES
-        target = self._temporary(self._destination.probabilities(self.case))
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        target = self._destination.probabilities(self.case)
+        with naming(target), zipfile.ZipFile(self._temporary(target), "w", zipfile.ZIP_DEFLATED) as archive:
             archive.write(array, _PROBABILITIES)
         array.unlink()
 
@@ -127,7 +130,9 @@ class CaseOutput:
             modality=first.context.modality,
             title=self.case,
         )
-        figure.savefig(self._temporary(self._destination.preview(self.case)), dpi=130)
+        target = self._destination.preview(self.case)
+        with naming(target):
+            figure.savefig(self._temporary(target), dpi=130)
 
     def _write_viewer(self, label_map: np.ndarray) -> None:
         # (D, H, W) as above; masks are read again, for they may be many.
@@ -148,11 +153,20 @@ class CaseOutput:
             modality=first.context.modality,
             most_voxels=SENT_VOXELS,
         )
-        self._temporary(self._destination.viewer(self.case)).write_text(whole_page(scene), encoding="utf-8")
+        target = self._destination.viewer(self.case)
+        with naming(target):
+            self._temporary(target).write_text(whole_page(scene), encoding="utf-8")
 
     def _publish(self) -> None:
-        for target in reversed(self._destination.files(self.case)):
+        targets = self._destination.files(self.case)
+        for target in targets:
+            written = self._temporary(target)
+            with naming(target):
+                for file in written.iterdir() if written.is_dir() else [written]:
+                    bring_to_disk(file)
+        for target in reversed(targets):
             if self._wishes.per_task and target.is_dir():
                 shutil.rmtree(target)
-            os.replace(self._temporary(target), target)
-        shutil.rmtree(self._prepared.folder)
+            with naming(target):
+                os.replace(self._temporary(target), target)
+        self._prepared.remove_files()

@@ -1,5 +1,6 @@
 """Reading and preprocessing the images of a case for every pass."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,10 @@ class Prepared:
     def image_file(self, one: Pass) -> Path:
         """The image that a pass looks at; the first channel where it looks at several."""
         return Path(context_channel([str(file) for file in self.files], one.hermes_plans)[0])
+
+    def remove_files(self) -> None:
+        """Remove what was written for the case and has no place elsewhere."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def check_channels(source: ImageSource, files: int, passes: Sequence[Pass]) -> None:

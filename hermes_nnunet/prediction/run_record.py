@@ -1,24 +1,17 @@
 """run.json: what was run to make the segmentations of a folder, for papers, audits and running it again."""
 
-import hashlib
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hermes_nnunet.core.files import read_json, write_json
-from hermes_nnunet.core.versions import package_versions
+from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.prediction.model_folder import DATASET_FILE, PLANS_FILE, ModelFolder
-from hermes_nnunet.prediction.passes import Choice
-from hermes_nnunet.prediction.predictor import HermesPredictor
+from hermes_nnunet.prediction.provenance import Provenance
 
 RUN_FILE = "run.json"
 FORMAT_VERSION = 1
-_CHUNK = 1 << 20
 
 
 class RunRecord:
@@ -27,13 +20,13 @@ class RunRecord:
     Args:
         folder: of the results.
         before: runs that wrote into it before, see `runs_in`.
-        run: content of the new run, see `described_run`.
+        run: content of the new run, see `run_description`.
     """
 
     def __init__(self, folder: Path, before: Sequence[dict[str, Any]], run: Mapping[str, Any]) -> None:
         self._path = folder / RUN_FILE
         self._before = list(before)
-        self._run = {"started": _now(), "ended": None, **run, "cases": {}}
+        self._run = {"started": _now(), "ended": None, **run, "cases": {}, "failed": {}}
         self._write()
 
     def add_case(self, name: str, images: Iterable[Path], seconds: float, remarks: Sequence[str]) -> None:
@@ -53,55 +46,18 @@ class RunRecord:
         self._before = [run for run in self._before if run["cases"]]
         self._write()
 
-    def end(self) -> None:
-        """Record that all cases were done."""
+    def end(self, failed: Mapping[str, str]) -> None:
+        """Record that there was nothing left to do.
+
+        Args:
+            failed: a line for each case that cannot be segmented, by name.
+        """
         self._run["ended"] = _now()
+        self._run["failed"] = dict(failed)
         self._write()
 
     def _write(self) -> None:
         write_json({"format_version": FORMAT_VERSION, "runs": [*self._before, self._run]}, self._path)
-
-
-def described_run(
-    predictor: HermesPredictor,
-    choice: Choice,
-    *,
-    options: Mapping[str, Any],
-    source: Path,
-    hashes: Mapping[str, str],
-    warnings: Sequence[str],
-) -> dict[str, Any]:
-    """What is known of a run before its first case.
-
-    Args:
-        options: that decide what is written, by name.
-        source: the input.
-        hashes: `model_hashes` of the model.
-        warnings: lines that people were shown.
-    """
-    model = predictor.model
-    return {
-        "versions": {**package_versions(), "python": platform.python_version()},
-        "platform": platform.platform(),
-        "device": _described_device(predictor.device),
-        "model": {
-            "path": str(model.path.absolute()),
-            "dataset": model.plans["dataset_name"],
-            "folds": list(model.folds),
-            "checkpoint": model.checkpoint,
-            "sha256": dict(hashes),
-        },
-        "options": dict(options),
-        "passes": [one.to_json() for one in choice.passes],
-        "input": str(source.absolute()),
-        "warnings": list(warnings),
-    }
-
-
-def model_hashes(model: ModelFolder) -> dict[str, str]:
-    """SHA-256 of everything of a model that decides what it predicts, by path in its folder."""
-    files = [model.path / PLANS_FILE, model.path / DATASET_FILE, *model.checkpoints]
-    return {file.relative_to(model.path).as_posix(): _sha256(file) for file in files}
 
 
 def runs_in(folder: Path) -> list[dict[str, Any]]:
@@ -129,46 +85,29 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
     return runs
 
 
-def check_same_model(hashes: Mapping[str, str], run: Mapping[str, Any], path: Path) -> None:
-    """See that a model is the one of a run before.
+def check_same_model(provenance: Provenance, run: Mapping[str, Any], path: Path) -> None:
+    """See that what is run now is what a run before was, but for the images.
 
     Args:
-        hashes: `model_hashes` of the model.
         path: of the run.json.
 
     Raises:
-        HermesError: a file has another content.
+        HermesError: its weights, plans, folds or options are others.
     """
-    recorded = run["model"]["sha256"]
-    for name in [*recorded, *hashes]:
-        if recorded.get(name) != hashes.get(name):
-            raise HermesError(
-                f"{path} is of another model: {name} has another content now; name the model of that run with -m, or "
-                "leave out --like"
-            )
+    differences = provenance.differences(run["made_by"])
+    if differences:
+        raise HermesError(
+            f"{path} is of another model ({listed(differences)} differ): name the model of that run with -m, or leave "
+            "out --like"
+        )
 
 
 def _is_runs(content: Mapping[str, Any]) -> bool:
     runs = content.get("runs")
     if not isinstance(runs, list) or not runs:
         return False
-    tables = ("cases", "model", "options", "versions")
+    tables = ("cases", "made_by", "model", "options", "versions")
     return all(isinstance(run, dict) and all(isinstance(run.get(key), dict) for key in tables) for run in runs)
-
-
-def _described_device(device: torch.device) -> str:
-    """ "cuda:0 (NVIDIA H100 80GB HBM3)", or "cpu (8 threads)"."""
-    if device.type == "cuda":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with open(file, "rb") as opened:
-        while chunk := opened.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _now() -> str:

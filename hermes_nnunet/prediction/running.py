@@ -1,5 +1,6 @@
 """Predicting many cases: while one is in the network, the next is read and the last is written."""
 
+import shutil
 import sys
 import tempfile
 import time
@@ -14,9 +15,12 @@ from tqdm import tqdm
 
 from hermes_nnunet.core.files import temporary_folder_in
 from hermes_nnunet.core.images.remarks import remark_lines
+from hermes_nnunet.core.shortages import line_of
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import escaped
 from hermes_nnunet.prediction.decisions import CaseDecision
 from hermes_nnunet.prediction.destination import Destination
+from hermes_nnunet.prediction.failures import MEMORY_REMEDY, Failures
 from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.outputs import CaseOutput
 from hermes_nnunet.prediction.passes import Pass
@@ -34,22 +38,41 @@ def predict_cases(
     cases: Sequence[ImageSource],
     destination: Destination,
     measured: dict[str, CaseStatistics],
-    record: RunRecord,
+    failures: Failures | None = None,
+    record: RunRecord | None = None,
 ) -> None:
     """Predict the cases one after another and write their files.
 
     Args:
         measured: statistics of cases that were finished before; those of the new ones are added.
+        failures: what has been found wrong with other cases already; what is with these is added.
         record: of this run; gets every case.
 
     Raises:
-        HermesError: an image cannot be read, memory or disk ran out, or the folder cannot be written to. Cases that
-            were finished before are complete, the others have no files.
+        FailedCasesError: an image cannot be read, or is too large for the memory; the other cases are finished.
+        HermesError: a disk is full or cannot be written to, or the GPU failed. Cases that were finished before are
+            complete, the others have no files.
     """
+    failures = Failures() if failures is None else failures
+    total = len(cases) + len(failures.reasons)
+    with explained(destination.folder, failures):
+        _predict_cases(predictor, cases, destination, measured, failures, record)
+        if record is not None:
+            record.end(failures.reasons)
+    failures.raise_any(total)
+
+
+def _predict_cases(
+    predictor: HermesPredictor,
+    cases: Sequence[ImageSource],
+    destination: Destination,
+    measured: dict[str, CaseStatistics],
+    failures: Failures,
+    record: RunRecord | None,
+) -> None:
     passes = destination.choice.passes
     begun: dict[str, float] = {}
     with (
-        explained(str(destination.folder)),
         # On the disk of the results, so that a file gets its place by a change of its name.
         temporary_folder_in(destination.folder) as work,
         ThreadPoolExecutor(1) as ahead,
@@ -57,32 +80,54 @@ def predict_cases(
         tqdm(total=len(cases), desc="Predicting", unit="case", disable=not cases) as progress,
     ):
 
-        def prepare_case(source: ImageSource) -> Prepared:
-            folder = Path(tempfile.mkdtemp(dir=work))
+        def prepare_case(source: ImageSource) -> Prepared | None:
             begun[source.name] = time.monotonic()
-            return prepare(source, passes, predictor.model, predictor.configuration_manager, folder)
+            with failures.of(source.name):
+                folder = Path(tempfile.mkdtemp(dir=work))
+                return prepare(source, passes, predictor.model, predictor.configuration_manager, folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
+
+        def add_pass(
+            output: CaseOutput, decision: CaseDecision, one: Pass, logits: torch.Tensor, properties: dict[str, Any]
+        ) -> None:
+            if output.case not in failures:
+                with failures.of(output.case):
+                    decision.add(one, logits, properties, output.take)
 
         def finish_case(prepared: Prepared, output: CaseOutput, decision: CaseDecision) -> None:
-            output.finish(decision.label_map)
-            name, remarks = prepared.source.name, remark_lines(prepared.remarks)
-            record.add_case(name, prepared.source.paths, time.monotonic() - begun[name], remarks)
-            if destination.wishes.statistics:
-                measured[output.case] = output.statistics
-                write_statistics(measured, destination.folder)
+            if output.case not in failures:
+                with failures.of(output.case):
+                    output.finish(decision.label_map)
+            if output.case in failures:
+                prepared.remove_files()
+            else:
+                if destination.wishes.statistics:
+                    measured[output.case] = output.statistics
+                    write_statistics(measured, destination.folder)
+                destination.record(output.case)
+                if record is not None:
+                    seconds = time.monotonic() - begun[output.case]
+                    record.add_case(output.case, prepared.source.paths, seconds, remark_lines(prepared.remarks))
             progress.update()
 
         finishing = _Behind(behind)
         for prepared in _one_ahead(prepare_case, cases, ahead):
+            if prepared is None:
+                progress.update()
+                continue
             for line in remark_lines(prepared.remarks):
-                progress.write(f"hermes_nnunet: warning: {line}", file=sys.stderr)
+                progress.write(f"hermes_nnunet: warning: {escaped(line)}", file=sys.stderr)
             output = CaseOutput(prepared, destination)
             decision = CaseDecision(predictor.plans_manager, predictor.configuration_manager)
             for one in passes:
-                logits, properties = run_pass(predictor, one, prepared)
-                finishing.submit(decision.add, one, logits, properties, output.take)
+                with failures.of_network(output.case):
+                    result = run_pass(predictor, one, prepared)
+                if output.case in failures:
+                    break
+                finishing.submit(add_pass, output, decision, one, *result)
             finishing.submit(finish_case, prepared, output, decision)
         finishing.wait()
-        record.end()
 
 
 def run_pass(predictor: HermesPredictor, one: Pass, prepared: Prepared) -> tuple[torch.Tensor, dict[str, Any]]:
@@ -93,20 +138,24 @@ def run_pass(predictor: HermesPredictor, one: Pass, prepared: Prepared) -> tuple
 
 
 @contextmanager
-def explained(place: str) -> Iterator[None]:
+def explained(place: Path, failures: Failures | None = None) -> Iterator[None]:
     """Turn what the machine lacks into one line.
 
+    Args:
+        place: the folder that is worked in, for errors that name no file.
+        failures: of cases before, which are told, too.
+
     Raises:
-        HermesError: memory or disk ran out, or `place` cannot be written to.
+        HermesError: memory or disk ran out, `place` cannot be written to, or the GPU failed.
     """
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise HermesError("the memory of the GPU ran out: end other programs on it, or choose the device cpu") from None
-    except MemoryError:
-        raise HermesError("memory ran out: end other programs, or choose fewer tasks at a time") from None
-    except OSError as error:
-        raise HermesError(f"{error.filename or place} cannot be written ({error.strerror or error})") from None
+    except (OSError, MemoryError, RuntimeError) as error:
+        line = line_of(error, place=place, remedy=MEMORY_REMEDY)
+        if line is None:
+            raise
+        before = [f"{case}: {reason}" for case, reason in failures.reasons.items()] if failures else []
+        raise HermesError("\n  ".join([line, *before])) from None
 
 
 def _one_ahead(

@@ -99,7 +99,7 @@ def score_orders(model: ImportedModel, labelled: LabelledCases) -> OrderScores:
     own = model.voxel_orders.get(labelled.member, model.voxel_order)
     candidates = orders(of_other_axes=not all(map(keeps_axes, [own, *codes])))
     dice: dict[str, list[float]] = {order: [] for order in candidates}
-    with explained("the temporary folder"), tempfile.TemporaryDirectory(prefix="hermes_nnunet-") as work:
+    with explained(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="hermes_nnunet-") as work:
         folder = model_folder(Path(work), "Dataset001_Trial", model.network_class)
         write_model(folder, model, {})
         predictor = HermesPredictor(read_model_folder(folder))

@@ -49,11 +49,15 @@ class TestExitCode:
     @pytest.mark.parametrize(
         ("error", "message"),
         [
-            (PermissionError(13, "Permission denied", "/data/x.nii.gz"), "/data/x.nii.gz: Permission denied"),
-            (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+            (
+                PermissionError(13, "Permission denied", "/data/x.nii.gz"),
+                "/data/x.nii.gz: Permission denied: ask for the rights in /data, or choose another folder",
+            ),
+            (FileNotFoundError(2, "No such file or directory", "x.nii"), "x.nii: No such file or directory"),
+            (MemoryError(), "memory ran out: end other programs, or take a machine with more"),
         ],
     )
-    def test_is_1_for_a_problem_of_the_file_system(self, command, capsys, error, message):
+    def test_is_1_for_a_problem_of_the_machine(self, command, capsys, error, message):
         command.run = raising(error)
         assert cli.main(["try"]) == 1
         assert capsys.readouterr().err == f"hermes_nnunet: error: {message}\n"

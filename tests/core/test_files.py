@@ -1,9 +1,14 @@
 import contextlib
+import errno
 import json
+import resource
 
+import numpy as np
 import pytest
+import torch
 
-from hermes_nnunet.core.files import read_json, write_json, written_beside
+from hermes_nnunet.core.files import folder_written_beside, read_json, write_json, written_beside
+from hermes_nnunet.core.images.writing import save_voxels
 from hermes_nnunet.errors import HermesError
 
 
@@ -32,6 +37,71 @@ class TestWrittenBeside:
         with written_beside(target):
             pass
         assert target.read_text() == "old"
+
+
+class TestNames:
+    """Errors of the file system name the file that was to be written, not a temporary one, whoever raises them."""
+
+    @staticmethod
+    def named(path, work):
+        with pytest.raises(OSError) as raised, written_beside(path) as temporary:  # noqa: PT011 (looked at below)
+            work(temporary)
+        return raised.value.errno, raised.value.filename, raised.value.filename2
+
+    def test_where_none_is_named(self, tmp_path):
+        def write(temporary):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        assert self.named(tmp_path / "a.json", write) == (errno.ENOSPC, str(tmp_path / "a.json"), None)
+
+    def test_where_a_temporary_one_is_named(self, tmp_path):
+        def copy(temporary):
+            raise OSError(errno.ENOSPC, "No space left on device", "/there/a", None, str(temporary))
+
+        assert self.named(tmp_path / "a.json", copy) == (errno.ENOSPC, str(tmp_path / "a.json"), None)
+
+    def test_but_leave_those_that_name_another(self, tmp_path):
+        other = tmp_path / "b"
+        assert self.named(tmp_path / "a", lambda _: other.read_text()) == (errno.ENOENT, str(other), None)
+
+    def test_where_it_is_within_a_folder_that_is_written_beside(self, tmp_path):
+        with contextlib.suppress(OSError), folder_written_beside(tmp_path / "model") as folder:
+            try:
+                (folder / "plans.json").mkdir()
+                write_json({}, folder / "plans.json")
+            except OSError as error:
+                named = error
+                raise
+        assert named.filename == str(tmp_path / "model" / "plans.json")
+
+    def test_where_the_folder_cannot_be_written(self, tmp_path):
+        (tmp_path / "file").touch()
+        path = tmp_path / "file" / "a.json"
+        assert self.named(path, lambda _: None) == (errno.ENOTDIR, str(path), None)
+
+    @pytest.mark.parametrize("write", ["text", "torch", "nii", "nii.gz", "nrrd", "mha", "gipl"])
+    def test_where_files_may_not_be_large(self, tmp_path, write):
+        voxels = np.random.default_rng(0).integers(0, 255, (40, 40, 40), dtype=np.uint8)
+        path = tmp_path / f"a.{write}"
+
+        def work(temporary):
+            if write == "text":
+                temporary.write_text("x" * 64_000)
+            elif write == "torch":
+                torch.save({"weights": torch.rand(16_000)}, temporary)
+            else:
+                save_voxels(voxels, temporary, np.eye(4), {})
+
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+        try:
+            code, named, _ = self.named(path, work)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        # Some libraries do not say why.
+        assert code in (errno.EFBIG, errno.EIO)
+        assert named == str(path)
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestJson:

@@ -6,6 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from hermes_nnunet.cli.main import main
 from hermes_nnunet.prediction.model_folder import find_model_folder, read_model_folder
 
 NAME = "HermesTrainer__HermesPlans__3d_fullres"
@@ -97,6 +98,22 @@ def images(tmp_path):
     make_image(folder / "a_0000.nii.gz", seed=1)
     make_image(folder / "b_0000.nii.gz", shape=(15, 21, 12), affine=OBLIQUE_LPI, seed=2)
     return folder
+
+
+@pytest.fixture
+def predict(model, images, tmp_path):
+    """A function that runs `hermes_nnunet predict` on the CPU and returns its exit code."""
+
+    def run(*options, source=images, output=tmp_path / "out", asked=model):
+        return main(["predict", "-i", str(source), "-o", str(output), "-m", str(asked), "--device", "cpu", *options])
+
+    return run
+
+
+@pytest.fixture
+def out(tmp_path):
+    """Where `predict` writes."""
+    return tmp_path / "out"
 
 
 @pytest.fixture

@@ -7,23 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from hermes_nnunet.cli.main import main
 from hermes_nnunet.core.leftovers import temporary_name
-
-
-@pytest.fixture
-def predict(model, images, tmp_path):
-    """A function that runs `hermes_nnunet predict` on the CPU and returns its exit code."""
-
-    def run(*options, source=images, output=tmp_path / "out", asked=model):
-        return main(["predict", "-i", str(source), "-o", str(output), "-m", str(asked), "--device", "cpu", *options])
-
-    return run
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "out"
 
 
 def voxels(path):
@@ -206,9 +190,10 @@ class TestProblems:
             says="the case has 2 channels, but abdomen, brain need 1",
         )
 
-    def test_an_image_of_four_dimensions(self, refused, images):
-        nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6, 2), np.float32), np.eye(4)), images / "c_0000.nii.gz")
-        refused("--all", says="c_0000.nii.gz has 4 dimensions")
+    def test_an_image_of_four_dimensions(self, refused, tmp_path):
+        image = tmp_path / "c_0000.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6, 2), np.float32), np.eye(4)), image)
+        refused("--all", says="c_0000.nii.gz has 4 dimensions", source=image)
 
     def test_a_channel_too_many(self, refused, images):
         for case in ("a", "b"):
@@ -260,7 +245,10 @@ class TestProblems:
 
         monkeypatch.setattr("nnunetv2.imageio.nibabel_reader_writer.nibabel.save", full)
         assert predict("--member", "abdomen") == 1
-        assert capsys.readouterr().err.splitlines()[-1].endswith("No space left on device)")
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert "hermes_nnunet: error: " in line
+        assert f"{out / 'a.nii.gz'} cannot be written, since its disk is full (" in line
+        assert f"MB are free in {out}): make room, or choose another folder" in line
         assert files(out) == {"labels.json", "labels.txt", "labels.ctbl", "run.json"}
         assert [path for path in out.iterdir() if path.is_dir()] == []
 

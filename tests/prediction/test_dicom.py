@@ -116,6 +116,24 @@ class TestReading:
         with pytest.raises(HermesError, match=r"1 slices are missing between"):
             case.check()
 
+    @pytest.mark.parametrize(
+        ("tags", "says"),
+        [
+            ({"PixelSpacing": [1e4, 1e4]}, "which no image has"),
+            ({"PixelSpacing": [1.5, 0]}, "does not say where its voxels lie"),
+            ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "its orientation is flat or not of numbers"),
+            ({"ImageOrientationPatient": [0, 0, 0, 0, 1, 0]}, "its orientation is flat or not of numbers"),
+            ({"ImageOrientationPatient": [1, 0, 0]}, "has a place or size that is not of numbers"),
+            ({"PixelSpacing": [1.5, 1.5, 1.5]}, "has a place or size that is not of numbers"),
+        ],
+    )
+    def test_what_no_image_can_be_is_told_by_its_header(self, tmp_path, voxels, tags, says):
+        write_series(tmp_path / "impossible", voxels, **tags)
+        (case,) = find_cases(tmp_path / "impossible")
+        with pytest.raises(HermesError, match=says) as raised:
+            case.check()
+        assert str(tmp_path / "impossible") in str(raised.value)
+
     def test_files_that_are_no_slices_are_told(self, series, predict, capsys):
         (series / "notes.txt").write_text("read me")
         predict("--member", "abdomen")

@@ -15,7 +15,7 @@ NOT_RECORDED = {
     "command", "debug", "input", "output", "model", "trainer", "plans", "configuration", "device", "like",
     "go_on", "overwrite", "trust_plans",
 }  # fmt: skip
-RUN = {"versions": {}, "model": {}, "options": {}}
+RUN = {"versions": {}, "model": {}, "made_by": {}, "options": {}}
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ class TestRecord:
         first = RunRecord(tmp_path, [], {**RUN, "input": "first"})
         for name in ("a", "b"):
             first.add_case(name, [tmp_path / f"{name}.nii"], 1.26, [])
-        first.end()
+        first.end({"c": "is broken"})
         second = RunRecord(tmp_path, runs_in(tmp_path), {**RUN, "input": "second"})
         second.add_case("b", [], 0, ["padded"])
         runs = read_runs(tmp_path / "run.json")
@@ -56,6 +56,7 @@ class TestRecord:
         assert runs[0]["cases"]["a"]["seconds"] == 1.3
         assert runs[1]["cases"]["b"]["remarks"] == ["padded"]
         assert runs[0]["ended"] >= runs[0]["started"]
+        assert runs[0]["failed"] == {"c": "is broken"}
         assert runs[1]["ended"] is None
 
     def test_a_run_whose_cases_were_all_replaced_is_not_kept(self, tmp_path):
@@ -67,10 +68,8 @@ class TestRecord:
         (run,) = read_runs(first)
         checkpoint = model / "fold_0" / "checkpoint_final.pth"
         assert run["model"]["path"] == str(model)
-        assert run["model"]["sha256"] == {
-            name: hashlib.sha256((model / name).read_bytes()).hexdigest()
-            for name in ("plans.json", "dataset.json", str(checkpoint.relative_to(model)))
-        }
+        assert run["made_by"]["weights"] == {"0": hashlib.sha256(checkpoint.read_bytes()).hexdigest()}
+        assert run["made_by"] in json.loads((first.parent / "labels.json").read_text())["runs"].values()
         assert run["device"].startswith("cpu (")
         assert run["versions"]["hermes_nnunet"]
         assert run["versions"]["torch"]
@@ -113,7 +112,7 @@ class TestLike:
         shutil.copy(model / "fold_1" / "checkpoint_final.pth", model / "fold_0" / "checkpoint_final.pth")
         assert predict("--like", str(first), out=tmp_path / "again") == 1
         error = capsys.readouterr().err.splitlines()[-1]
-        assert f"{first} is of another model: fold_0/checkpoint_final.pth has another content now" in error
+        assert f"{first} is of another model (weights differ): name the model of that run with -m" in error
         assert not (tmp_path / "again").exists()
 
     def test_what_the_record_decides_is_not_given_again(self, first, predict, capsys):

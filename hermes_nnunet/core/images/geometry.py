@@ -12,6 +12,10 @@ from hermes_nnunet.errors import HermesError
 GEOMETRY_TOLERANCE_MM = 1e-3
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
+# No image of a patient has voxels of these lengths (mm) or beyond; they are of other units, or were never set.
+SMALLEST_MM, LARGEST_MM = 0.01, 1e4
+# Nor is any longer.
+_LONGEST_MM = 1e4
 # Volume of a voxel as a share of the product of its edges: below it, the axes lie in one plane.
 _FLAT = 1e-3
 _RAS = axcodes2ornt("RAS")
@@ -76,6 +80,30 @@ def is_usable(affine: np.ndarray) -> bool:
         return False
     lengths = axis_lengths(affine)
     return bool((lengths > 0).all() and abs(np.linalg.det(affine[:3, :3] / lengths)) > _FLAT)
+
+
+def check_plausible(geometry: Geometry, name: str) -> Geometry:
+    """The geometry, if an image of a patient can have it.
+
+    Raises:
+        HermesError: it has no voxels, or their size or the image's is of another world; `name` begins the message.
+    """
+    if min(geometry.shape) < 1:
+        raise HermesError(f"{name} has shape {geometry.shape}, so no voxels: give another image")
+    said = " x ".join(f"{length:.6g}" for length in geometry.spacing)
+    lengths = np.array([*geometry.spacing, *axis_lengths(geometry.affine)])
+    # Written to be true of NaN too.
+    if not ((lengths > SMALLEST_MM) & (lengths < LARGEST_MM)).all():
+        raise HermesError(
+            f"{name} has voxels of {said} mm, which no image has (above {SMALLEST_MM:g} and below {LARGEST_MM:g} mm): "
+            "mend its header"
+        )
+    if max(np.array(geometry.shape) * geometry.spacing) > _LONGEST_MM:
+        raise HermesError(
+            f"{name} has {' x '.join(map(str, geometry.shape))} voxels of {said} mm, so it is longer than "
+            f"{_LONGEST_MM / 1000:g} m: mend its header, which may be in another unit"
+        )
+    return geometry
 
 
 def grid_problem(first: Geometry, first_name: str, second: Geometry, second_name: str) -> str | None:

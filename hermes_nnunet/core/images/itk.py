@@ -1,11 +1,14 @@
 """Images of SimpleITK, which reads NRRD, MHA and GIPL, with their geometry in RAS."""
 
+import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hermes_nnunet.core.images.geometry import LPS_TO_RAS, Geometry, axis_lengths, is_usable
+from hermes_nnunet.core.images.geometry import LPS_TO_RAS, Geometry, axis_lengths, check_plausible, is_usable
+from hermes_nnunet.core.shortages import write_error
 from hermes_nnunet.errors import HermesError
 
 if TYPE_CHECKING:
@@ -27,6 +30,15 @@ def read_information(path: Path) -> "ImageFileReader":
     except RuntimeError as error:
         raise HermesError(f"{path} cannot be read ({_reason(error)}): copy it again, or leave it out") from None
     return reader
+
+
+def voxel_bytes(header: "ImageFileReader") -> int:
+    """Bytes of all voxels that a header promises."""
+    import SimpleITK
+
+    kind = SimpleITK.GetPixelIDValueAsString(header.GetPixelID())
+    bits = re.search(r"\d+", kind)
+    return math.prod(header.GetSize()) * (int(bits[0]) // 8 if bits else 1)
 
 
 def read_voxels(path: Path) -> np.ndarray:
@@ -54,7 +66,8 @@ def itk_geometry(image: "Image | ImageFileReader", name: str) -> Geometry:
     """Geometry of an image, or of a header that was read.
 
     Raises:
-        HermesError: it is not of three dimensions, its voxels are no single real numbers, or its axes are not usable.
+        HermesError: it is not of three dimensions, its voxels are no single real numbers, or its axes are not usable or
+            not those of an image.
     """
     import SimpleITK
 
@@ -77,7 +90,24 @@ def itk_geometry(image: "Image | ImageFileReader", name: str) -> Geometry:
         raise HermesError(f"{name} does not say where its voxels lie: its axes or its spacing are flat or no numbers")
     x, y, z = (float(length) for length in spacing)
     i, j, k = image.GetSize()
-    return Geometry((i, j, k), affine, (x, y, z))
+    return check_plausible(Geometry((i, j, k), affine, (x, y, z)), name)
+
+
+def write_itk(voxels: np.ndarray, path: Path, affine: np.ndarray) -> None:
+    """Write voxels (X, Y, Z) in a format of SimpleITK.
+
+    Raises:
+        OSError: the file cannot be written wholly.
+    """
+    import SimpleITK
+
+    try:
+        SimpleITK.WriteImage(itk_image(voxels, affine), str(path), useCompression=True)
+    except RuntimeError as error:
+        raise write_error(path, str(error)) from None
+    # ITK does not look whether a GIPL file, which is never compressed, has found room.
+    if path.suffix.lower() == ".gipl" and path.stat().st_size < voxels.nbytes:
+        raise write_error(path, "it is cut short")
 
 
 def itk_image(voxels: np.ndarray, affine: np.ndarray) -> "Image":

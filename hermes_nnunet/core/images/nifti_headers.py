@@ -8,7 +8,7 @@ import numpy as np
 from nibabel.orientations import io_orientation
 from nibabel.spatialimages import HeaderDataError
 
-from hermes_nnunet.core.images.geometry import Geometry, axis_lengths, is_usable
+from hermes_nnunet.core.images.geometry import Geometry, axis_lengths, check_plausible, is_usable
 from hermes_nnunet.core.images.remarks import NO_CODES, QFORM
 from hermes_nnunet.core.images.spacing_choice import AFFINE, HEADER, check_spacing_from
 from hermes_nnunet.errors import HermesError
@@ -54,9 +54,18 @@ def nifti_geometry(
         spacing_from: where nothing in the header decides: AFFINE takes the sform, HEADER the zooms.
 
     Raises:
-        HermesError: nothing decides, or the header says no usable geometry; the message begins with `name`.
+        HermesError: nothing decides, or the header says no geometry that an image can have; the message begins with
+            `name`.
     """
     check_spacing_from(spacing_from)
+    read = _by_its_places(header, shape, name, spacing_from)
+    check_plausible(read.geometry, name)
+    return read
+
+
+def _by_its_places(
+    header: nibabel.Nifti1Header, shape: tuple[int, int, int], name: str, spacing_from: str | None
+) -> NiftiGeometry:
     zooms = np.abs(np.array(header["pixdim"][1:4], dtype=float))
     known = bool(np.isfinite(zooms).all() and (zooms > 0).all())
     sform = _usable(header.get_sform()) if header["sform_code"] > 0 else None

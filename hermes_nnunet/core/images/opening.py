@@ -1,5 +1,6 @@
 """Open an image of any format, and say where its voxels lie before they are read."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,8 +15,8 @@ from nibabel.openers import ImageOpener
 from nibabel.spatialimages import SpatialImage
 
 from hermes_nnunet.core.images.endings import KNOWN, is_nifti, split_ending
-from hermes_nnunet.core.images.geometry import Geometry, axis_lengths, is_usable
-from hermes_nnunet.core.images.itk import itk_geometry, read_information, read_voxels, voxels_of
+from hermes_nnunet.core.images.geometry import Geometry, axis_lengths, check_plausible, is_usable
+from hermes_nnunet.core.images.itk import itk_geometry, read_information, read_voxels, voxel_bytes, voxels_of
 from hermes_nnunet.core.images.nifti_headers import nifti_geometry
 from hermes_nnunet.core.images.remarks import PADDING, Remark
 from hermes_nnunet.core.images.voxels import EXTREME, image_voxels, is_small, label_voxels
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from SimpleITK import Image as ItkImage
 
 _ENOUGH_OF_A_HEADER = 1024
+# GIPL's is looked at here, since ITK fills up what is missing with whatever is in memory.
+_UNCOMPRESSED = (".nii", ".gipl")
+# gzip packs no file more tightly.
+_MOST_COMPRESSED = 1032
 # Below it, no voxel of 16 bits is extreme.
 _HUGE_SLOPE = EXTREME / 2**17
 
@@ -174,10 +179,17 @@ def open_image(path: Path, spacing_from: str | None = None) -> OpenImage:
             image = load_nifti(path)
         if not isinstance(image, nibabel.Nifti1Image):
             raise HermesError(f"{path} is no NIfTI file: give one, or name it by its own format ({KNOWN})")
-        return _of_nifti(image, stored_header(path, image), str(path), spacing_from)
+        opened = _of_nifti(image, stored_header(path, image), str(path), spacing_from)
+        proxy = image.dataobj
+        if isinstance(proxy, ArrayProxy):
+            check_length(path, proxy.offset + math.prod(proxy.shape) * proxy.dtype.itemsize, opened.shape)
+        return opened
     if not path.is_file():
         raise HermesError(f"{path} does not exist: correct its name")
-    return ItkFile(str(path), itk_geometry(read_information(path), str(path)), path)
+    header = read_information(path)
+    geometry = itk_geometry(header, str(path))
+    check_length(path, voxel_bytes(header), geometry.shape)
+    return ItkFile(str(path), geometry, path)
 
 
 def open_nibabel(image: SpatialImage, name: str, spacing_from: str | None = None) -> OpenImage:
@@ -228,12 +240,30 @@ def in_space(shape: tuple[int, int, int], affine: np.ndarray, name: str) -> Geom
     """The geometry of an affine that nothing contradicts.
 
     Raises:
-        HermesError: the affine is not usable.
+        HermesError: the affine is not usable, or no image can have it.
     """
     if not is_usable(affine):
         raise HermesError(f"{name} does not say where its voxels lie: its affine is flat or not of numbers")
     x, y, z = (float(length) for length in axis_lengths(affine))
-    return Geometry(shape, np.asarray(affine, dtype=float), (x, y, z))
+    return check_plausible(Geometry(shape, np.asarray(affine, dtype=float), (x, y, z)), name)
+
+
+def check_length(path: Path, size: int, shape: tuple[int, ...]) -> None:
+    """See that a file can hold what its header promises, before memory is taken for it.
+
+    Args:
+        size: bytes of header and voxels, without compression.
+
+    Raises:
+        HermesError: it is too short.
+    """
+    name = path.name.lower()
+    room = path.stat().st_size * (1 if name.endswith(_UNCOMPRESSED) else _MOST_COMPRESSED)
+    if size > room:
+        raise HermesError(
+            f"{path} cannot be read (it is cut short: {path.stat().st_size} bytes cannot hold "
+            f"{' x '.join(map(str, shape))} voxels): copy it again, or leave it out"
+        )
 
 
 def check_numbers(dtype: np.dtype, name: str) -> None:

@@ -12,7 +12,7 @@ from nibabel.arrayproxy import ArrayProxy
 
 from hermes_nnunet.core.images.endings import is_nifti
 from hermes_nnunet.core.images.geometry import Geometry
-from hermes_nnunet.core.images.itk import itk_image
+from hermes_nnunet.core.images.itk import write_itk
 from hermes_nnunet.core.images.nifti_headers import header_with
 from hermes_nnunet.core.images.opening import NiftiImage, OpenImage
 
@@ -41,13 +41,15 @@ def nifti_on(voxels: np.ndarray, affine: np.ndarray, fields: Mapping[str, Any]) 
 
 
 def save_voxels(voxels: np.ndarray, path: Path, affine: np.ndarray, fields: Mapping[str, Any]) -> None:
-    """Write voxels (X, Y, Z) in the format that the path names."""
+    """Write voxels (X, Y, Z) in the format that the path names.
+
+    Raises:
+        OSError: the file cannot be written wholly.
+    """
     if is_nifti(path):
         nibabel.save(nifti_on(voxels, affine, fields), path)
     else:
-        import SimpleITK
-
-        SimpleITK.WriteImage(itk_image(voxels, affine), str(path), useCompression=True)
+        write_itk(voxels, path, affine)
 
 
 def save_on_grid(voxels: np.ndarray, path: Path, geometry: Geometry) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.core.pictures.overlay import best_slice, draw_contours, grey_window, mark_sides, radiological
+from hermes_nnunet.core.pictures.text import draw_legend, without_formulas
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,15 +66,17 @@ def draw_preview(
         mark_sides(panel, sides)
         panel.set_title(name, fontsize=9)
     _draw_legend(legend, shown, title, columns)
-    return figure
+    return without_formulas(figure)
 
 
 def _draw_legend(legend: "Axes", labels: Sequence[Label], title: str, columns: int) -> None:
     from matplotlib.lines import Line2D
 
     legend.set_axis_off()
-    legend.legend(
-        handles=[Line2D([], [], color=label.colour, linewidth=3, label=label.name) for label in labels],
+    draw_legend(
+        legend,
+        [Line2D([], [], color=label.colour, linewidth=3) for label in labels],
+        [label.name for label in labels],
         title=title if labels else f"{title}\nnothing found",
         loc="center left",
         frameon=False,

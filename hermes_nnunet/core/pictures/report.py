@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hermes_nnunet.core.files import written_beside
 from hermes_nnunet.core.label_values import foreground_values
 from hermes_nnunet.core.pictures.overlay import PANELS, PictureCase, draw_case, label_colours
+from hermes_nnunet.core.pictures.text import draw_legend, without_formulas
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +52,7 @@ def report_figure(rows: Sequence[PictureCase]) -> "Figure":
         _draw_legend(legend, row, colours)
     for panel, name in zip(grid[0], PANELS, strict=False):
         panel.set_title(name)
-    return figure
+    return without_formulas(figure)
 
 
 def _draw_legend(legend: "Axes", row: PictureCase, colours: Mapping[str, str]) -> None:
@@ -59,9 +60,10 @@ def _draw_legend(legend: "Axes", row: PictureCase, colours: Mapping[str, str]) -
 
     legend.set_axis_off()
     names = list(foreground_values(row.labels))
-    legend.legend(
-        handles=[Line2D([], [], color=colours[name], linewidth=3) for name in names],
-        labels=[f"{name}  Dice {row.dice[name]:.2f}" if name in row.dice else name for name in names],
+    draw_legend(
+        legend,
+        [Line2D([], [], color=colours[name], linewidth=3) for name in names],
+        [f"{name}  Dice {row.dice[name]:.2f}" if name in row.dice else name for name in names],
         title=row.title,
         loc="center left",
         frameon=False,

@@ -9,6 +9,7 @@ from typing import Any
 from hermes_nnunet.core.images.spacing_choice import HEADER, check_spacing_from
 from hermes_nnunet.core.nnunet_folders import raw_folder
 from hermes_nnunet.core.processes import default_processes, map_cases
+from hermes_nnunet.core.shortages import line_of
 from hermes_nnunet.core.wording import LISTED, did_you_mean, listed
 from hermes_nnunet.data.conversion.checks import check_case
 from hermes_nnunet.data.conversion.converter import Converter, SourceCase
@@ -130,10 +131,8 @@ def convert(
     try:
         outcomes = map_cases(write_case, pending, processes, "Converting")
     except OSError as error:
-        raise HermesError(
-            f"{error.filename or target.path} cannot be written ({error.strerror}): make room, or the folder writable, "
-            "and run it again; finished cases are kept"
-        ) from None
+        line = line_of(error, place=target.path)
+        raise HermesError(f"{line}, and run it again: finished cases are kept") from None
     outcome_of = {task.case.name: outcome for task, outcome in zip(pending, outcomes, strict=True)}
     broken = {name: outcome.problem for name, outcome in outcome_of.items() if outcome.problem is not None}
     _refuse_broken(broken, skip_broken, "all other cases are written: mend these and run it again")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hermes_nnunet.core.images.geometry import LPS_TO_RAS
+from hermes_nnunet.core.images.opening import in_space
 from hermes_nnunet.data.conversion import Grid
 from hermes_nnunet.data.dicom.files import read_dicom
 from hermes_nnunet.errors import HermesError
@@ -63,18 +64,30 @@ def slice_of(dataset: "Dataset", path: Path) -> Slice:
     missing = [tag for tag in GEOMETRY_TAGS if dataset.get(tag) is None]
     if missing:
         raise HermesError(f"{path} has no {missing[0]}, so its place is unknown: leave it out")
-    along_row, down_column = np.reshape(np.asarray(dataset.ImageOrientationPatient, dtype=float), (2, 3))
-    along_row = along_row / np.linalg.norm(along_row)
+    try:
+        along_row, down_column = np.reshape(np.asarray(dataset.ImageOrientationPatient, dtype=float), (2, 3))
+        position = tuple(float(value) for value in dataset.ImagePositionPatient)
+        between_rows, between_columns = (float(value) for value in dataset.PixelSpacing)
+        rows, columns = int(dataset.Rows), int(dataset.Columns)
+    except (TypeError, ValueError) as error:
+        raise HermesError(f"{path} has a place or size that is not of numbers ({error}): leave it out") from None
+    along_row = _direction(along_row, path)
     # Written with few digits, the two are not quite at right angles.
-    down_column = down_column - (down_column @ along_row) * along_row
-    down_column = down_column / np.linalg.norm(down_column)
+    down_column = _direction(down_column - (down_column @ along_row) * along_row, path)
     return Slice(
         path=path,
-        position=tuple(float(value) for value in dataset.ImagePositionPatient),
+        position=position,
         orientation=(tuple(along_row.tolist()), tuple(down_column.tolist())),
-        spacing=(float(dataset.PixelSpacing[0]), float(dataset.PixelSpacing[1])),
-        shape=(int(dataset.Rows), int(dataset.Columns)),
+        spacing=(between_rows, between_columns),
+        shape=(rows, columns),
     )
+
+
+def _direction(vector: np.ndarray, path: Path) -> np.ndarray:
+    length = float(np.linalg.norm(vector))
+    if not 0 < length < np.inf:
+        raise HermesError(f"{path} does not say where it lies: its orientation is flat or not of numbers; leave it out")
+    return vector / length
 
 
 def read_slice(path: Path) -> Slice:
@@ -101,7 +114,8 @@ def in_order(slices: Sequence[Slice], where: str) -> list[Slice]:
 
     Raises:
         HermesError: they do not make a regular volume: fewer than two, of different sizes or orientations, two at one
-            position, missing ones, uneven distances, or shifted against each other; `where` names the series.
+            position, missing ones, uneven distances, or shifted against each other; or one that no image can have;
+            `where` names the series.
     """
     if len(slices) < 2:
         raise HermesError(f"{where} has {len(slices)} slices: a volume needs at least two")
@@ -119,6 +133,9 @@ def in_order(slices: Sequence[Slice], where: str) -> list[Slice]:
             )
     ordered = sorted(slices, key=lambda item: float(first.normal @ item.position))
     _check_regular(ordered, where)
+    grid = grid_of(ordered)
+    columns, rows, number = grid.shape
+    in_space((columns, rows, number), grid.affine, where)
     return ordered
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hermes_nnunet.core.files import written_beside
+from hermes_nnunet.core.files import naming, written_beside
 from hermes_nnunet.core.images.geometry import Geometry, grid_problem
 from hermes_nnunet.core.images.opening import OpenImage, open_image
 from hermes_nnunet.core.images.remarks import Remark
@@ -54,7 +54,11 @@ class CaseReport:
 
 
 def rewrite_case(files: CaseFiles) -> CaseReport:
-    """Write the label files of a case, unless there are problems with its files."""
+    """Write the label files of a case, unless there are problems with its files.
+
+    Raises:
+        OSError: they cannot be written, which is not the case's fault.
+    """
     problems: list[str] = []
     remarks: list[Remark] = []
     hashes: dict[Path, str] = {}
@@ -85,15 +89,11 @@ def rewrite_case(files: CaseFiles) -> CaseReport:
             f"{listed(sorted(files.values))}): correct the file, or declare the labels"
         )
     if geometry is not None and not problems:
-        try:
-            for path, file in zip(files.images, files.hashes, strict=bool(files.hashes)):
+        for path, file in zip(files.images, files.hashes, strict=bool(files.hashes)):
+            with naming(file):
                 file.write_text(hashes[path])
-            write_label(mapped, geometry, files.outputs)
-            _write_copies(files)
-        except OSError as error:
-            problems.append(
-                f"{files.outputs[0]} cannot be written ({error.strerror}): make room, or the folder writable"
-            )
+        write_label(mapped, geometry, files.outputs)
+        _write_copies(files)
     return CaseReport(tuple(problems), tuple(remarks))
 
 

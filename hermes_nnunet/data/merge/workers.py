@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hermes_nnunet.core.processes import map_cases
+from hermes_nnunet.core.shortages import line_of
 from hermes_nnunet.core.wording import problem_lines
 from hermes_nnunet.data.merge.case_rewriting import CaseFiles, CaseReport, hash_images, rewrite_case
 from hermes_nnunet.errors import HermesError
@@ -13,9 +14,13 @@ def rewrite_cases(cases: Sequence[CaseFiles], processes: int) -> list[CaseReport
     """Rewrite all cases with a progress bar; what is to be said of them, in their order.
 
     Raises:
-        HermesError: a process died, for example because memory ran out.
+        HermesError: a process died, for example because memory ran out, or the disk is full. What is finished stays
+            for the next merge.
     """
-    return map_cases(rewrite_case, cases, processes, "Merging")
+    try:
+        return map_cases(rewrite_case, cases, processes, "Merging")
+    except OSError as error:
+        raise HermesError(f"{line_of(error)}, and run it again: finished cases are kept") from None
 
 
 def image_hashes(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hermes_nnunet.core.files import written_beside
+from hermes_nnunet.core.pictures.text import draw_legend, without_formulas
 from hermes_nnunet.errors import UsageError
 from hermes_nnunet.insight.priors.embedding import embed
 from hermes_nnunet.insight.priors.similarity import cluster_order, cluster_tree, cosine_similarity
@@ -72,6 +73,7 @@ def draw_priors(
         "cosine similarity of modalities",
         ["black"] * len(modalities),
     )
+    without_formulas(figure)
     with written_beside(path) as temporary:
         figure.savefig(temporary, dpi=120, format=path.suffix[1:].lower())
 
@@ -128,11 +130,10 @@ def _draw_points(axes: "Axes", tasks: Sequence[TaskOrigin], vectors: np.ndarray,
     axes.margins(0.12)
     axes.set_title("tasks by member and modality", loc="left", fontweight="bold", fontsize=10)
     axes.set(xlabel=horizontal, ylabel=vertical)
-    handles = [Line2D([], [], color=colour, marker="o", linestyle="", label=name) for name, colour in colours.items()]
-    handles += [
-        Line2D([], [], color="#59636e", marker=marker, linestyle="", label=name) for name, marker in markers.items()
-    ]
-    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
+    handles = [Line2D([], [], color=colour, marker="o", linestyle="") for colour in colours.values()]
+    handles += [Line2D([], [], color="#59636e", marker=marker, linestyle="") for marker in markers.values()]
+    names = [*colours, *markers]
+    draw_legend(axes, handles, names, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
 
 
 def _colours(members: Iterable[str]) -> dict[str, str]:

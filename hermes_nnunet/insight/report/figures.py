@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hermes_nnunet.collection import Member
 from hermes_nnunet.core.dice import mean_of_defined
+from hermes_nnunet.core.pictures.text import draw_legend, without_formulas
 from hermes_nnunet.insight.report.statistics import TaskDice
 from hermes_nnunet.learning.training.learning_curves import Epoch, LearningCurves
 
@@ -43,9 +44,10 @@ def as_data(figure: "Figure", image_format: str) -> str:
     """A figure as the src of an <img>.
 
     Args:
-        figure: is drawn and not changed.
+        figure: is drawn; names in it are no formulas.
         image_format: "svg" or "png".
     """
+    without_formulas(figure)
     drawn = io.BytesIO()
     metadata = {"Date": None} if image_format == "svg" else None
     figure.savefig(drawn, format=image_format, metadata=metadata, dpi=110)
@@ -75,12 +77,12 @@ def draw_learning_curves(curves: LearningCurves, members: Mapping[str, Member]) 
             style = _STYLES[place // len(_COLOURS) % len(_STYLES)]
             line = {"color": _COLOURS[place % len(_COLOURS)], "linestyle": style}
             means = (mean_of_defined(_number(entry.dice.get(task)) for task in member.tasks) for entry in epochs)
-            _plot(dice, epochs, means, label=name, **line)
+            _plot(dice, epochs, means, **line)
             for panel, attribute in zip(by_member, ("loss", "modality_accuracy"), strict=False):
                 _plot(panel, epochs, (getattr(entry.members.get(name), attribute, None) for entry in epochs), **line)
         for panel in (dice, *by_member[1:]):
             panel.set_ylim(-0.02, 1.02)
-        figure.legend(*dice.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+        draw_legend(figure, dice.get_lines(), list(members), loc="outside lower center", ncols=4, frameon=False)
         return as_data(figure, "svg")
 
 

@@ -11,9 +11,9 @@ from hermes_nnunet.core.label_values import foreground_values
 from hermes_nnunet.core.pictures.labels import Label, colour_of
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.insight.viewer.cases import Masks, ShownCase
-from hermes_nnunet.prediction.destination import FORMAT_VERSION, LABELS_FILE
 from hermes_nnunet.prediction.finding import find_cases
 from hermes_nnunet.prediction.image_sources import ImageSource
+from hermes_nnunet.prediction.labels_file import LABELS_FILE, LabelsFile
 from hermes_nnunet.prediction.model_folder import DATASET_FILE
 from hermes_nnunet.prediction.run_record import RUN_FILE, runs_in
 
@@ -134,20 +134,18 @@ def _table_in(folder: Path) -> _Table:
     Raises:
         HermesError: there is neither, or it is damaged.
     """
-    if (folder / LABELS_FILE).is_file():
+    table = LabelsFile.read(folder)
+    if table is not None:
         path = folder / LABELS_FILE
-        content = read_json(path, "predict again")
         try:
-            if content["format_version"] != FORMAT_VERSION:
-                raise HermesError(f"{path} is not of format version {FORMAT_VERSION}: predict again")
-            labels = tuple(_label(entry) for entry in content["labels"])
-            files = {entry["name"]: str(entry["file"]) for entry in content["labels"] if "file" in entry}
-            modalities = [one["modality"] for one in content["passes"]]
+            labels = tuple(_label(entry) for entry in table.labels)
+            files = {entry["name"]: str(entry["file"]) for entry in table.labels if "file" in entry}
+            modalities = {str(one["modality"]) for one in table.passes}
         except (KeyError, TypeError, ValueError) as error:
             raise HermesError(f"{path} is damaged ({error!r}): predict again") from None
         if any("/" in name or "\\" in name for name in files.values()):
             raise HermesError(f"{path} names a file of another folder: predict again")
-        return _Table(labels, files, modalities[0] if len(set(modalities)) == 1 else _UNKNOWN)
+        return _Table(labels, files, modalities.pop() if len(modalities) == 1 else _UNKNOWN)
     path = folder / DATASET_FILE
     if not path.is_file():
         raise HermesError(

@@ -19,6 +19,7 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.image_reader_writer import OwnReaderPlans
 from hermes_nnunet.planning.preprocessing.intensity import clip_intensities, fixed_normalization, intensity_rule
 from hermes_nnunet.planning.preprocessing.locations import OneClass, sample_locations
+from hermes_nnunet.planning.resampling.size import check_size
 from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
 
 
@@ -34,6 +35,8 @@ class HermesPreprocessor(DefaultPreprocessor):
         self._training_modality: str | None = None
         self._modality = ""
         self._rules: dict[str, dict[str, Any]] = {}
+        self._name = "the image"
+        self._spacing: list[float] = []
 
     def run(
         self, dataset_name_or_id: int | str, configuration_name: str, plans_identifier: str, num_processes: int
@@ -78,10 +81,14 @@ class HermesPreprocessor(DefaultPreprocessor):
         """Read and preprocess a case; of a multi-channel input, the channel that the context uses.
 
         The reader is HermesImageIO also where the plans are older than it.
+
+        Raises:
+            HermesError: the case cannot be read, or would be larger than all memory; its first image is named.
         """
         if self._training_modality is None:
             image_files = context_channel(image_files, HermesPlans.from_plans(plans_manager.plans))
         plans_manager = OwnReaderPlans(plans_manager.plans)
+        self._name = image_files[0]
         return super().run_case(image_files, seg_file, plans_manager, configuration_manager, dataset_json)
 
     def run_case_npy(
@@ -97,6 +104,7 @@ class HermesPreprocessor(DefaultPreprocessor):
         plans = HermesPlans.from_plans(plans_manager.plans)
         self._rules = plans.intensity_clipping
         self._modality = self._training_modality or plans.with_modality_override().context.modality
+        self._spacing = [properties["spacing"][axis] for axis in plans_manager.transpose_forward]
         return super().run_case_npy(data, seg, properties, plans_manager, configuration_manager, dataset_json)
 
     def _normalize(
@@ -106,6 +114,8 @@ class HermesPreprocessor(DefaultPreprocessor):
         configuration_manager: ConfigurationManager,
         foreground_intensity_properties_per_channel: dict[str, Any],
     ) -> np.ndarray:
+        # The last step before the image is resampled.
+        check_size(data.shape, self._spacing, configuration_manager.spacing, self._name)
         rule = intensity_rule(self._modality, self._rules)
         fixed = fixed_normalization(rule)
         if fixed is not None:

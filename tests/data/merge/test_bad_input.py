@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from hermes_nnunet.data.merge import MemberSpecification, MergeSpecification, merge
+from hermes_nnunet.data.merge import MemberSpecification, MergeSpecification, case_rewriting, merge
 from hermes_nnunet.errors import HermesError
 
 CT = MemberSpecification(1, "CT")
@@ -175,6 +175,14 @@ class TestFiles:
         folder = raw.add("Dataset001_Belly")
         path = raw.write_image(folder, "a_0000.nii.gz", shape=(4, 4, 4, 2))
         assert f"{path} has 4 dimensions (4, 4, 4, 2)" in refused(CT)
+
+    def test_voxels_that_no_image_has_are_told(self, raw, refused):
+        folder = raw.add("Dataset001_Belly")
+        path = raw.write_image(folder, "a_0000.nii.gz", np.diag([1.5, 1e4, 8.0, 1.0]))
+        raw.write_label(folder, "a.nii.gz", [0, 1, 2], np.diag([1.5, 1e4, 8.0, 1.0]))
+        message = refused(CT)
+        assert f"{path} has voxels of 1.5 x 10000 x 8 mm, which no image has" in message
+        assert f"{folder / 'labelsTr/a.nii.gz'} has voxels of 1.5 x 10000 x 8 mm" in message
 
     def test_image_with_nan_is_told(self, raw, refused):
         path = raw.add("Dataset001_Belly") / "imagesTr/a_0000.nii.gz"
@@ -467,3 +475,30 @@ def test_problems_from_several_processes_are_told(raw):
     with pytest.raises(HermesError, match=r"b\.nii\.gz holds 9"):
         merge(MergeSpecification(name="All", into=900, members=(CT,)), processes=2)
     assert raw.files() == before
+
+
+class TestFullDisk:
+    def test_is_one_line_and_the_next_merge_goes_on(self, raw, monkeypatch):
+        raw.add("Dataset001_Belly")
+        write = case_rewriting.save_on_grid
+        written = []
+
+        def until_full(voxels, path, geometry):
+            if len(written) == 3:
+                raise OSError(28, "No space left on device")
+            written.append(path)
+            write(voxels, path, geometry)
+
+        with monkeypatch.context() as context:
+            context.setattr(case_rewriting, "save_on_grid", until_full)
+            with pytest.raises(HermesError) as error:
+                merge_members(CT)
+        line = str(error.value)
+        assert line.startswith(f"{raw.path / '.Dataset900_All.merging/labelsTr/Belly__d.nii.gz'} cannot be written")
+        assert line.endswith("make room, or choose another folder, and run it again: finished cases are kept")
+        assert "\n" not in line
+        assert not (raw.path / "Dataset900_All").exists()
+        again = []
+        monkeypatch.setattr(case_rewriting, "save_on_grid", lambda *given: (again.append(given[1]), write(*given)))
+        assert len(merge_members(CT).collection.cases) == 5
+        assert [path.name for path in again] == ["Belly__d.nii.gz", "Belly__e.nii.gz"]

@@ -1,0 +1,76 @@
+"""labels.json of an output folder: what the values mean, and what has made the segmentation of each case."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hermes_nnunet.core.files import read_json, write_json
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.prediction.provenance import Provenance
+
+LABELS_FILE = "labels.json"
+FORMAT_VERSION = 1
+_REMEDY = "add --overwrite, or choose another folder"
+
+
+@dataclass
+class LabelsFile:
+    """Content of the file.
+
+    Attributes:
+        labels: an entry for each label, with its name, values, member and colour.
+        passes: the contexts that the network is told.
+        runs: `Provenance.to_json` of each run that has left a case here, by its hash.
+        cases: hash of the run that has segmented a case, for each finished one. Older releases did not write it.
+    """
+
+    labels: list[dict[str, Any]]
+    passes: list[dict[str, Any]]
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    cases: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> "LabelsFile | None":
+        """The file in a folder; None where there is none.
+
+        Raises:
+            HermesError: it is not one of this release.
+        """
+        path = folder / LABELS_FILE
+        if not path.exists():
+            return None
+        content = read_json(path, _REMEDY)
+        if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
+            raise HermesError(f"{path} is not of format version {FORMAT_VERSION}: {_REMEDY}")
+        parts = {"labels": list, "passes": list, "runs": dict, "cases": dict}
+        for name, kind in parts.items():
+            if not isinstance(content.get(name, kind()), kind):
+                raise HermesError(f"{path}: {name} is no {'list' if kind is list else 'object'}: {_REMEDY}")
+        return cls(**{name: content.get(name, kind()) for name, kind in parts.items()})
+
+    def says_the_same(self, other: "LabelsFile") -> bool:
+        """Whether values and contexts are those of the other, so that cases of both can lie side by side."""
+        return self.labels == other.labels and self.passes == other.passes
+
+    def keep_cases_of(self, earlier: "LabelsFile") -> None:
+        """Take over what made the cases that are there already."""
+        self.runs = {**earlier.runs, **self.runs}
+        self.cases = {**earlier.cases, **self.cases}
+
+    def finished(self, case: str, made_by: Provenance) -> None:
+        """Say that a case has been segmented anew."""
+        self.cases[case] = made_by.hash
+        self.runs[made_by.hash] = made_by.to_json()
+
+    def write(self, folder: Path) -> None:
+        """Write the file, with the runs that a case is of."""
+        of_cases = set(self.cases.values())
+        content: Mapping[str, Any] = {
+            "format_version": FORMAT_VERSION,
+            "labels": self.labels,
+            "passes": self.passes,
+            "runs": {name: run for name, run in sorted(self.runs.items()) if name in of_cases},
+            "cases": dict(sorted(self.cases.items())),
+        }
+        write_json(content, folder / LABELS_FILE)

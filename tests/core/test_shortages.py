@@ -1,0 +1,95 @@
+import errno
+import os
+import pickle
+import tempfile
+
+import numpy as np
+import pytest
+import torch
+
+from hermes_nnunet.core.shortages import is_of_all_files, is_of_memory, line_of, write_error
+
+
+def of_system(code, *names):
+    first, second = (*names, None, None)[:2]
+    return OSError(code, os.strerror(code), first, None, second)
+
+
+class TestDisk:
+    @pytest.mark.parametrize(
+        ("code", "says"),
+        [
+            (errno.EDQUOT, "cannot be written, since your quota in {folder} is used up: make room"),
+            (errno.EROFS, "cannot be written, since {folder} is read-only: choose another folder"),
+            (errno.EFBIG, "cannot be written, since files in {folder} may not be so large: raise the limit"),
+            (errno.EACCES, ": Permission denied: ask for the rights in {folder}"),
+            (errno.EMFILE, "cannot be opened (Too many open files): raise the limit (ulimit -n 4096)"),
+            (errno.EIO, ": Input/output error: the disk or share that holds {folder} fails"),
+            (errno.ENOTDIR, ": Not a directory"),
+        ],
+    )
+    def test_names_file_and_folder(self, tmp_path, code, says):
+        line = line_of(of_system(code, str(tmp_path / "a.nii.gz")))
+        assert line.startswith(str(tmp_path / "a.nii.gz"))
+        assert says.format(folder=tmp_path) in line
+        assert "\n" not in line
+
+    def test_that_is_full_is_told_with_what_is_free(self, tmp_path):
+        line = line_of(of_system(errno.ENOSPC, str(tmp_path / "new" / "a.nii.gz")))
+        assert line.startswith(f"{tmp_path}/new/a.nii.gz cannot be written, since its disk is full (")
+        assert f" MB are free in {tmp_path / 'new'}): make room, or choose another folder" in line
+
+    def test_is_that_of_the_copy_where_a_copy_fails(self):
+        assert line_of(of_system(errno.EROFS, "/there/a", "/here/a")).startswith("/here/a cannot be written")
+
+    def test_takes_the_place_that_is_worked_on_where_no_file_is_named(self, tmp_path):
+        assert line_of(of_system(errno.EROFS), place=tmp_path).startswith(f"{tmp_path} cannot be written")
+        assert f"a file in {tempfile.gettempdir()}" in line_of(of_system(errno.ENOSPC))
+
+    def test_errors_without_a_number_say_what_they_say(self):
+        assert line_of(OSError("CRC check failed")) == "CRC check failed"
+
+    def test_that_torch_could_not_write(self, tmp_path):
+        error = RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534")
+        assert line_of(error, place=tmp_path / "a.pth").startswith(f"{tmp_path / 'a.pth'}")
+        assert line_of(RuntimeError("[enforce fail at inline_container.cc:98] . invalid header")) is None
+
+    def test_is_found_in_the_words_of_a_library(self):
+        assert write_error("/x/a.mha", "File cannot be written: Reason: No space left on device").errno == errno.ENOSPC
+        assert write_error("/x/a.mha", "Reason: File too large").errno == errno.EFBIG
+        assert write_error("/x/a.nrrd", "couldn't write").errno == errno.EIO
+
+    def test_errors_come_whole_from_other_processes(self):
+        error = OSError(errno.ENOSPC, "No space left on device")
+        error.filename = "/x/a.nii.gz"
+        assert line_of(pickle.loads(pickle.dumps(error))) == line_of(error)
+
+
+class TestMemory:
+    @pytest.mark.parametrize(
+        ("work", "amount"),
+        [
+            (lambda: torch.empty(2**50), " (4194304.0 GiB more were asked for)"),
+            (lambda: np.empty(2**58), " (2.00 EiB more were asked for)"),
+            (lambda: bytearray(2**60), ""),
+        ],
+        ids=["torch", "numpy", "python"],
+    )
+    def test_is_told_with_the_amount(self, work, amount):
+        with pytest.raises((MemoryError, RuntimeError)) as raised:
+            work()
+        assert is_of_memory(raised.value)
+        assert line_of(raised.value, remedy="wait") == f"memory ran out{amount}: wait"
+
+    def test_of_the_gpu_is_told_apart(self):
+        error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total of 8 GiB")
+        assert line_of(error, remedy="wait") == "the memory of the GPU ran out (20.00 GiB more were asked for): wait"
+
+    def test_other_faults_have_no_line(self):
+        for error in (RuntimeError("shapes do not match"), KeyError("weights"), ValueError("memory")):
+            assert line_of(error) is None
+
+    def test_a_file_is_not_the_cause_where_all_would_fail(self):
+        assert is_of_all_files(of_system(errno.EMFILE, "a.nii.gz"))
+        assert not is_of_all_files(of_system(errno.EIO, "a.nii.gz"))
+        assert not is_of_all_files(OSError("CRC check failed"))
