@@ -52,11 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _cases(arguments: argparse.Namespace) -> "list[ShownCase]":
-    from hermes_nnunet.core.nnunet_folders import raw_folder
     from hermes_nnunet.errors import UsageError
-    from hermes_nnunet.insight.report.trained_model import read_trained_model
     from hermes_nnunet.insight.viewer.results import cases_of_results
-    from hermes_nnunet.insight.viewer.validation import cases_of_validation
 
     folder = Path(arguments.model)
     # nnUNetv2_predict copies plans.json beside its results.
@@ -65,5 +62,11 @@ def _cases(arguments: argparse.Namespace) -> "list[ShownCase]":
     for flag, given in (("-i", arguments.input), ("-r", arguments.reference)):
         if given is not None:
             raise UsageError(f"{flag} goes with a folder of results: a model's validation has images and references")
+
+    # Results are shown without what trained models need, which takes seconds to import.
+    from hermes_nnunet.core.nnunet_folders import raw_folder
+    from hermes_nnunet.insight.report.trained_model import read_trained_model
+    from hermes_nnunet.insight.viewer.validation import cases_of_validation
+
     model = model_of(arguments)
     return cases_of_validation(read_trained_model(model, arguments.folds), raw_folder())

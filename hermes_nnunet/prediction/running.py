@@ -102,13 +102,14 @@ def _predict_cases(
             if output.case in failures:
                 prepared.remove_files()
             else:
-                if destination.wishes.statistics:
-                    measured[output.case] = output.statistics
-                    write_statistics(measured, destination.folder)
-                destination.record(output.case)
                 if record is not None:
                     seconds = time.monotonic() - begun[output.case]
                     record.add_case(output.case, prepared.source.paths, seconds, remark_lines(prepared.remarks))
+                if destination.wishes.statistics:
+                    measured[output.case] = output.statistics
+                    write_statistics(measured, destination.folder)
+                # Last: it says that all is there.
+                destination.record(output.case)
             progress.update()
 
         finishing = _Behind(behind)

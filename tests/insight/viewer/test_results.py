@@ -15,7 +15,7 @@ from hermes_nnunet.insight.viewer.results import cases_of_results
 def record(results, cases=("a", "b"), source="in"):
     """A run.json that says where the images are."""
     run = {
-        "versions": {}, "model": {}, "options": {"spacing_from": None}, "input": str(results / source),
+        "versions": {}, "model": {}, "made_by": {}, "options": {"spacing_from": None}, "input": str(results / source),
         "cases": {case: {} for case in cases},
     }  # fmt: skip
     (results / "out" / "run.json").write_text(json.dumps({"format_version": 1, "runs": [run]}))
