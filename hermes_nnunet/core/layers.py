@@ -48,16 +48,18 @@ class Layers:
         return np.bincount(values, minlength=1 + max((value for _, value in self.places.values()), default=0))
 
 
-def layers_of_label_map(label_map: np.ndarray, labels: Sequence[Label]) -> Layers:
+def layers_of_label_map(label_map: np.ndarray, labels: Sequence[Label], *, own_values: bool = False) -> Layers:
     """Of a label map (X, Y, Z): a task that lies within another is on another layer.
 
     Args:
         label_map: whole numbers, of any type.
         labels: tasks that it may hold; other values are background.
+        own_values: a task has the value of its label, instead of its number in the list.
     """
     taken: list[set[int]] = []
     places = {}
     for number, label in enumerate(labels, start=1):
+        number = label.value if own_values else number
         layer = next((place for place, values in enumerate(taken) if values.isdisjoint(label.values)), len(taken))
         taken[layer:] = [*taken[layer:], set()] if layer == len(taken) else taken[layer:]
         taken[layer].update(label.values)
@@ -65,7 +67,9 @@ def layers_of_label_map(label_map: np.ndarray, labels: Sequence[Label]) -> Layer
     present = label_map.astype(np.int64)
     highest = max((value for label in labels for value in label.values), default=0)
     present[(present < 0) | (present > highest)] = 0
-    tables = np.zeros((max(len(taken), 1), 1 + highest), _dtype(len(labels)))
+    tables = np.zeros(
+        (max(len(taken), 1), 1 + highest), _dtype(max((number for _, number in places.values()), default=0))
+    )
     for label in labels:
         layer, number = places[label.name]
         tables[layer, list(label.values)] = number
@@ -90,5 +94,5 @@ def layers_of_masks(masks: Iterable[tuple[str, np.ndarray]], shape: tuple[int, .
     return Layers(tuple(volumes) or (np.zeros(shape, np.uint8),), places)
 
 
-def _dtype(tasks: int) -> type[np.uint8 | np.uint16]:
-    return np.uint8 if tasks <= _MOST_OF_A_BYTE else np.uint16
+def _dtype(highest: int) -> type[np.uint8 | np.uint16]:
+    return np.uint8 if highest <= _MOST_OF_A_BYTE else np.uint16

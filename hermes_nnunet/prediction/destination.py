@@ -15,7 +15,7 @@ from hermes_nnunet.prediction.labels_file import LABELS_FILE, LabelsFile
 from hermes_nnunet.prediction.passes import Choice
 from hermes_nnunet.prediction.provenance import Provenance
 from hermes_nnunet.prediction.statistics import read_statistics
-from hermes_nnunet.prediction.wishes import DICOM_OBJECTS, NIFTI, Wishes
+from hermes_nnunet.prediction.wishes import DICOM_OBJECTS, NIFTI, SEG_NRRD, SEG_NRRD_ENDING, Wishes
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ class Destination:
         """The segmentation: a file, or with `per_task` a folder."""
         if self.wishes.per_task:
             return self.folder / case
-        written_as = DICOM_OBJECTS.get(self.wishes.output_type)
-        return self.folder / f"{case}{self.file_ending if written_as is None else written_as.ending}"
+        endings = {NIFTI: self.file_ending, SEG_NRRD: SEG_NRRD_ENDING}
+        endings |= {name: written_as.ending for name, written_as in DICOM_OBJECTS.items()}
+        return self.folder / f"{case}{endings[self.wishes.output_type]}"
 
     def mask_name(self, task: str) -> str:
         """File name of a task's mask within the folder of a case."""

@@ -20,8 +20,9 @@ from hermes_nnunet.prediction.dicom_objects import write_dicom
 from hermes_nnunet.prediction.image_sources import DicomSource
 from hermes_nnunet.prediction.passes import Pass
 from hermes_nnunet.prediction.preparing import Prepared
+from hermes_nnunet.prediction.seg_nrrd import write_seg_nrrd
 from hermes_nnunet.prediction.statistics import CaseStatistics, statistics_of_label_map, statistics_of_mask
-from hermes_nnunet.prediction.wishes import NIFTI
+from hermes_nnunet.prediction.wishes import DICOM_OBJECTS, SEG_NRRD
 
 # nnU-Net's name of the array in its npz files.
 _PROBABILITIES = "probabilities.npy"
@@ -63,12 +64,17 @@ class CaseOutput:
 
     def finish(self, label_map: np.ndarray) -> None:
         """Write the rest, from the label map (D, H, W), and move all files to their places."""
-        if self._wishes.output_type != NIFTI:
+        if self._wishes.output_type in DICOM_OBJECTS:
             assert isinstance(self._prepared.source, DicomSource)
             voxels = in_own_direction(label_map, self._properties)
             slices = self._prepared.source.volume.slices()
             with naming(self._result):
                 write_dicom(self._wishes.output_type, voxels, self._labels, slices, self._temporary(self._result))
+        elif self._wishes.output_type == SEG_NRRD:
+            layers = layers_of_label_map(in_own_direction(label_map, self._properties), self._labels, own_values=True)
+            affine = self._properties["nibabel_stuff"]["original_affine"]
+            with naming(self._result):
+                write_seg_nrrd(layers, self._labels, affine, self._temporary(self._result))
         elif not self._wishes.per_task:
             with naming(self._result):
                 self._reader.write_seg(label_map, str(self._temporary(self._result)), self._properties)

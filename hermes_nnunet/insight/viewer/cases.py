@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hermes_nnunet.core.images.geometry import Geometry, grid_problem
@@ -12,6 +12,7 @@ from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.core.viewer.scene import PREDICTION, REFERENCE, Scene, in_ras
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.image_sources import FileSource, ImageSource
+from hermes_nnunet.prediction.seg_nrrd import is_seg_nrrd, read_seg_nrrd
 
 Masks = Mapping[str, Path]
 
@@ -84,6 +85,10 @@ def read_scene(case: ShownCase) -> Scene:
 
 
 def _prediction(case: ShownCase) -> tuple[str, Geometry, Layers]:
+    if isinstance(case.prediction, Path) and is_seg_nrrd(case.prediction):
+        geometry, segments = read_seg_nrrd(case.prediction, case.labels)
+        in_order = tuple(in_ras(geometry, volume) for volume in segments.volumes)
+        return str(case.prediction), geometry, replace(segments, volumes=in_order)
     if isinstance(case.prediction, Path):
         label_map = open_image(case.prediction)
         voxels = in_ras(label_map.geometry, label_map.labels())

@@ -16,6 +16,8 @@ from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.labels_file import LABELS_FILE, LabelsFile
 from hermes_nnunet.prediction.model_folder import DATASET_FILE
 from hermes_nnunet.prediction.run_record import RUN_FILE, runs_in
+from hermes_nnunet.prediction.seg_nrrd import is_seg_nrrd
+from hermes_nnunet.prediction.wishes import SEG_NRRD_ENDING
 
 _UNKNOWN = "unknown"
 
@@ -114,7 +116,7 @@ def _label_maps(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         parts = split_ending(path.name)
         if parts is not None and path.is_file() and not path.name.startswith("."):
-            found[parts[0]] = path
+            found[path.name[: -len(SEG_NRRD_ENDING)] if is_seg_nrrd(path) else parts[0]] = path
     return found
 
 
