@@ -8,7 +8,6 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from hermes_nnunet.core.viewer.scene import Scene
 
@@ -41,11 +40,11 @@ def whole_page(scene: Scene) -> str:
     return _template().render(
         title=scene.name,
         embedded=_script_json(content),
-        style=Markup(static("viewer.css").decode()),
+        style=static("viewer.css").decode(),
         # It asks for its text wherever its code goes.
         licence=static("LICENSE.niivue.txt").decode(),
-        niivue=Markup(static("niivue.umd.js").decode()),
-        script=Markup(static("viewer.js").decode()),
+        niivue=static("niivue.umd.js").decode(),
+        script=static("viewer.js").decode(),
     )
 
 
@@ -64,9 +63,9 @@ def _packed(part: bytes) -> str:
     return base64.b64encode(gzip.compress(part, _COMPRESSION, mtime=0)).decode()
 
 
-def _script_json(content: Any) -> Markup:
+def _script_json(content: Any) -> str:
     """JSON that ends no script element, whatever names are in it."""
-    return Markup(json.dumps(content, allow_nan=False).replace("<", "\\u003c"))
+    return json.dumps(content, allow_nan=False).replace("<", "\\u003c")
 
 
 def _template() -> Any:
