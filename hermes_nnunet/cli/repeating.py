@@ -103,7 +103,6 @@ def _recorded_run(path: Path) -> dict[str, Any]:
             )
         if not RECORDED[name](value):
             raise HermesError(f"{path}: the option {name} is {quoted(value)}: copy the file again")
-    for table, name in ((run, "input"), (run["model"], "path")):
-        if not isinstance(table.get(name), str):
-            raise HermesError(f"{path}: {name} is {quoted(table.get(name))}: copy the file again")
+    if not isinstance(run["model"].get("path"), str):
+        raise HermesError(f"{path} does not say where the model is: copy the file again")
     return run

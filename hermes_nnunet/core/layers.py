@@ -30,12 +30,12 @@ class Layers:
 
     def counts(self) -> dict[str, int]:
         """Voxels of each task."""
-        counted = [self._counted(volume.ravel()) for volume in self.volumes]
+        counted = [self._counted(volume) for volume in self.volumes]
         return {task: int(counted[layer][value]) for task, (layer, value) in self.places.items()}
 
     def dice(self, other: "Layers") -> dict[str, float]:
         """Dice of each task with the same one of others, which has the same value there; nan where neither has it."""
-        common = sum(self._counted(mine[mine == its]) for mine in self.volumes for its in other.volumes)
+        common = sum(self._counted(mine * (mine == its)) for mine in self.volumes for its in other.volumes)
         mine, its = self.counts(), other.counts()
         sizes = {task: mine[task] + its[task] for task in self.places}
         return {
@@ -43,9 +43,10 @@ class Layers:
             for task, (_, value) in self.places.items()
         }
 
-    def _counted(self, values: np.ndarray) -> np.ndarray:
+    def _counted(self, volume: np.ndarray) -> np.ndarray:
         """Voxels by value."""
-        return np.bincount(values, minlength=1 + max((value for _, value in self.places.values()), default=0))
+        length = 1 + max((value for _, value in self.places.values()), default=0)
+        return sum((np.bincount(plane.ravel(), minlength=length) for plane in volume), np.zeros(length, np.int64))
 
 
 def layers_of_label_map(label_map: np.ndarray, labels: Sequence[Label], *, own_values: bool = False) -> Layers:
@@ -61,19 +62,22 @@ def layers_of_label_map(label_map: np.ndarray, labels: Sequence[Label], *, own_v
     for number, label in enumerate(labels, start=1):
         number = label.value if own_values else number
         layer = next((place for place, values in enumerate(taken) if values.isdisjoint(label.values)), len(taken))
-        taken[layer:] = [*taken[layer:], set()] if layer == len(taken) else taken[layer:]
+        if layer == len(taken):
+            taken.append(set())
         taken[layer].update(label.values)
         places[label.name] = (layer, number)
-    present = label_map.astype(np.int64)
     highest = max((value for label in labels for value in label.values), default=0)
-    present[(present < 0) | (present > highest)] = 0
-    tables = np.zeros(
-        (max(len(taken), 1), 1 + highest), _dtype(max((number for _, number in places.values()), default=0))
-    )
+    tables = np.zeros((max(len(taken), 1), highest + 1), _dtype(max((n for _, n in places.values()), default=0)))
     for label in labels:
         layer, number = places[label.name]
         tables[layer, list(label.values)] = number
-    return Layers(tuple(table[present] for table in tables), places)
+    volumes = np.zeros((len(tables), *label_map.shape), tables.dtype)
+    # Plane by plane, for numpy makes eight bytes of each value.
+    for place, plane in enumerate(label_map):
+        present = plane.astype(np.int64)
+        present[(present < 0) | (present > highest)] = 0
+        volumes[:, place] = tables[:, present]
+    return Layers(tuple(volumes), places)
 
 
 def layers_of_masks(masks: Iterable[tuple[str, np.ndarray]], shape: tuple[int, ...], count: int) -> Layers:

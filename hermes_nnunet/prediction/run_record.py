@@ -107,7 +107,12 @@ def _is_runs(content: Mapping[str, Any]) -> bool:
     if not isinstance(runs, list) or not runs:
         return False
     tables = ("cases", "made_by", "model", "options", "versions")
-    return all(isinstance(run, dict) and all(isinstance(run.get(key), dict) for key in tables) for run in runs)
+    return all(
+        isinstance(run, dict)
+        and all(isinstance(run.get(key), dict) for key in tables)
+        and isinstance(run.get("input"), str)
+        for run in runs
+    )
 
 
 def _now() -> str:

@@ -15,7 +15,7 @@ NOT_RECORDED = {
     "command", "debug", "input", "output", "model", "trainer", "plans", "configuration", "device", "like",
     "go_on", "overwrite", "trust_plans",
 }  # fmt: skip
-RUN = {"versions": {}, "model": {}, "made_by": {}, "options": {}}
+RUN = {"versions": {}, "model": {}, "made_by": {}, "options": {}, "input": "in"}
 
 
 @pytest.fixture

@@ -100,9 +100,10 @@ class Pane {
     this.scene = scene;
   }
 
-  async addSurface(task, mesh) {
+  async addSurface(scene, task, mesh) {
     if (new DataView(mesh).getUint32(4, true) === 0) return;
     const made = await niivue.NVMesh.readMesh(mesh, "surface.mz3", this.view.gl, 1, new Uint8Array([...rgb(task.colour), 255]));
+    if (this.scene !== scene) return;
     this.meshes.set(task, made);
     this.view.addMesh(made);
   }
@@ -289,6 +290,13 @@ function restored() {
 
 // ---- the page
 
+// One change of the pictures after another: the contours of a case must never lie on the image of the next.
+let turn = Promise.resolve();
+function inTurn(mine, work) {
+  turn = turn.catch(() => {}).then(() => (mine === loading ? work() : undefined));
+  return turn;
+}
+
 async function open(number, from = {}) {
   if (number < 0 || number >= cases.length) return;
   const mine = ++loading;
@@ -311,8 +319,7 @@ async function open(number, from = {}) {
         layers[whose].push(new Values(await partOf(number, `${whose}/layer/${layer}`)));
       }
     }
-    if (mine !== loading) return;
-    await show(opened, image, layers, from);
+    await inTurn(mine, () => show(opened, image, layers, from));
     if (mine !== loading) return;
     document.body.dataset.state = "shown";
     await addSurfaces(number, opened, mine);
@@ -366,7 +373,7 @@ async function addSurfaces(number, opened, mine) {
       if (!task[whose].volume_ml) continue;
       const mesh = await partOf(number, `${whose}/surface/${place}`);
       if (mine !== loading || pane.scene !== opened) return;
-      await pane.addSurface(task, mesh);
+      await pane.addSurface(opened, task, mesh);
     }
   }
   updateSurfaces();
@@ -445,8 +452,11 @@ async function nextSides() {
   settings.sides = SIDES[(SIDES.indexOf(settings.sides) + 1) % SIDES.length];
   const mine = ++loading;
   document.body.dataset.state = "shown";
-  await arrange(panes[0].at);
-  panes[0].view.drawScene();
+  const at = panes[0].at;
+  await inTurn(mine, async () => {
+    await arrange(at);
+    panes[0].view.drawScene();
+  });
   await addSurfaces(current, scene, mine);
   if (mine === loading) document.body.dataset.state = "complete";
 }
