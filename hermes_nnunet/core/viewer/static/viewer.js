@@ -5,7 +5,8 @@ const byId = (id) => document.getElementById(id);
 // As NiiVue numbers its planes: the axes that run across and up.
 const PLANES = [[0, 1, 2], [0, 2, 1], [1, 2, 0]];
 const RENDER = 4;
-const GRID = [[0, 0, 0], [1, 0.5, 0], [2, 0.5, 0.5], [RENDER, 0, 0.5]];
+const GRID = [[0, 0, 0], [1, 0.502, 0], [2, 0.502, 0.502], [RENDER, 0, 0.502]];
+const SHARE = 0.498;
 const SIDES = ["beside", "over", "without"];
 const LINE = 1.6;
 
@@ -45,6 +46,26 @@ class View extends niivue.Niivue {
   // The image would hide the surfaces.
   drawImage3D() {}
 
+  // With every mesh NiiVue would send the image to the graphics card again.
+  updateGLVolume() {
+    if (!this.changesMeshes) {
+      super.updateGLVolume();
+      return;
+    }
+    const farthest = this.meshes.map((mesh) => mesh.furthestVertexFromOrigin);
+    this.furthestVertexFromOrigin = Math.max(this.furthestVertexFromOrigin, ...farthest);
+    this.drawScene();
+  }
+
+  changeMeshes(change) {
+    this.changesMeshes = true;
+    try {
+      change();
+    } finally {
+      this.changesMeshes = false;
+    }
+  }
+
   // In planes there are contours.
   drawMesh3D(isDepthTest, alpha, all, model, normal, isPlane) {
     if (!isPlane) super.drawMesh3D(isDepthTest, alpha, all, model, normal, isPlane);
@@ -82,7 +103,7 @@ class Pane {
     });
     await this.view.attachToCanvas(this.image);
     this.view.setRenderAzimuthElevation(160, 15);
-    this.view.setCustomLayout(GRID.map(([sliceType, x, y]) => ({ sliceType, position: [x, y, 0.5, 0.5] })));
+    this.view.setCustomLayout(GRID.map(([sliceType, x, y]) => ({ sliceType, position: [x, y, SHARE, SHARE] })));
     this.view.afterDrawing = () => this.drawn();
   }
 
@@ -90,7 +111,7 @@ class Pane {
   async show(scene, image, layers, whose) {
     const view = this.view;
     this.scene = null;
-    for (const mesh of [...view.meshes]) view.removeMesh(mesh);
+    view.changeMeshes(() => [...view.meshes].forEach((mesh) => view.removeMesh(mesh)));
     for (const volume of [...view.volumes]) view.removeVolume(volume);
     this.meshes.clear();
     this.paths.clear();
@@ -105,7 +126,7 @@ class Pane {
     const made = await niivue.NVMesh.readMesh(mesh, "surface.mz3", this.view.gl, 1, new Uint8Array([...rgb(task.colour), 255]));
     if (this.scene !== scene) return;
     this.meshes.set(task, made);
-    this.view.addMesh(made);
+    this.view.changeMeshes(() => this.view.addMesh(made));
   }
 
   // `at` is a voxel.
@@ -174,18 +195,13 @@ class Pane {
     if (!settings.fill) return;
     const colours = new Map();
     for (const task of this.scene.tasks) if (shown(task)) colours.set(task[whose].value, rgb(task.colour));
-    const pixels = new ImageData(plane.width, plane.height);
-    plane.values.forEach((value, place) => {
-      const colour = value && colours.get(value);
-      if (colour) pixels.data.set([...colour, 255], 4 * place);
-    });
-    const canvas = new OffscreenCanvas(plane.width, plane.height);
-    canvas.getContext("2d").putImageData(pixels, 0, 0);
+    const filledWith = JSON.stringify([...colours]);
+    if (plane.filledWith !== filledWith) Object.assign(plane, { filledWith, filled: filledPlane(plane, colours) });
     context.save();
     context.globalAlpha = settings.fill;
     context.imageSmoothingEnabled = false;
     context.transform(matrix.a, 0, 0, matrix.d, matrix.e, matrix.f);
-    context.drawImage(canvas, -0.5, -0.5);
+    context.drawImage(plane.filled, -0.5, -0.5);
     context.restore();
   }
 
@@ -206,6 +222,18 @@ class Pane {
     this.paths.set(key, made);
     return made;
   }
+}
+
+// A picture of a plane, a pixel a voxel, in which the values that have one have their colour.
+function filledPlane(plane, colours) {
+  const pixels = new ImageData(plane.width, plane.height);
+  plane.values.forEach((value, place) => {
+    const colour = value && colours.get(value);
+    if (colour) pixels.data.set([...colour, 255], 4 * place);
+  });
+  const canvas = new OffscreenCanvas(plane.width, plane.height);
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
+  return canvas;
 }
 
 // Marching squares around each value: cells between the centres of four voxels, with background around the plane.
