@@ -145,7 +145,8 @@ class Workplace:
         merged = yaml.safe_dump({"members": [self._merged(member, members, absent) for member in members]})
         if merge_file.is_file() and merge_file.read_text() != merged:
             raise HermesError(f"collection {number} is that of {merge_file}: give other members another number")
-        merge_file.write_text(merged)
+        if not merge_file.is_file():  # another run of the same comparison may be reading it
+            merge_file.write_text(merged)
         done = self.folder / f"collection_{number}_is_prepared"
         if not done.exists():
             self._merge_and_preprocess(merge_file, number)

@@ -24,6 +24,11 @@ def temporary_name() -> str:
     return f"{PREFIX}{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
+def place_of(path: str | os.PathLike[str]) -> Path:
+    """Where a file of a temporary folder gets its place: beside that folder; any other file is where it is."""
+    return Path(*(part for part in Path(path).parts if not part.startswith(PREFIX)))
+
+
 @cache
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed processes left in a folder; a process looks once into each folder."""

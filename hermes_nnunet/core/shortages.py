@@ -8,9 +8,16 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from hermes_nnunet.core.leftovers import place_of
+from hermes_nnunet.errors import HermesError
+
 _MEMORY_REMEDY = "end other programs, or take a machine with more"
+# Of commands that work on several cases at a time.
+FEWER_PROCESSES = "run it again with fewer --processes; finished cases are kept"
 
 # Not the fault of the file at which they come up.
 _OF_ALL_FILES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -43,6 +50,21 @@ def line_of(error: BaseException, *, place: Path | str | None = None, remedy: st
         reason = str(error).strip().splitlines()[0]
         return f"the GPU failed ({reason}): see what nvidia-smi and the system's log say of it, and begin again"
     return None
+
+
+@contextmanager
+def memory_for(name: Path | str, *, remedy: str = _MEMORY_REMEDY) -> Iterator[None]:
+    """Name what this block works on where memory is too small for it.
+
+    Raises:
+        HermesError: it is.
+    """
+    try:
+        yield
+    except (MemoryError, OSError, RuntimeError) as error:
+        if not is_of_memory(error):
+            raise
+        raise HermesError(f"{name}: {line_of(error, remedy=remedy)}") from None
 
 
 def is_of_memory(error: BaseException) -> bool:
@@ -85,7 +107,7 @@ def _of_file_system(error: OSError, place: Path | str | None) -> str:
     name = error.filename2 or error.filename or place
     if isinstance(name, int):  # a file descriptor
         name = place
-    path = f"the output, or a file in {tempfile.gettempdir()}," if name is None else os.fsdecode(name)
+    path = f"the output, or a file in {tempfile.gettempdir()}," if name is None else str(place_of(os.fsdecode(name)))
     folder = Path(tempfile.gettempdir()) if name is None else Path(path).parent
     if name is not None and os.path.isdir(path):
         folder = Path(path)

@@ -106,8 +106,7 @@ class Destination:
             if self.wishes.output_type == NIFTI and not self.wishes.per_task:
                 write_colour_tables(self.choice.labels, self.folder)
         except OSError as error:
-            reason = line_of(error, place=self.folder)
-            raise HermesError(f"{self.folder} cannot be written to ({reason})") from None
+            raise HermesError(str(line_of(error, place=self.folder))) from None
 
     def record(self, case: str) -> None:
         """Say in labels.json what has made the results of a case, which are in their places."""

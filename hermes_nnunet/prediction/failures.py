@@ -1,5 +1,6 @@
 """Cases that cannot be segmented: they are listed at the end, and the others are finished."""
 
+import errno
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,6 +8,8 @@ from contextlib import contextmanager
 from hermes_nnunet.core.shortages import is_of_memory, is_of_the_gpu, line_of
 from hermes_nnunet.errors import HermesError
 
+# A file that is not there any more, or whose content is broken.
+_OF_A_FILE = (errno.ENOENT, None)
 MEMORY_REMEDY = "end other programs, choose fewer tasks at a time, or take a machine with more"
 
 
@@ -54,6 +57,8 @@ class Failures:
         except Exception as error:
             if is_of_memory(error):
                 self.reasons[case] = str(line_of(error, remedy=MEMORY_REMEDY))
+            elif isinstance(error, OSError) and error.errno in _OF_A_FILE:
+                self.reasons[case] = str(line_of(error))
             elif isinstance(error, OSError) or is_of_the_gpu(error):
                 raise
             else:

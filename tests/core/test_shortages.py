@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from hermes_nnunet.core.shortages import is_of_all_files, is_of_memory, line_of, write_error
+from hermes_nnunet.core.leftovers import temporary_name
+from hermes_nnunet.core.shortages import is_of_all_files, is_of_memory, line_of, memory_for, write_error
+from hermes_nnunet.errors import HermesError
 
 
 def of_system(code, *names):
@@ -41,6 +43,10 @@ class TestDisk:
 
     def test_is_that_of_the_copy_where_a_copy_fails(self):
         assert line_of(of_system(errno.EROFS, "/there/a", "/here/a")).startswith("/here/a cannot be written")
+
+    def test_never_names_a_temporary_folder(self, tmp_path):
+        line = line_of(of_system(errno.EROFS, str(tmp_path / temporary_name())))
+        assert line == f"{tmp_path} cannot be written, since {tmp_path} is read-only: choose another folder"
 
     def test_takes_the_place_that_is_worked_on_where_no_file_is_named(self, tmp_path):
         assert line_of(of_system(errno.EROFS), place=tmp_path).startswith(f"{tmp_path} cannot be written")
@@ -84,6 +90,13 @@ class TestMemory:
     def test_of_the_gpu_is_told_apart(self):
         error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total of 8 GiB")
         assert line_of(error, remedy="wait") == "the memory of the GPU ran out (20.00 GiB more were asked for): wait"
+
+    def test_is_told_with_what_was_worked_on(self):
+        says = r"^a\.nii: memory ran out \(2\.00 EiB more were asked for\): wait$"
+        with pytest.raises(HermesError, match=says), memory_for("a.nii", remedy="wait"):
+            np.empty(2**58)
+        with pytest.raises(RuntimeError, match="shapes"), memory_for("a.nii"):
+            raise RuntimeError("shapes do not match")
 
     def test_other_faults_have_no_line(self):
         for error in (RuntimeError("shapes do not match"), KeyError("weights"), ValueError("memory")):

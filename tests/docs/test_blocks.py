@@ -36,7 +36,7 @@ MARKS = {
     "browser",  # shows pages until somebody ends it
 }
 # What a block may call beside commands with a parser of their own.
-SHELL_WORDS = {"export", "cd", "source", "pip", "srun", "scontrol", "head"}
+SHELL_WORDS = {"export", "cd", "source", "pip", "srun", "sbatch", "scontrol", "head", "test", "exit"}
 SEPARATORS = set("();<>|&")
 PARSE_ARGS = argparse.ArgumentParser.parse_args
 

@@ -237,7 +237,7 @@ class TestProblems:
     def test_an_output_folder_that_is_a_file(self, predict, tmp_path, capsys):
         (tmp_path / "file").touch()
         assert predict("--all", output=tmp_path / "file" / "out") == 1
-        assert "cannot be written to" in capsys.readouterr().err
+        assert f"{tmp_path / 'file' / 'out'}: Not a directory" in capsys.readouterr().err
 
     def test_a_disk_without_space(self, predict, out, monkeypatch, capsys):
         def full(*_):

@@ -79,6 +79,13 @@ class TestOfCases:
         assert len(set(failures.reasons.values())) == 1
         assert failures.reasons["a"].startswith(f"memory ran out ({amount} more were asked for): end other programs, ")
 
+    @pytest.mark.parametrize("error", [FileNotFoundError(2, "No such file", "7.dcm"), OSError("CRC check failed")])
+    def test_a_file_that_is_gone_or_broken_is_the_cases(self, error):
+        failures = Failures()
+        with failures.of("a"):
+            raise error
+        assert failures.reasons["a"] in ("7.dcm: No such file", "CRC check failed")
+
     def test_a_fault_of_ours_is_told_and_can_be_looked_at(self):
         failures = Failures()
         with failures.of("a"):

@@ -1,7 +1,12 @@
 """Predictions that are killed at any change of a file: no half file passes for a result, and --continue goes on."""
 
+import json
+
 from hermes_nnunet.cli.main import main
 from hermes_nnunet.prediction.run_record import read_runs
+
+# What tells of every finished case.
+GROWING = {"out/labels.json", "out/statistics.json", "out/statistics.csv"}
 
 
 def test_a_killed_prediction_goes_on(kills, model, images):
@@ -14,15 +19,17 @@ def test_a_killed_prediction_goes_on(kills, model, images):
         # But for the times of each run.
         return {name: data for name, data in kills.snapshot().items() if name != "out/run.json"}
 
-    filled_at_the_end = ("out/labels.json", "out/statistics.json", "out/statistics.csv")
     kills.CHOSEN = 3  # each takes a while
     kills.keep()
     kills.run(predict)
     whole = snapshot()
     for change in kills.each(predict):
-        for name, data in snapshot().items():
-            if ".writing-" not in name and name not in filled_at_the_end:
+        left = snapshot()
+        for name, data in left.items():
+            if ".writing-" not in name and name not in GROWING:
                 assert data == whole[name], change
+        if "out/labels.json" in left and json.loads(left["out/labels.json"])["cases"]:
+            assert "out/b.nii.gz" in left, change
         kills.run(lambda: predict("--continue"))
         assert snapshot() == whole, change
         assert [list(run["cases"]) for run in read_runs(kills.folder / "out" / "run.json")][-1:] == [["b"]]

@@ -10,6 +10,7 @@ import numpy as np
 from hermes_nnunet.core.images.opening import open_image
 from hermes_nnunet.core.label_values import foreground_values
 from hermes_nnunet.core.pictures.labels import PALETTE
+from hermes_nnunet.core.shortages import memory_for
 from hermes_nnunet.errors import HermesError
 
 if TYPE_CHECKING:
@@ -56,8 +57,13 @@ def draw_case(axes: Sequence["Axes"], case: PictureCase, colours: Mapping[str, C
     The slice is seen from the patient's feet, as radiology has it: the patient's right is on the left.
 
     Raises:
-        HermesError: the three files differ in shape.
+        HermesError: the three files differ in shape, or memory is too small for them.
     """
+    with memory_for(case.image):
+        _draw(axes, case, colours)
+
+
+def _draw(axes: Sequence["Axes"], case: PictureCase, colours: Mapping[str, Colour]) -> None:
     image = open_image(case.image)
     voxels = image.geometry.to_ras(image.voxels())
     reference = None if case.reference is None else _label_map(case.reference, case.image, voxels.shape)

@@ -10,6 +10,7 @@ from hermes_nnunet.core.files import written_beside
 from hermes_nnunet.core.images.geometry import Geometry, grid_problem
 from hermes_nnunet.core.images.opening import open_image
 from hermes_nnunet.core.images.writing import save_mended
+from hermes_nnunet.core.shortages import FEWER_PROCESSES, memory_for
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.conversion.converter import SourceCase
 from hermes_nnunet.data.conversion.voxel_mending import whole_labels
@@ -69,7 +70,13 @@ def write_case(task: CaseTask) -> WrittenCase:
 
     Raises:
         OSError: the files cannot be written, which is not the case's fault.
+        HermesError: memory is too small for the case.
     """
+    with memory_for(task.case.images[0].files[0], remedy=FEWER_PROCESSES):
+        return _write(task)
+
+
+def _write(task: CaseTask) -> WrittenCase:
     written = False
     try:
         mapped, rounded = (None, False) if task.case.label is None else _mapped_label(task)

@@ -12,6 +12,7 @@ from hermes_nnunet.core.images.geometry import Geometry, grid_problem
 from hermes_nnunet.core.images.opening import OpenImage, open_image
 from hermes_nnunet.core.images.remarks import Remark
 from hermes_nnunet.core.images.writing import save_mended, save_on_grid
+from hermes_nnunet.core.shortages import FEWER_PROCESSES, memory_for
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.merge.content import content_hash
 from hermes_nnunet.errors import HermesError
@@ -58,7 +59,13 @@ def rewrite_case(files: CaseFiles) -> CaseReport:
 
     Raises:
         OSError: they cannot be written, which is not the case's fault.
+        HermesError: memory is too small for the case.
     """
+    with memory_for(files.label, remedy=FEWER_PROCESSES):
+        return _rewrite(files)
+
+
+def _rewrite(files: CaseFiles) -> CaseReport:
     problems: list[str] = []
     remarks: list[Remark] = []
     hashes: dict[Path, str] = {}
@@ -107,7 +114,8 @@ def hash_images(images: tuple[Sequence[Path], str | None]) -> tuple[list[str], l
     hashes = []
     for path in images[0]:
         try:
-            hashes.append(content_hash(open_image(path, images[1])))
+            with memory_for(path):
+                hashes.append(content_hash(open_image(path, images[1])))
         except HermesError as error:
             problems.append(str(error))
     return hashes, problems

@@ -25,6 +25,7 @@ class PhantomKind:
         spacing: mm a voxel along the world's x, y and z, whatever the order of the stored axes.
         labels: label name -> structures of the anatomy that it covers; values count from 1 in this order.
         sampling_weight: share of the training patches in the demonstration; more for what is harder to learn.
+        part: of the body, in the data set's name, where there are several kinds of a modality.
     """
 
     modality: str
@@ -33,11 +34,12 @@ class PhantomKind:
     spacing: tuple[float, float, float]
     labels: dict[str, tuple[str, ...]]
     sampling_weight: float = 1
+    part: str = ""
 
     @property
     def name(self) -> str:
         """Of the data set, without its number."""
-        return f"Phantom{self.modality}"
+        return f"Phantom{self.modality}{self.part}"
 
 
 KINDS = {
@@ -72,14 +74,14 @@ class PhantomDataset:
     folder: Path
 
 
-def phantom_case(kind: str, seed: int | Sequence[int]) -> tuple[nibabel.Nifti1Image, nibabel.Nifti1Image]:
+def phantom_case(kind: str | PhantomKind, seed: int | Sequence[int]) -> tuple[nibabel.Nifti1Image, nibabel.Nifti1Image]:
     """Image and label map of one patient, about 40 voxels a side; the same seed gives the same patient and noise.
 
     Args:
-        kind: a key of KINDS.
+        kind: a key of KINDS, or a kind of one's own.
         seed: any seed of numpy.random.default_rng.
     """
-    phantom = KINDS[kind]
+    phantom = KINDS[kind] if isinstance(kind, str) else kind
     generator = np.random.default_rng(seed)
     spacing = np.asarray(phantom.spacing)
     shape = np.round(generator.uniform((118, 108, 118), (128, 122, 128)) / spacing).astype(int)
@@ -102,12 +104,17 @@ def write_phantoms(
     cases: int = 10,
     test_cases: int = 2,
     seed: int = 0,
+    kinds: Sequence[PhantomKind] = tuple(KINDS.values()),
 ) -> list[PhantomDataset]:
-    """Write the four phantom data sets, each with `cases` training and `test_cases` held-out patients.
+    """Write phantom data sets, each with `cases` training and `test_cases` held-out patients.
 
     Args:
         raw_folder: nnU-Net's raw folder; made where it does not exist.
-        ids: one number a data set, in the order of KINDS.
+        ids: one number a data set, in the order of `kinds`.
+        cases: training cases of each.
+        test_cases: held-out cases of each.
+        seed: the same seed writes the same files.
+        kinds: one a data set.
 
     Raises:
         HermesError: a data set with one of the numbers is there already.
@@ -119,22 +126,21 @@ def write_phantoms(
     raw_folder.mkdir(parents=True, exist_ok=True)
     return [
         _write_dataset(raw_folder, dataset_id, kind, cases, test_cases, seed)
-        for dataset_id, kind in zip(ids, KINDS, strict=True)
+        for dataset_id, kind in zip(ids, kinds, strict=True)
     ]
 
 
 def _write_dataset(
-    raw_folder: Path, dataset_id: int, kind: str, cases: int, test_cases: int, seed: int
+    raw_folder: Path, dataset_id: int, phantom: PhantomKind, cases: int, test_cases: int, seed: int
 ) -> PhantomDataset:
-    phantom = KINDS[kind]
     folder = raw_folder / f"Dataset{dataset_id:03d}_{phantom.name}"
     with folder_written_beside(folder) as unfinished:
         for part in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
             (unfinished / part).mkdir()
         for number in range(cases + test_cases):
             part = "Tr" if number < cases else "Ts"
-            name = f"{kind.lower()}_{number:03d}"
-            image, label = phantom_case(kind, (seed, dataset_id, number))
+            name = f"{phantom.modality.lower()}_{number:03d}"
+            image, label = phantom_case(phantom, (seed, dataset_id, number))
             nibabel.save(image, unfinished / f"images{part}" / f"{name}_0000.nii.gz")
             nibabel.save(label, unfinished / f"labels{part}" / f"{name}.nii.gz")
         write_json(

@@ -477,6 +477,18 @@ def test_problems_from_several_processes_are_told(raw):
     assert raw.files() == before
 
 
+class TestMemory:
+    def test_that_is_too_small_for_a_case_is_one_line_that_names_it(self, raw, monkeypatch):
+        folder = raw.add("Dataset001_Belly")
+        monkeypatch.setattr(case_rewriting, "map_values", lambda *_: np.empty(2**58))
+        with pytest.raises(HermesError) as error:
+            merge_members(CT)
+        assert str(error.value) == (
+            f"{folder / 'labelsTr/a.nii.gz'}: memory ran out (2.00 EiB more were asked for): run it again with fewer "
+            "--processes; finished cases are kept"
+        )
+
+
 class TestFullDisk:
     def test_is_one_line_and_the_next_merge_goes_on(self, raw, monkeypatch):
         raw.add("Dataset001_Belly")
