@@ -1,51 +1,52 @@
 """`hermes_nnunet predict --like run.json`: a run again, with the options that were recorded."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from hermes_nnunet.core.images.spacing_choice import SPACING_FROM
+from typing_extensions import TypedDict
+
+from hermes_nnunet.core.images.spacing_choice import check_spacing_from
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.file_names import quoted
 from hermes_nnunet.prediction.wishes import NIFTI, OUTPUT_TYPES
+from hermes_nnunet.schema import OURS, Flag, Number, Text, checked, checked_by
 
 REQUIRED = {"input": "-i/--input", "output": "-o/--output", "model": "-m/--model"}
 # Options that may be None for not given, since a record may say another value than these.
 DEFAULTS = {"output_type": NIFTI, "checkpoint": "checkpoint_final.pth", "tile_step": 0.5}
 
 
-def _is_flag(value: object) -> bool:
-    return isinstance(value, bool)
+def _check_output_type(name: str) -> None:
+    if name not in OUTPUT_TYPES:
+        raise HermesError(f"{quoted(name)} is none of {', '.join(OUTPUT_TYPES)}: copy the file again")
 
 
-def _is_names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+class Options(TypedDict, total=False):
+    """What decides the voxels and the kinds of files, as it is recorded."""
+
+    member: list[Text]
+    tasks: list[Text]
+    all: Flag
+    modality: Text | None
+    all_modalities: Flag
+    spacing_from: Annotated[Text | None, checked_by(check_spacing_from)]
+    per_task: Flag
+    output_type: Annotated[Text, checked_by(_check_output_type)]
+    preview: Flag
+    viewer: Flag
+    statistics: Flag
+    probabilities: Flag
+    folds: list[Text]
+    checkpoint: Text
+    tile_step: Number
+    full_precision: Flag
+
+    __pydantic_config__ = OURS  # type: ignore[misc]
 
 
-def _is_share(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-# What decides the voxels and the kind of files, and how each of it is checked in a record that people may have edited.
-RECORDED: dict[str, Callable[[object], bool]] = {
-    "member": _is_names,
-    "tasks": _is_names,
-    "all": _is_flag,
-    "modality": lambda value: value is None or isinstance(value, str),
-    "all_modalities": _is_flag,
-    "spacing_from": lambda value: value in (None, *SPACING_FROM),
-    "per_task": _is_flag,
-    "output_type": lambda value: value in OUTPUT_TYPES,
-    "preview": _is_flag,
-    "viewer": _is_flag,
-    "statistics": _is_flag,
-    "probabilities": _is_flag,
-    "folds": _is_names,
-    "checkpoint": lambda value: isinstance(value, str),
-    "tile_step": _is_share,
-    "full_precision": _is_flag,
-}
+RECORDED = tuple(Options.__annotations__)
 
 
 def completed(arguments: argparse.Namespace) -> tuple[argparse.Namespace, dict[str, Any] | None]:
@@ -95,14 +96,5 @@ def _recorded_run(path: Path) -> dict[str, Any]:
     from hermes_nnunet.prediction.run_record import read_runs
 
     run = read_runs(path)[-1]
-    options = run["options"]
-    for name, value in options.items():
-        if name not in RECORDED:
-            raise HermesError(
-                f"{path}: the option {quoted(name)} is not of this release: run it with that of the record"
-            )
-        if not RECORDED[name](value):
-            raise HermesError(f"{path}: the option {name} is {quoted(value)}: copy the file again")
-    if not isinstance(run["model"].get("path"), str):
-        raise HermesError(f"{path} does not say where the model is: copy the file again")
+    checked(Options, run["options"], str(path), "run it with the release of the record", inside="options")
     return run

@@ -1,17 +1,49 @@
 """run.json: what was run to make the segmentations of a folder, for papers, audits and running it again."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, Strict
+from typing_extensions import TypedDict
 
 from hermes_nnunet.core.files import read_json, write_json
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.provenance import Provenance
+from hermes_nnunet.schema import OURS, WITH_MORE, Text, shaped_as, versioned
 
 RUN_FILE = "run.json"
 FORMAT_VERSION = 1
+# Of any characters.
+_Path = Annotated[str, Strict()]
+
+
+class _Model(TypedDict):
+    path: _Path
+
+    __pydantic_config__ = WITH_MORE  # type: ignore[misc]
+
+
+class _Run(TypedDict):
+    """What is read of a run again; the rest is for people."""
+
+    model: _Model
+    made_by: dict[Text, Any]
+    options: dict[Text, Any]
+    input: _Path
+    cases: dict[Text, dict[Text, Any]]
+
+    __pydantic_config__ = WITH_MORE  # type: ignore[misc]
+
+
+@dataclass(frozen=True)
+class _File:
+    runs: Annotated[list[dict[str, Any]], shaped_as(Annotated[list[_Run], Field(min_length=1)])]
+
+    __pydantic_config__ = OURS
 
 
 class RunRecord:
@@ -77,12 +109,7 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
         HermesError: the file is missing, or not one of this release.
     """
     content = read_json(path, "give the run.json of a folder of results")
-    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION or not _is_runs(content):
-        raise HermesError(
-            f"{path} is no record of runs of format version {FORMAT_VERSION}: move it away, or choose another folder"
-        )
-    runs: list[dict[str, Any]] = content["runs"]
-    return runs
+    return versioned(_File, content, FORMAT_VERSION, str(path), "move it away, or choose another folder").runs
 
 
 def check_same_model(provenance: Provenance, run: Mapping[str, Any], path: Path) -> None:
@@ -100,19 +127,6 @@ def check_same_model(provenance: Provenance, run: Mapping[str, Any], path: Path)
             f"{path} is of another model ({listed(differences)} differ): name the model of that run with -m, or leave "
             "out --like"
         )
-
-
-def _is_runs(content: Mapping[str, Any]) -> bool:
-    runs = content.get("runs")
-    if not isinstance(runs, list) or not runs:
-        return False
-    tables = ("cases", "made_by", "model", "options", "versions")
-    return all(
-        isinstance(run, dict)
-        and all(isinstance(run.get(key), dict) for key in tables)
-        and isinstance(run.get("input"), str)
-        for run in runs
-    )
 
 
 def _now() -> str:

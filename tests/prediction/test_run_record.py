@@ -15,7 +15,7 @@ NOT_RECORDED = {
     "command", "debug", "input", "output", "model", "trainer", "plans", "configuration", "device", "like",
     "go_on", "overwrite", "trust_plans",
 }  # fmt: skip
-RUN = {"versions": {}, "model": {}, "made_by": {}, "options": {}, "input": "in"}
+RUN = {"versions": {}, "model": {"path": "m"}, "made_by": {}, "options": {}, "input": "in"}
 
 
 @pytest.fixture
@@ -134,21 +134,31 @@ class TestLike:
         content["runs"][0]["options"][name] = value
         first.write_text(json.dumps(content))
         assert predict("--like", str(first), out=tmp_path / "again") == 1
-        assert f"{first}: the option {name} is" in capsys.readouterr().err
+        assert f"{first}: options.{name}" in capsys.readouterr().err
 
     def test_an_option_of_another_release_is_not_left_out(self, first, predict, tmp_path, capsys):
         content = json.loads(first.read_text())
         content["runs"][0]["options"]["mirrored"] = True
         first.write_text(json.dumps(content))
         assert predict("--like", str(first), out=tmp_path / "again") == 1
-        assert "the option 'mirrored' is not of this release" in capsys.readouterr().err
+        assert f"{first}: options: unknown key 'mirrored'" in capsys.readouterr().err
 
-    @pytest.mark.parametrize("text", ["[]", '{"format_version": 2, "runs": []}', '{"format_version": 1, "runs": [1]}'])
-    def test_another_file_is_refused(self, predict, model, images, tmp_path, capsys, text):
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("[]", "must be keys with values"),
+            ('{"format_version": 2, "runs": []}', "has format version 2, this release reads 1"),
+            ('{"format_version": 1, "runs": []}', ": runs"),
+            ('{"format_version": 1, "runs": [1]}', ": runs[0] must be keys with values"),
+        ],
+    )
+    def test_another_file_is_refused(self, predict, model, images, tmp_path, capsys, text, says):
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "run.json").write_text(text)
         assert predict("--like", str(tmp_path / "out" / "run.json")) == 1
-        assert "is no record of runs of format version 1" in capsys.readouterr().err
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert f"run.json{says}" in error or f"run.json {says}" in error
+        assert error.endswith("move it away, or choose another folder")
         # Nor is it replaced.
         assert predict("-i", str(images / "a_0000.nii.gz"), "-m", str(model), "--member", "brain") == 1
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["run.json"]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hermes_nnunet.core.files import read_json
 from hermes_nnunet.core.images.endings import IMAGE_ENDINGS, split_ending
 from hermes_nnunet.core.label_values import foreground_values
+from hermes_nnunet.core.nnunet_files import read_dataset_json
 from hermes_nnunet.core.pictures.labels import Label, colour_of
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.insight.viewer.cases import Masks, ShownCase
@@ -154,7 +154,7 @@ def _table_in(folder: Path) -> _Table:
             f"{folder} has neither {LABELS_FILE} nor {DATASET_FILE}, so what its values mean is not known: give a "
             "folder that 'hermes_nnunet predict' or nnUNetv2_predict wrote"
         )
-    content = read_json(path, "predict again")
+    content = read_dataset_json(path, "predict again")
     try:
         values = foreground_values(content["labels"])
         written: Sequence[int] = content.get("regions_class_order") or [owned[0] for owned in values.values()]
@@ -163,7 +163,7 @@ def _table_in(folder: Path) -> _Table:
             Label(name, value, owned, "", colour_of(place))
             for place, ((name, owned), value) in enumerate(zip(values.items(), written, strict=True))
         )
-    except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
+    except (TypeError, ValueError, StopIteration) as error:
         raise HermesError(f"{path} is damaged ({error!r}): predict again") from None
     return _Table(labels, {}, modality)
 

@@ -55,7 +55,7 @@ def results(tmp_path):
         write(tmp_path / "out" / f"{case}.nii.gz", block_labels())
     write(tmp_path / "ref" / "a.nii.gz", block_labels())
     labels = [{"name": MARKUP, "value": 1, "values": [1], "member": "m", "colour": "#00ff00"}]
-    content = {"format_version": 1, "labels": labels, "passes": [{"modality": "T1"}]}
+    content = {"format_version": 1, "labels": labels, "passes": [{"modality": "T1", "tasks": [MARKUP]}]}
     (tmp_path / "out" / "labels.json").write_text(json.dumps(content))
     return tmp_path
 

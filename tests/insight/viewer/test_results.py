@@ -14,10 +14,8 @@ from hermes_nnunet.insight.viewer.results import cases_of_results
 
 def record(results, cases=("a", "b"), source="in"):
     """A run.json that says where the images are."""
-    run = {
-        "versions": {}, "model": {}, "made_by": {}, "options": {"spacing_from": None}, "input": str(results / source),
-        "cases": {case: {} for case in cases},
-    }  # fmt: skip
+    run = {"versions": {}, "model": {"path": "m"}, "made_by": {}, "options": {"spacing_from": None}}
+    run |= {"input": str(results / source), "cases": {case: {} for case in cases}}
     (results / "out" / "run.json").write_text(json.dumps({"format_version": 1, "runs": [run]}))
 
 
@@ -55,6 +53,7 @@ class TestCases:
         (results / "out" / "labels.json").unlink()
         content = {
             "channel_names": {"0": "CT"},
+            "file_ending": ".nii.gz",
             "labels": {"background": 0, "whole": [1, 2], "core": 2},
             "regions_class_order": [1, 2],
         }
@@ -76,7 +75,11 @@ class TestCases:
             {"name": f"m/{n}", "value": 1, "values": [1], "member": "m", "colour": "#00ff00", "file": f"m__{n}.nii.gz"}
             for n in ("one", "two")
         ]
-        content = {"format_version": 1, "labels": labels, "passes": [{"modality": "CT"}, {"modality": "T1"}]}
+        content = {
+            "format_version": 1,
+            "labels": labels,
+            "passes": [{"modality": "CT", "tasks": []}, {"modality": "T1", "tasks": []}],
+        }
         (results / "out" / "labels.json").write_text(json.dumps(content))
         cases = cases_of_results(results / "out", results / "in", None)
         assert [case.name for case in cases] == ["a", "b"]
@@ -166,10 +169,10 @@ class TestProblems:
     @pytest.mark.parametrize(
         ("entry", "says"),
         [
-            ({"colour": "green"}, "is damaged"),
-            ({"values": 1}, "is damaged"),
-            ({"file": "../../secret.nii.gz"}, "names a file of another folder"),
-            ({"name": None, "values": None}, "is damaged"),
+            ({"colour": "green"}, " is damaged"),
+            ({"values": 1}, r": labels\[0\]\.values must be a list"),
+            ({"file": "../../secret.nii.gz"}, " names a file of another folder"),
+            ({"name": None}, r": labels\[0\]\.name must be text"),
         ],
     )
     def test_a_damaged_table(self, results, entry, says):
@@ -177,11 +180,11 @@ class TestProblems:
         content = json.loads(path.read_text())
         content["labels"][0] |= entry
         path.write_text(json.dumps(content))
-        with pytest.raises(HermesError, match=f"labels.json {says}"):
+        with pytest.raises(HermesError, match=f"labels.json{says}"):
             cases_of_results(results / "out", None, None)
 
     def test_a_table_of_another_version(self, results):
         path = results / "out" / "labels.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 7}))
-        with pytest.raises(HermesError, match="not of format version 1"):
+        with pytest.raises(HermesError, match="has format version 7"):
             cases_of_results(results / "out", None, None)
