@@ -40,7 +40,7 @@ def notebook_widget(scene: Scene, height: int) -> "NiiVue":
         is_radiological_convention=True,
         sagittal_nose_left=True,
         multiplanar_show_render=ipyniivue.ShowRender.NEVER,
-        atlas_outline=1.0,
+        crosshair_width=0.3,
     )
     widget.load_volumes(shown)
     return widget
