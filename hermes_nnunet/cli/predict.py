@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hermes_nnunet.cli.repeating import DEFAULTS, completed, recorded
 from hermes_nnunet.cli.spacing_argument import add_spacing_from
@@ -128,13 +128,12 @@ def run(arguments: argparse.Namespace) -> int:
     notes = [f"not used, since no images of a known format: {listed(unused)} in {arguments.input}"] if unused else []
     failures = Failures()
     warnings = [*choice.warnings, *notes, *redone, *check_cases(to_do, choice, wishes, failures)]
-    for warning in warnings:
-        print(f"hermes_nnunet: warning: {escaped(warning)}", file=sys.stderr)
+    _warn(warnings)
     readable = [case for case in to_do if case.name not in failures]
     if not readable:
         failures.raise_any(len(to_do))
     else:
-        _predict(arguments, model, readable, destination, failures, warnings)
+        _predict(arguments, model, readable, destination, failures, warnings, before)
     done = f", {len(cases) - len(to_do)} were finished before" if len(to_do) < len(cases) else ""
     print(f"{len(to_do)} case{'s' * (len(to_do) != 1)} segmented to {escaped(str(arguments.output))}{done}")
     return 0
@@ -147,10 +146,11 @@ def _predict(
     destination: "Destination",
     failures: "Failures",
     warnings: "Sequence[str]",
+    like: dict[str, Any] | None,
 ) -> None:
     from hermes_nnunet.prediction.predictor import HermesPredictor
     from hermes_nnunet.prediction.run_description import described_run
-    from hermes_nnunet.prediction.run_record import RunRecord, runs_in
+    from hermes_nnunet.prediction.run_record import RunRecord, other_circumstances, runs_in
     from hermes_nnunet.prediction.running import predict_cases
     from hermes_nnunet.prediction.statistics import read_statistics
 
@@ -165,6 +165,14 @@ def _predict(
     measured = read_statistics(destination.folder) if arguments.go_on and arguments.statistics else {}
     options = recorded(arguments, model.folds)
     run = described_run(predictor, destination, options, arguments.input, warnings)
+    others = [] if like is None else other_circumstances(run, like, arguments.like)
+    _warn(others)
+    run["warnings"] += others
     destination.open()
     record = RunRecord(destination.folder, before, run)
     predict_cases(predictor, cases, destination, measured, failures, record)
+
+
+def _warn(lines: "Sequence[str]") -> None:
+    for line in lines:
+        print(f"hermes_nnunet: warning: {escaped(line)}", file=sys.stderr)

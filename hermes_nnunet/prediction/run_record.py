@@ -30,6 +30,8 @@ class _Model(TypedDict):
 class _Run(TypedDict):
     """What is read of a run again; the rest is for people."""
 
+    versions: dict[Text, Any]
+    device: Text
     model: _Model
     made_by: dict[Text, Any]
     options: dict[Text, Any]
@@ -127,6 +129,23 @@ def check_same_model(provenance: Provenance, run: Mapping[str, Any], path: Path)
             f"{path} is of another model ({listed(differences)} differ): name the model of that run with -m, or leave "
             "out --like"
         )
+
+
+def other_circumstances(run: Mapping[str, Any], before: Mapping[str, Any], path: Path) -> list[str]:
+    """A line for people where a run again has other packages or another device, so that a few voxels may differ.
+
+    Args:
+        path: of the run.json of the run before.
+    """
+    versions = {**before["versions"], **run["versions"]}
+    changes = [
+        f"{name} {before['versions'].get(name, 'not')} then, {run['versions'].get(name, 'not')} now"
+        for name in versions
+        if before["versions"].get(name) != run["versions"].get(name)
+    ]
+    if before["device"] != run["device"]:
+        changes.append(f"{before['device']} then, {run['device']} now")
+    return [f"not as in {path}, so a few voxels may differ: {listed(changes)}"] * bool(changes)
 
 
 def _now() -> str:

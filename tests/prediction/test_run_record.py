@@ -15,7 +15,7 @@ NOT_RECORDED = {
     "command", "debug", "input", "output", "model", "trainer", "plans", "configuration", "device", "like",
     "go_on", "overwrite", "trust_plans",
 }  # fmt: skip
-RUN = {"versions": {}, "model": {"path": "m"}, "made_by": {}, "options": {}, "input": "in"}
+RUN = {"versions": {}, "device": "cpu", "model": {"path": "m"}, "made_by": {}, "options": {}, "input": "in"}
 
 
 @pytest.fixture
@@ -96,6 +96,20 @@ class TestLike:
         assert {k: v for k, v in after.items() if k not in different} == {
             k: v for k, v in before.items() if k not in different
         }
+
+    def test_other_packages_and_devices_are_told(self, first, predict, tmp_path, capsys):
+        content = json.loads(first.read_text())
+        content["runs"][0]["device"] = "cuda:0 (NVIDIA H100)"
+        content["runs"][0]["versions"] |= {"torch": "0.1", "apex": "3"}
+        first.write_text(json.dumps(content))
+        assert predict("--like", str(first), out=tmp_path / "again") == 0
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if "not as in" in line]
+        assert line.startswith(
+            f"hermes_nnunet: warning: not as in {first}, so a few voxels may differ: torch 0.1 then, "
+        )
+        assert "apex 3 then, not now, cuda:0 (NVIDIA H100) then, cpu (" in line
+        (run,) = read_runs(tmp_path / "again" / "run.json")
+        assert line.endswith(run["warnings"][-1])
 
     def test_on_other_images(self, first, predict, images, tmp_path):
         again = tmp_path / "again"

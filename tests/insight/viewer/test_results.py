@@ -14,7 +14,7 @@ from hermes_nnunet.insight.viewer.results import cases_of_results
 
 def record(results, cases=("a", "b"), source="in"):
     """A run.json that says where the images are."""
-    run = {"versions": {}, "model": {"path": "m"}, "made_by": {}, "options": {"spacing_from": None}}
+    run = {"versions": {}, "device": "cpu", "model": {"path": "m"}, "made_by": {}, "options": {"spacing_from": None}}
     run |= {"input": str(results / source), "cases": {case: {} for case in cases}}
     (results / "out" / "run.json").write_text(json.dumps({"format_version": 1, "runs": [run]}))
 
