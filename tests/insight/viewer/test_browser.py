@@ -93,12 +93,16 @@ def test_results_are_seen_and_steered(page, results, scan, serve):
 
     # Image and contour lie on each other, with left on the right: the block is in front, on the patient's right, above.
     page.keyboard.press("f")  # the fill would colour the image
-    for plane, shape in ((AXIAL, (24, 20)), (CORONAL, (24, 14)), (SAGITTAL, (20, 14))):
-        colours = tile(page, plane)
-        voxel = 1 / np.array(shape)
-        assert (abs(middle(green(colours)) - middle(bright(colours))) < 0.5 * voxel).all(), plane
-        assert (abs(extent(green(colours)) - extent(bright(colours))) < 1.5 * voxel).all(), plane
-        assert (middle(green(colours)) < 0.5).all(), plane
+    for zoom in (1, 1.4):
+        page.evaluate(
+            "(zoom) => { panes[0].view.scene.pan2Dxyzmm = [2, -1, 1, zoom]; panes[0].view.drawScene(); }", zoom
+        )
+        for plane, shape in ((AXIAL, (24, 20)), (CORONAL, (24, 14)), (SAGITTAL, (20, 14))):
+            colours = tile(page, plane)
+            voxel = zoom / np.array(shape)
+            assert (abs(middle(green(colours)) - middle(bright(colours))) < 0.5 * voxel).all(), (plane, zoom)
+            assert (abs(extent(green(colours)) - extent(bright(colours))) < 1.5 * voxel).all(), (plane, zoom)
+            assert (middle(green(colours)) < 0.5).all(), (plane, zoom)
     # The reference beside it shows the same.
     np.testing.assert_allclose(middle(green(tile(page, AXIAL, pane=1))), middle(green(tile(page, AXIAL))), atol=0.01)
     # Seen from the front, the surface is on the left, too.
