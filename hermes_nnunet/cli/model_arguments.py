@@ -6,9 +6,9 @@ from pathlib import Path
 MODEL_HELP = "a model's folder, or the id or name of its data set: 900"
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+def add_model_arguments(parser: argparse.ArgumentParser, metavar: str = "MODEL", what: str = MODEL_HELP) -> None:
     """Add MODEL, and nnU-Net's -tr, -p and -c."""
-    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument("model", metavar=metavar, help=what)
     add_model_names(parser)
 
 

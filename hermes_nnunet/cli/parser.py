@@ -35,6 +35,11 @@ COMMANDS = {
         "segment images with a trained model: any of its members or tasks",
         "hermes_nnunet predict -i IN -o OUT -m 900 --tasks liver,spleen --modality CT",
     ),
+    "view": Command(
+        "hermes_nnunet.cli.view",
+        "show results, or a trained model's validation, in the browser",
+        "hermes_nnunet view OUT",
+    ),
     "inspect": Command(
         "hermes_nnunet.cli.inspect",
         "say what a collection or a model is made of",

@@ -41,6 +41,11 @@ class Pass:
         """The channel that is taken of an image with the member's channels; None where the network takes all."""
         return self.hermes_plans.context_channels.get(self.context.modality)
 
+    def to_json(self) -> dict[str, Any]:
+        """`member` of a pass with one member's context, `members` of one with those of several."""
+        whose = {"member": self.members[0]} if len(self.members) == 1 else {"members": list(self.members)}
+        return {**whose, "modality": self.context.modality, "tasks": list(self.context.tasks)}
+
     def plans(self, model: ModelFolder) -> dict[str, Any]:
         """Content of plans.json with this context."""
         return {**model.plans, HERMES_BLOCK: self.hermes_plans.to_block()}

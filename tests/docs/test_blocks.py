@@ -33,6 +33,7 @@ MARKS = {
     "hours",
     "install",  # changes the environment
     "download",  # needs a public data set
+    "browser",  # shows pages until somebody ends it
 }
 # What a block may call beside commands with a parser of their own.
 SHELL_WORDS = {"export", "cd", "source", "pip", "srun", "sbatch", "scontrol", "head", "test", "exit"}
