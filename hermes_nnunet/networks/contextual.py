@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hermes_nnunet.collection import Context
-from hermes_nnunet.networks.context_batch import ContextBatch
+from hermes_nnunet.networks.context_batch import ContextBatch, ContextualLayer
 from hermes_nnunet.networks.heads import ModalityHead, TaskConditionedHead
 from hermes_nnunet.networks.output import HermesOutput
 from hermes_nnunet.networks.turning import turned, turned_back
@@ -87,6 +87,12 @@ class ContextualNetwork(nn.Module, ABC):
     def set_context(self, context: ContextBatch) -> None:
         """Set the contexts of the following batches: one for each case, or one for all of them."""
         self.context = context
+        self._tell(context)
+
+    def _tell(self, context: ContextBatch) -> None:
+        for module in self.modules():
+            if isinstance(module, ContextualLayer):
+                module.tell(context)
 
     def forward(self, x: torch.Tensor) -> HermesOutput | torch.Tensor:
         """Images (B, channels, D, H, W) -> HermesOutput; in evaluation without deep supervision logits (B, T, D, H, W).
@@ -97,7 +103,28 @@ class ContextualNetwork(nn.Module, ABC):
         if self.context is None:
             msg = "call set_context before running the network"
             raise RuntimeError(msg)
-        context = self.context.on(x.device).repeated(x.shape[0])
+        if not self.context.more:
+            return self._run(x, self.context)
+        return self._run_all(x, (self.context, *self.context.more))
+
+    def _run_all(self, x: torch.Tensor, contexts: Sequence[ContextBatch]) -> torch.Tensor:
+        """Logits of several contexts, each in the channels that it shows."""
+        together: torch.Tensor | None = None
+        for context in contexts:
+            assert context.channel_rows is not None, "several contexts are for prediction, which names its channels"
+            self._tell(context)
+            logits = self._run(x, context)
+            assert isinstance(logits, torch.Tensor), "several contexts are for prediction, without deep supervision"
+            shown = context.channel_rows >= 0
+            if together is None:
+                together = logits
+            else:
+                together[:, shown] = logits[:, shown]
+        assert together is not None
+        return together
+
+    def _run(self, x: torch.Tensor, context: ContextBatch) -> HermesOutput | torch.Tensor:
+        context = context.on(x.device).repeated(x.shape[0])
         features, posteriors = self.features_and_posteriors(turned(x, context.turn), context)
         tokens = torch.cat(posteriors, dim=-1)
         task_tokens = tokens[:, : -self.tokens_per_modality]
