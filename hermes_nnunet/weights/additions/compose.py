@@ -111,12 +111,13 @@ def set_pool_sizes(arguments: dict[str, Any], plans: HermesPlans) -> None:
 def collection_without_additions(collection: Collection, plans: HermesPlans) -> Collection:
     """What the base of a model says of its members and tasks."""
     tasks = {task for addition in plans.additions for task in addition.tasks}
-    base = plans_without_additions(plans)
+    added = {addition.member for addition in plans.additions}
     return replace(
         collection,
         tasks=tuple(task for task in collection.tasks if task.name not in tasks),
-        modalities=base.modalities,
-        members=base.members,
+        modalities=plans_without_additions(plans).modalities,
+        # Plans do not have members without labels, of which there may be cases.
+        members={name: member for name, member in collection.members.items() if name not in added},
         excludes={task: others for task, others in collection.excludes.items() if task not in tasks},
     )
 
@@ -131,7 +132,15 @@ def collection_with_additions(base: Collection, plans: HermesPlans, headers: Seq
             for task in header.tasks
         ]
     excludes = {**base.excludes, **{task: others for header in headers for task, others in header.excludes.items()}}
-    return replace(base, tasks=tuple(tasks), modalities=plans.modalities, members=plans.members, excludes=excludes)
+    members = {**base.members, **{header.name: header.member for header in headers}}
+    return replace(base, tasks=tuple(tasks), modalities=plans.modalities, members=members, excludes=excludes)
+
+
+def members_of_base(base: HermesPlans, model: ModelFolder) -> list[str]:
+    """Names of all members of a base; its plans lack those without labels."""
+    collection = model.collection
+    unlabelled = [] if collection is None else [name for name, own in collection.members.items() if not own.tasks]
+    return [*base.members, *unlabelled]
 
 
 def dataset_file(model: ModelFolder, collection: Collection, dataset_name: str) -> dict[str, Any]:
@@ -163,7 +172,7 @@ def check_together(base: HermesPlans, model: ModelFolder, headers: Sequence[Addi
         HermesError: they do not.
     """
     tasks = dict.fromkeys(base.tasks, "the base")
-    members = dict.fromkeys(base.members, "the base")
+    members = dict.fromkeys(members_of_base(base, model), "the base")
     datasets = {member.dataset_name: "a member of the base" for member in base.members.values()}
     rules: dict[str, tuple[str, Mapping[str, Any]]] = {}
     spacings = spacing_by_configuration(model.plans)

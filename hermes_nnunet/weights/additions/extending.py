@@ -28,7 +28,7 @@ from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.model_folder import DATASET_FILE
 from hermes_nnunet.prediction.views.write import FINGERPRINT
 from hermes_nnunet.weights.additions.base import ModelFold, read_fold
-from hermes_nnunet.weights.additions.compose import plans_without_additions, set_pool_sizes
+from hermes_nnunet.weights.additions.compose import members_of_base, plans_without_additions, set_pool_sizes
 
 RANK = 4
 LARGEST_RANK = 64
@@ -105,7 +105,7 @@ def _check_member(base: ModelFold, planned: MergePlan, specification: MergeSpeci
         )
     plans = plans_without_additions(base.plans)
     (member,) = planned.collection.members.values()
-    if member.name in plans.members:
+    if member.name in members_of_base(plans, base.model):
         raise HermesError(
             f"the base already has a member '{member.name}': give the new one another name (name: in a YAML file)"
         )

@@ -11,7 +11,7 @@ from hermes_nnunet.file_names import check_dataset_name, check_file_name, check_
 from hermes_nnunet.planning.labelled_intensities import planned_intensity_clipping
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.weights.additions.base import ModelFold
-from hermes_nnunet.weights.additions.compose import plans_without_additions
+from hermes_nnunet.weights.additions.compose import members_of_base, plans_without_additions
 from hermes_nnunet.weights.additions.extending import plans_of_addition
 from hermes_nnunet.weights.teaching.examples import Example
 
@@ -78,7 +78,7 @@ def make_lesson(
     known = [task.name for task in tasks if task.name in base.plans.tasks]
     if known:
         raise HermesError(f"the base already has the task {listed(known)}: teach it under another name (--name)")
-    if name in base.plans.members:
+    if name in members_of_base(base.plans, base.model):
         raise HermesError(f"the base already has a member '{name}': teach under another name (--name)")
     file_ending, channel_names = base.model.file_ending, dict(base.model.dataset_json["channel_names"])
     member = Member(

@@ -54,6 +54,23 @@ def base(folders, plans, dataset_json):
 
 
 @pytest.fixture
+def images(base):
+    """A member of the base whose one image has no labels; its name."""
+    content = json.loads((base / "dataset.json").read_text())
+    hermes = content["hermes"]
+    hermes["members"]["images"] = {
+        **hermes["members"]["abdomen"],
+        "name": "images",
+        "dataset_name": "Dataset400_images",
+        "tasks": [],
+        "labels": {"background": 0},
+    }
+    hermes["cases"]["images__a"] = {"member": "images", "modality": "CT", "patient": "a", "annotated": []}
+    (base / "dataset.json").write_text(json.dumps(content))
+    return "images"
+
+
+@pytest.fixture
 def new_member(folders):
     """A function that writes a raw data set of noise with bright cubes: `number`, its labels, its channels."""
 

@@ -62,6 +62,14 @@ class TestOldMembers:
         assert torch.equal(logits(two, member), before)
         assert before.abs().sum() > 0
 
+    def test_are_kept_where_they_have_no_labels(self, base, results, saved, images):
+        one = add([saved()], base, results=results, into=902).folder
+        assert list(read_model_folder(one).collection.members) == ["abdomen", "brain", images, "New305"]
+        add([], one, results=results, without=["New305"])
+        collection = read_model_folder(one).collection
+        assert list(collection.members) == ["abdomen", "brain", images]
+        assert collection.labelled(["images__a"]) == []
+
     def test_have_them_beside_new_tasks(self, base, results, saved, monkeypatch):
         """In one prediction of everything."""
         monkeypatch.setenv("HERMES_ALL_MODALITIES", "1")

@@ -104,6 +104,11 @@ class TestBadInput:
         with pytest.raises(HermesError, match="already has a member 'abdomen'"):
             extended("305:T2", name="abdomen")
 
+    def test_member_of_whose_images_the_base_has_no_labels(self, extended, new_member, images):
+        new_member(305)
+        with pytest.raises(HermesError, match=f"already has a member '{images}'"):
+            extended("305:T2", name=images)
+
     def test_task_that_the_base_has(self, extended, new_member, base):
         plans = read_json(base / "plans.json", "")
         text = (base / "plans.json").read_text().replace("abdomen/liver", "New305/gallbladder")
