@@ -16,7 +16,7 @@ from hermes_nnunet.file_names import (
     check_task_name,
     quoted,
 )
-from hermes_nnunet.schema import OURS, Number, Text, Whole, checked_by, must_be, versioned
+from hermes_nnunet.schema import OURS, Number, Text, Whole, checked_by, must_be, shown, versioned
 
 FORMAT_VERSION = 1
 HERMES_BLOCK = "hermes"
@@ -207,12 +207,14 @@ class Collection:
             *((f"absent.{member}", "task", others, tasks) for member, others in self.absent.items()),
         ]
         check_known(named, where, remedy)
-        annotated = (
-            (f"cases.{name}.annotated", f"task of member {case.member}", case.annotated, members[case.member].tasks)
-            for name, case in self.cases.items()
-            if case.annotated is not None
-        )
-        check_known(annotated, where, remedy)
+        for name, case in self.cases.items():
+            annotated = set(case.annotated or ())
+            own = tuple(task for task in members[case.member].tasks if task in annotated)
+            if case.annotated is not None and case.annotated != own:
+                raise HermesError(
+                    f"{where}: {HERMES_BLOCK}.cases.{name}.annotated must name tasks of member {case.member}, once "
+                    f"each and in their order, not {shown(list(case.annotated))}: {remedy}"
+                )
 
 
 Block = TypeVar("Block")

@@ -55,6 +55,23 @@ class TestBlock:
         with pytest.raises(HermesError, match=rf"dataset\.json of Dataset900_Both: hermes\..*{name}.*: merge its"):
             Collection.from_dataset_json({"hermes": block}, "Dataset900_Both")
 
+    @pytest.mark.parametrize(
+        "annotated", [["abdomen/liver"], ["brain/core", "brain/whole"], ["brain/core", "brain/core"], ["brain/hole"]]
+    )
+    def test_a_case_annotates_tasks_of_its_member_in_their_order(self, collection, annotated):
+        block = collection.to_block()
+        block["cases"]["brain__x"]["annotated"] = annotated
+        with pytest.raises(
+            HermesError, match=rf"hermes\.cases\.brain__x\.annotated must name tasks of member brain.*{annotated[0]}"
+        ):
+            Collection.from_dataset_json({"hermes": block}, "Dataset900_Both")
+
+    def test_a_case_annotates_a_list_of_tasks(self, collection):
+        block = collection.to_block()
+        block["cases"]["brain__x"]["annotated"] = "brain/core"
+        with pytest.raises(HermesError, match=r"cases\.brain__x\.annotated must be a list, not 'brain/core'"):
+            Collection.from_dataset_json({"hermes": block}, "Dataset900_Both")
+
     def test_a_data_set_that_was_not_merged_says_how_to_merge(self):
         with pytest.raises(
             HermesError, match=r"dataset\.json of Dataset301_X has no 'hermes' block.*hermes_nnunet merge"

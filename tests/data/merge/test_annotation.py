@@ -117,7 +117,7 @@ class TestCollection:
         add_belly()
         content = read_json(merge_members(belly()).folder / "dataset.json")
         content["hermes"]["cases"]["Belly__a"]["annotated"] = ["Belly/kidney"]
-        with pytest.raises(HermesError, match=r"annotated names task of member Belly 'Belly/kidney'"):
+        with pytest.raises(HermesError, match=r"Belly__a\.annotated must name tasks of member Belly"):
             Collection.from_dataset_json(content, "test")
 
     def test_tasks_of_one_member_exclude_each_other_where_a_case_annotates_one_alone(self, add_belly, merge_members):
@@ -325,6 +325,10 @@ class TestBadInput:
     def test_a_dataset_json_of_another_form(self, add_belly, refused):
         add_belly(hermes_annotated={"c": "liver"})
         assert "hermes_annotated.c must be a list, not 'liver': give each case a list of labels" in refused(belly())
+
+    def test_a_record_of_pseudo_labels_of_another_form(self, add_belly, refused):
+        add_belly(hermes_pseudo_labels=True)
+        assert "hermes_pseudo_labels must be keys with values, not True: take the entry out" in refused(belly())
 
     @pytest.mark.parametrize(("key", "other"), [("labels", {"liver": None}), ("annotated", {"c": ["liver"]})])
     def test_an_unlabelled_member_with_labels(self, key, other):

@@ -36,6 +36,17 @@ def test_prediction_and_reference_are_of_the_members_tasks(model, raw):
     assert scene.modality == "T1"
 
 
+def test_of_a_case_only_what_it_annotates_is_shown(model, raw):
+    content = json.loads((model / "dataset.json").read_text())
+    content["hermes"]["cases"]["brain__y"]["annotated"] = ["brain/core"]
+    (model / "dataset.json").write_text(json.dumps(content))
+    (case,) = (case for case in cases_of_validation(read_trained_model(model), raw) if case.name == "brain__y")
+    scene = read_scene(case)
+    assert [label.name for label in scene.labels] == ["core"]
+    assert scene.segmentations[REFERENCE].counts() == {"core": 27}
+    assert scene.dice == {"core": 0.625}
+
+
 def test_an_image_that_is_gone_leaves_the_rest(model, raw):
     for image in raw.glob("Dataset_brain/imagesTr/*"):
         image.unlink()
