@@ -23,6 +23,8 @@ from hermes_nnunet.file_names import check_file_name, check_task_name
 from hermes_nnunet.voxel_orders import OUR_ORDER
 
 MODALITY_VARIABLE = "HERMES_MODALITY"
+# Word for a modality that is found by the image.
+AUTO = "auto"
 ALL_MODALITIES_VARIABLE = "HERMES_ALL_MODALITIES"
 _SWITCH = {"": False, "0": False, "false": False, "1": True, "true": True}
 PLANS_REMEDY = "plan the collection with 'nnUNetv2_plan_and_preprocess -d ID -pl HermesPlanner -c 3d_fullres'"
@@ -45,6 +47,8 @@ class HermesPlans:
             attention are not padded so (see `ContextualNetwork.rows_of`); theirs is the most that a case can have.
         voxel_order: in which the network sees the images of the context; RAS but for imported weights.
         voxel_orders: the same of each member whose context the model can be told; RAS for a member that is not there.
+        modality_classifier: numbers that tell the modality of an image, see planning.modality.classifier; None where
+            there are none, or it is not to be told from the image.
     """
 
     tasks: tuple[str, ...]
@@ -56,6 +60,7 @@ class HermesPlans:
     rows_per_case: int
     voxel_order: str = OUR_ORDER
     voxel_orders: dict[str, str] = field(default_factory=dict)
+    modality_classifier: dict[str, Any] | None = None
 
     @classmethod
     def of_collection(
@@ -141,8 +146,8 @@ class HermesPlans:
         Raises:
             HermesError: the model does not know that modality.
         """
-        modality = os.environ.get(MODALITY_VARIABLE)
-        if not modality:
+        modality = modality_override()
+        if modality is None:
             return self
         if modality not in self.modalities:
             raise HermesError(
@@ -155,13 +160,22 @@ class HermesPlans:
     def notice_of_unnamed_modality(self) -> str | None:
         """What to tell who predicts with "unknown", which no member has, without having said so; None otherwise."""
         known = _modalities_of(self.members)
-        if os.environ.get(MODALITY_VARIABLE) or self.context.modality != UNKNOWN_MODALITY or UNKNOWN_MODALITY in known:
+        if modality_override() or self.context.modality != UNKNOWN_MODALITY or UNKNOWN_MODALITY in known:
             return None
+        if self.finds_modality:
+            return f"The modality of each image is found by its looks; {MODALITY_VARIABLE} names it instead"
         names = ", ".join(name for name in self.modalities if name in known)
         return (
-            "The modality of the images is not named, so less is found in them, or nothing: "
+            "The modality of the images is not named, and these plans lack what it is found by (a modality_classifier, "
+            "which newer releases plan), so less is found in them, or nothing: "
             f"set {MODALITY_VARIABLE} to what they are ({names})"
         )
+
+    @property
+    def finds_modality(self) -> bool:
+        """Whether a prediction with the plans' context finds the modality of each image by itself."""
+        unnamed = self.context.modality == UNKNOWN_MODALITY and modality_override() is None
+        return unnamed and self.modality_classifier is not None
 
     @property
     def notice_of_voxel_orders(self) -> str | None:
@@ -194,6 +208,7 @@ class HermesPlans:
             "rows_per_case": self.rows_per_case,
             "members": members_to_json(self.members),
             **(orders if self.has_voxel_orders else {}),
+            **({} if self.modality_classifier is None else {"modality_classifier": self.modality_classifier}),
         }
 
     @property
@@ -227,9 +242,16 @@ class HermesPlans:
                 rows_per_case=block["rows_per_case"] if "rows_per_case" in block else _most_tasks(members),
                 voxel_order=block.get("voxel_order", OUR_ORDER),
                 voxel_orders=dict(block.get("voxel_orders", {})),
+                modality_classifier=block.get("modality_classifier"),
             )
         except (AttributeError, KeyError, TypeError) as error:
             raise HermesError(f"the '{HERMES_BLOCK}' block of {where} is damaged ({error}): {PLANS_REMEDY}") from None
+
+
+def modality_override() -> str | None:
+    """The modality that the environment variable HERMES_MODALITY names; None where it is not set, or "auto"."""
+    modality = os.environ.get(MODALITY_VARIABLE)
+    return None if modality in (None, "", AUTO) else modality
 
 
 def all_modalities_override() -> bool:

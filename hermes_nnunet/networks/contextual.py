@@ -10,6 +10,7 @@ from hermes_nnunet.collection import Context
 from hermes_nnunet.networks.context_batch import ContextBatch
 from hermes_nnunet.networks.heads import ModalityHead, TaskConditionedHead
 from hermes_nnunet.networks.output import HermesOutput
+from hermes_nnunet.networks.told_by_image import ToldByImage
 from hermes_nnunet.networks.turning import turned, turned_back
 
 # Logit of a channel that shows no task. nnU-Net's sliding window multiplies it by up to 10 and sums some dozen of them
@@ -48,6 +49,8 @@ class ContextualNetwork(nn.Module, ABC):
         attends_to_null_rows: whether padded rows of a context take part in the attention, so that the number of rows
             matters.
         tokens_per_modality: prior tokens of one modality.
+        told_by_image: contexts that images with a mark choose from, in place of that which was set before; None again
+            after `set_context`.
     """
 
     attends_to_null_rows = False
@@ -57,6 +60,7 @@ class ContextualNetwork(nn.Module, ABC):
         super().__init__()
         self.tokens_per_modality = tokens_per_modality
         self.context: ContextBatch | None = None
+        self.told_by_image: ToldByImage | None = None
 
     @property
     @abstractmethod
@@ -87,6 +91,7 @@ class ContextualNetwork(nn.Module, ABC):
     def set_context(self, context: ContextBatch) -> None:
         """Set the contexts of the following batches: one for each case, or one for all of them."""
         self.context = context
+        self.told_by_image = None
 
     def forward(self, x: torch.Tensor) -> HermesOutput | torch.Tensor:
         """Images (B, channels, D, H, W) -> HermesOutput; in evaluation without deep supervision logits (B, T, D, H, W).
@@ -97,7 +102,11 @@ class ContextualNetwork(nn.Module, ABC):
         if self.context is None:
             msg = "call set_context before running the network"
             raise RuntimeError(msg)
-        context = self.context.on(x.device).repeated(x.shape[0])
+        context = self.context
+        if self.told_by_image is not None:
+            x, told = self.told_by_image(x)
+            context = told or context
+        context = context.on(x.device).repeated(x.shape[0])
         features, posteriors = self.features_and_posteriors(turned(x, context.turn), context)
         tokens = torch.cat(posteriors, dim=-1)
         task_tokens = tokens[:, : -self.tokens_per_modality]

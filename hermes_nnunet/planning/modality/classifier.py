@@ -15,6 +15,7 @@ from hermes_nnunet.plans import PLANS_REMEDY
 SURE = 0.8
 # Of the distance to the nearest member, in standard deviations; the members' own images are at 1.1 at most.
 FURTHEST = 1.5
+_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class FoundModality:
 
     Attributes:
         modality: "unknown" where the image resembles no member.
-        probability: of the modality; of the likeliest where the image resembles none.
+        probability: of the modality; None where that is so.
         runner_up: the next likely modality, with its own probability; None where there is no other.
         by: "header" of DICOM, "image" (its intensities and geometry), or "network".
         sure: whether to go on with it without asking.
@@ -31,7 +32,7 @@ class FoundModality:
     """
 
     modality: str
-    probability: float
+    probability: float | None
     runner_up: str | None
     runner_up_probability: float
     by: str
@@ -41,17 +42,18 @@ class FoundModality:
     def to_json(self) -> dict[str, Any]:
         return {
             "modality": self.modality,
-            "probability": round(self.probability, 4),
+            "probability": None if self.probability is None else round(self.probability, _DIGITS),
             "runner_up": self.runner_up,
-            "runner_up_probability": round(self.runner_up_probability, 4),
+            "runner_up_probability": round(self.runner_up_probability, _DIGITS),
             "by": self.by,
         }
 
     @property
     def in_words(self) -> str:
         """ "CT (0.98; T1 0.02)"."""
-        then = "" if self.runner_up is None else f"; {self.runner_up} {self.runner_up_probability:.2f}"
-        return f"{self.modality} ({self.probability:.2f}{then})"
+        parts = [] if self.probability is None else [f"{self.probability:.2f}"]
+        parts += [] if self.runner_up is None else [f"{self.runner_up} {self.runner_up_probability:.2f}"]
+        return f"{self.modality} ({'; '.join(parts)})" if parts else self.modality
 
 
 @dataclass(frozen=True)
@@ -118,24 +120,25 @@ class ModalityClassifier:
         possible = [place for place, known in enumerate(self.modalities) if among is None or known in among]
         probabilities = self.probabilities(features)[possible]
         order = np.argsort(-probabilities, kind="stable")
-        shares = probabilities[order] / probabilities.sum()
-        names = [self.modalities[possible[place]] for place in order]
-        runner_up, its_share = (names[1], float(shares[1])) if len(names) > 1 else (None, 0.0)
-        found = FoundModality(names[0], float(shares[0]), runner_up, its_share, "image")
-        distances = {look: look.distance(features) for look in self.looks if among is None or look.modality in among}
-        nearest = min(distances, key=distances.__getitem__)
-        if distances[nearest] > self.furthest:
+        ranked = [
+            (self.modalities[possible[place]], float(probabilities[place] / probabilities.sum())) for place in order
+        ]
+        looks = [look for look in self.looks if among is None or look.modality in among]
+        nearest = min(looks, key=lambda look: look.distance(features))
+        distance = nearest.distance(features)
+        if distance > self.furthest:
             remark = (
                 f"{name} resembles no image that the model was trained on (the nearest are {nearest.modality} of "
-                f"{nearest.member}, at {distances[nearest]:.1f} standard deviations, {self.furthest:g} are usual), so "
-                f"its modality is taken for '{UNKNOWN_MODALITY}': name it, or check the result"
+                f"{nearest.member}, {distance:.1f} standard deviations away; {self.furthest:g} is the limit), so its "
+                f"modality is taken for '{UNKNOWN_MODALITY}': name it, or check the result"
             )
-            return FoundModality(UNKNOWN_MODALITY, *_rest(found), "image", remark=remark)
-        near_enough = any(
-            distance <= self.furthest for look, distance in distances.items() if look.modality == found.modality
-        )
-        sure = found.probability >= self.sure and near_enough
-        return FoundModality(found.modality, *_rest(found), "image", sure)
+            likeliest, probability = ranked[0]
+            return FoundModality(UNKNOWN_MODALITY, None, likeliest, probability, "image", remark=remark)
+        (modality, probability), *others = ranked
+        runner_up, its_probability = others[0] if others else (None, 0.0)
+        near = any(look.distance(features) <= self.furthest for look in looks if look.modality == modality)
+        sure = near and probability >= self.sure
+        return FoundModality(modality, probability, runner_up, its_probability, "image", sure)
 
     def to_json(self) -> dict[str, Any]:
         """For the plans: numbers and names only."""
@@ -183,10 +186,6 @@ class ModalityClassifier:
         if not self.looks or {look.modality for look in self.looks} != set(self.modalities):
             msg = "looks of other modalities"
             raise ValueError(msg)
-
-
-def _rest(found: FoundModality) -> tuple[float, str | None, float]:
-    return found.probability, found.runner_up, found.runner_up_probability
 
 
 def _tuples(value: Any) -> Any:

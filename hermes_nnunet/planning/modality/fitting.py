@@ -10,6 +10,7 @@ from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.processes import map_cases
+from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.modality.classifier import MemberLook, ModalityClassifier
 from hermes_nnunet.planning.modality.features import FEATURES, image_features
@@ -17,6 +18,8 @@ from hermes_nnunet.planning.modality.features import FEATURES, image_features
 CASES_PER_MEMBER = 20
 FEW_CASES = 8
 _PATIENT_FOLDS = 5
+# Inverse of the regularisation. With scikit-learn's 1 cases that are told rightly are not sure enough to go on.
+STRENGTH = 10.0
 # All features are shares, ratios or logarithms: what is alike in a member's few cases may differ by this in others.
 SMALLEST_DEVIATION = 0.2
 
@@ -46,14 +49,36 @@ class CaseToMeasure:
     reader: type[BaseReaderWriter]
 
 
-def cases_to_measure(
+def classifier_of(
     collection: Collection, files: Mapping[str, Mapping[str, Sequence[str]]], reader: type[BaseReaderWriter]
-) -> list[CaseToMeasure]:
-    """At most CASES_PER_MEMBER of each modality of each member, evenly over their names; their first channels.
+) -> tuple[ModalityClassifier | None, str]:
+    """The classifier of a collection, and a line about it; None where there is nothing to tell apart, or to measure.
 
     Args:
         files: by case, its 'images', as nnU-Net has them.
     """
+    wanted = {collection.cases[case].modality for case in files}
+    if len(wanted) < 2:
+        return None, ""
+    measured = measure(cases_to_measure(collection, files, reader))
+    missing = wanted.difference(case.modality for case in measured)
+    if missing:
+        return None, (
+            "The modality of an image will not be found by its looks: no case of "
+            f"{listed(sorted(missing))} has several slices and intensities"
+        )
+    classifier = fit(measured)
+    tested = f"right in {classifier.right} of {classifier.tested} cases of a cross-validation"
+    return (
+        classifier,
+        f"The modality of an image is found by its looks, {tested if classifier.tested else 'not tested'}",
+    )
+
+
+def cases_to_measure(
+    collection: Collection, files: Mapping[str, Mapping[str, Sequence[str]]], reader: type[BaseReaderWriter]
+) -> list[CaseToMeasure]:
+    """At most CASES_PER_MEMBER of each modality of each member, evenly over their names; their first channels."""
     groups = defaultdict(list)
     for name in sorted(files):
         entry = collection.cases[name]
@@ -140,7 +165,9 @@ def _regression(features: np.ndarray, modalities: np.ndarray) -> tuple[np.ndarra
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(features)
-    model = LogisticRegression(max_iter=1000).fit(scaler.transform(features), modalities)
+    model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=1000).fit(
+        scaler.transform(features), modalities
+    )
     coefficients, intercepts = model.coef_, model.intercept_
     if len(coefficients) == 1:  # of two modalities scikit-learn has the second only
         coefficients = np.concatenate([np.zeros_like(coefficients), coefficients])

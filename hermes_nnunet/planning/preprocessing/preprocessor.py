@@ -16,18 +16,21 @@ from hermes_nnunet.core.images.endings import split_ending
 from hermes_nnunet.core.trusted_plans import check_plans
 from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.networks.told_by_image import with_mark
 from hermes_nnunet.planning.image_reader_writer import OwnReaderPlans
+from hermes_nnunet.planning.modality.classifier import ModalityClassifier
 from hermes_nnunet.planning.preprocessing.intensity import clip_intensities, fixed_normalization, intensity_rule
 from hermes_nnunet.planning.preprocessing.locations import OneClass, sample_locations
 from hermes_nnunet.planning.resampling.size import check_size
-from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
+from hermes_nnunet.plans import MODALITY_VARIABLE, PLANS_REMEDY, HermesPlans
 
 
 class HermesPreprocessor(DefaultPreprocessor):
     """Crop to nonzero, clip and normalise by modality, resample.
 
-    A training case's modality is that of its member; at prediction it is that of the model folder's context, or of the
-    environment variable HERMES_MODALITY.
+    A training case's modality is that of its member; at prediction it is that of the environment variable
+    HERMES_MODALITY, or of the model folder's context. Where that is "unknown" and the plans can find it by the image,
+    it is what is found, and the image has one channel more, which tells the network: see `networks.told_by_image`.
     """
 
     def __init__(self, verbose: bool = True) -> None:
@@ -103,9 +106,34 @@ class HermesPreprocessor(DefaultPreprocessor):
         """Preprocess a case (channels, D, H, W) that is already in memory."""
         plans = HermesPlans.from_plans(plans_manager.plans)
         self._rules = plans.intensity_clipping
-        self._modality = self._training_modality or plans.with_modality_override().context.modality
+        finds = self._training_modality is None and plans.finds_modality
+        self._modality = (
+            self._found_modality(plans, data, properties)
+            if finds
+            else self._training_modality or plans.with_modality_override().context.modality
+        )
         self._spacing = [properties["spacing"][axis] for axis in plans_manager.transpose_forward]
-        return super().run_case_npy(data, seg, properties, plans_manager, configuration_manager, dataset_json)
+        data, seg, properties = super().run_case_npy(
+            data, seg, properties, plans_manager, configuration_manager, dataset_json
+        )
+        return with_mark(data, plans.modalities.index(self._modality)) if finds else data, seg, properties
+
+    def _found_modality(self, plans: HermesPlans, data: np.ndarray, properties: dict[str, Any]) -> str:
+        """The modality that the image has by its looks, printed.
+
+        Raises:
+            HermesError: it is not clear, or nothing can be told of such an image.
+        """
+        where = "the plans of this model"
+        assert plans.modality_classifier is not None
+        classifier = ModalityClassifier.from_json(plans.modality_classifier, where)
+        found = classifier.of_image(data[0], properties["spacing"], self._name)
+        if not found.sure:
+            raise HermesError(
+                f"{self._name}: the modality is not clear, {found.in_words}: set {MODALITY_VARIABLE} to what it is"
+            )
+        print(found.remark or f"{self._name}: {found.in_words} by its looks")
+        return found.modality
 
     def _normalize(
         self,
