@@ -2,20 +2,24 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from hermes_nnunet.collection import UNKNOWN_MODALITY
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.modality.features import FEATURES, image_features
 from hermes_nnunet.plans import PLANS_REMEDY
+from hermes_nnunet.schema import OURS, Number, Text, Whole, checked
 
 # Of the probability of a modality, below which it is not taken.
 SURE = 0.8
 # Of the distance to the nearest member, in standard deviations; the members' own images are at 1.1 at most.
 FURTHEST = 1.5
 _DIGITS = 4
+
+Deviation = Annotated[Number, Field(gt=0)]
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,12 @@ class FoundModality:
 class MemberLook:
     """What the images of one modality of a member have in common: mean and deviation of each feature."""
 
-    member: str
-    modality: str
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
+    member: Text
+    modality: Text
+    mean: tuple[Number, ...]
+    deviation: tuple[Deviation, ...]
+
+    __pydantic_config__ = OURS
 
     def distance(self, features: np.ndarray) -> float:
         """Root mean square over the features, in standard deviations."""
@@ -83,17 +89,19 @@ class ModalityClassifier:
         sure, furthest: see SURE and FURTHEST.
     """
 
-    features: tuple[str, ...]
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-    modalities: tuple[str, ...]
-    coefficients: tuple[tuple[float, ...], ...]
-    intercepts: tuple[float, ...]
+    features: tuple[Text, ...]
+    mean: tuple[Number, ...]
+    scale: tuple[Deviation, ...]
+    modalities: tuple[Text, ...]
+    coefficients: tuple[tuple[Number, ...], ...]
+    intercepts: tuple[Number, ...]
     looks: tuple[MemberLook, ...]
-    tested: int
-    right: int
-    sure: float = SURE
-    furthest: float = FURTHEST
+    tested: Whole
+    right: Whole
+    sure: Number = SURE
+    furthest: Number = FURTHEST
+
+    __pydantic_config__ = OURS
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Of each modality; `features` (..., F) gives (..., modalities)."""
@@ -151,15 +159,8 @@ class ModalityClassifier:
         Raises:
             HermesError: it is damaged, or of other features than this release measures; `where` names the plans.
         """
-        try:
-            fields: dict[str, Any] = {key: _tuples(value) for key, value in content.items() if key != "looks"}
-            looks = tuple(
-                MemberLook(**{key: _tuples(value) for key, value in look.items()}) for look in content["looks"]
-            )
-            classifier = cls(**fields, looks=looks)
-            classifier._check_sizes()
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise HermesError(f"modality_classifier of {where} is damaged ({error}): {PLANS_REMEDY}") from None
+        classifier = checked(cls, content, where, PLANS_REMEDY, inside="hermes.modality_classifier")
+        classifier._check_sizes(where)
         if classifier.features != FEATURES:
             raise HermesError(
                 f"modality_classifier of {where} is of another release, which measured other features: name the "
@@ -167,27 +168,21 @@ class ModalityClassifier:
             )
         return classifier
 
-    def _check_sizes(self) -> None:
-        """Raises: ValueError where numbers are missing, or are no numbers."""
+    def _check_sizes(self, where: str) -> None:
         width, height = len(self.features), len(self.modalities)
         rows = [
             self.mean,
             self.scale,
             *self.coefficients,
-            *(part for look in self.looks for part in (look.mean, look.deviation)),
+            *(row for look in self.looks for row in (look.mean, look.deviation)),
         ]
-        numbers = np.array([*(tuple(row) for row in rows)], dtype=np.float64)
-        if numbers.shape != (2 + height + 2 * len(self.looks), width) or len(self.intercepts) != height:
-            msg = f"{width} features and {height} modalities, but other numbers of numbers"
-            raise ValueError(msg)
-        if not (np.isfinite(numbers).all() and np.isfinite(np.array(self.intercepts, dtype=np.float64)).all()):
-            msg = "a number is not finite"
-            raise ValueError(msg)
-        if not self.looks or {look.modality for look in self.looks} != set(self.modalities):
-            msg = "looks of other modalities"
-            raise ValueError(msg)
-
-
-def _tuples(value: Any) -> Any:
-    """JSON's lists as tuples."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+        heights = [len(self.coefficients), len(self.intercepts)]
+        if any(len(row) != width for row in rows) or any(own != height for own in heights):
+            raise HermesError(
+                f"{where}: hermes.modality_classifier has {width} features and {height} modalities, but lists of other "
+                f"lengths: {PLANS_REMEDY}"
+            )
+        if {look.modality for look in self.looks} != set(self.modalities):
+            raise HermesError(
+                f"{where}: the looks of hermes.modality_classifier are not those of its modalities: {PLANS_REMEDY}"
+            )
