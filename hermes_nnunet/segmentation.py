@@ -12,6 +12,7 @@ from hermes_nnunet.core.images.nifti_headers import header_fields
 from hermes_nnunet.core.images.writing import nifti_on
 from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.core.pictures.preview import draw_preview
+from hermes_nnunet.planning.modality.classifier import FoundModality
 from hermes_nnunet.prediction.names import match_task
 from hermes_nnunet.prediction.statistics import CaseStatistics, statistics_of_label_map
 
@@ -29,6 +30,7 @@ class Segmentation:
         labels: what the values mean.
         image: that was segmented; of several channels the one that the first pass looked at.
         modality: that the image was taken for.
+        found_modality: how sure that is, where nobody had named it.
     """
 
     array: np.ndarray
@@ -36,6 +38,7 @@ class Segmentation:
     labels: tuple[Label, ...]
     image: nibabel.Nifti1Image = field(repr=False)
     modality: str
+    found_modality: FoundModality | None = None
 
     @property
     def spacing(self) -> tuple[float, float, float]:

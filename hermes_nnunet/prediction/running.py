@@ -63,7 +63,6 @@ def _predict_cases(
     measured: dict[str, CaseStatistics],
     failures: Failures,
 ) -> None:
-    passes = destination.choice.passes
     with (
         # On the disk of the results, so that a file gets its place by a change of its name.
         temporary_folder_in(destination.folder) as work,
@@ -75,6 +74,7 @@ def _predict_cases(
         def prepare_case(source: ImageSource) -> Prepared | None:
             with failures.of(source.name):
                 folder = Path(tempfile.mkdtemp(dir=work))
+                passes = destination.choice_of(source.name).passes
                 return prepare(source, passes, predictor.model, predictor.configuration_manager, folder)
             shutil.rmtree(folder, ignore_errors=True)
             return None
@@ -108,7 +108,7 @@ def _predict_cases(
                 progress.write(f"hermes_nnunet: warning: {escaped(line)}", file=sys.stderr)
             output = CaseOutput(prepared, destination)
             decision = CaseDecision(predictor.plans_manager, predictor.configuration_manager)
-            for one in passes:
+            for one in destination.choice_of(output.case).passes:
                 with failures.of_network(output.case):
                     result = run_pass(predictor, one, prepared)
                 if output.case in failures:

@@ -44,6 +44,7 @@ class FoundModality:
     remark: str = ""
 
     def to_json(self) -> dict[str, Any]:
+        """The arguments of one that was sure."""
         return {
             "modality": self.modality,
             "probability": None if self.probability is None else round(self.probability, _DIGITS),
