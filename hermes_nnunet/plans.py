@@ -25,7 +25,7 @@ from hermes_nnunet.collection import (
 )
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import check_file_name
-from hermes_nnunet.schema import OURS, Number, Text, Whole, checked_by, must_be, shaped_as
+from hermes_nnunet.schema import OURS, Flag, Number, Text, Whole, checked_by, must_be, shaped_as
 from hermes_nnunet.voxel_orders import OUR_ORDER, turn_of
 
 MODALITY_VARIABLE = "HERMES_MODALITY"
@@ -87,6 +87,7 @@ class _Block:
     voxel_orders: dict[Text, VoxelOrder] = field(default_factory=dict)
     # `planning.modality.classifier` has the schema.
     modality_classifier: Annotated[dict[str, Any], shaped_as(dict[Text, Any])] | None = None
+    unknown_copies: Flag = False
 
     __pydantic_config__ = OURS
 
@@ -110,6 +111,8 @@ class HermesPlans:
         voxel_orders: the same of each member whose context the model can be told; RAS for a member that is not there.
         modality_classifier: numbers that tell the modality of an image, see planning.modality.classifier; None where
             there are none, or it is not to be told from the image.
+        unknown_copies: also preprocess every image by the default rule of intensities, where its modality has another:
+            what a training with `unknown_modality_share` needs.
     """
 
     tasks: tuple[str, ...]
@@ -122,6 +125,7 @@ class HermesPlans:
     voxel_order: str = OUR_ORDER
     voxel_orders: dict[str, str] = field(default_factory=dict)
     modality_classifier: dict[str, Any] | None = None
+    unknown_copies: bool = False
 
     @classmethod
     def of_collection(
@@ -270,6 +274,7 @@ class HermesPlans:
             "members": members_to_json(self.members),
             **(orders if self.has_voxel_orders else {}),
             **({} if self.modality_classifier is None else {"modality_classifier": self.modality_classifier}),
+            **({"unknown_copies": True} if self.unknown_copies else {}),
         }
 
     @property
@@ -307,6 +312,7 @@ class HermesPlans:
             voxel_order=block.voxel_order,
             voxel_orders=block.voxel_orders,
             modality_classifier=block.modality_classifier,
+            unknown_copies=block.unknown_copies,
         )
 
 

@@ -10,7 +10,7 @@ from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPre
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
-from hermes_nnunet.collection import Collection
+from hermes_nnunet.collection import UNKNOWN_MODALITY, Collection
 from hermes_nnunet.core.images.endings import split_ending
 from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
 from hermes_nnunet.core.trusted_plans import check_plans
@@ -21,6 +21,7 @@ from hermes_nnunet.planning.image_reader_writer import OwnReaderPlans
 from hermes_nnunet.planning.modality.classifier import ModalityClassifier
 from hermes_nnunet.planning.preprocessing.intensity import clip_intensities, fixed_normalization, intensity_rule
 from hermes_nnunet.planning.preprocessing.locations import OneClass, sample_locations
+from hermes_nnunet.planning.preprocessing.unknown_copies import folder_of_copies, needs_copy
 from hermes_nnunet.planning.resampling.size import check_size
 from hermes_nnunet.plans import MODALITY_VARIABLE, PLANS_REMEDY, HermesPlans
 
@@ -69,9 +70,14 @@ class HermesPreprocessor(DefaultPreprocessor):
         case = os.path.basename(output_filename_truncated)
         collection = Collection.from_dataset_json(dataset_json, plans_manager.dataset_name)
         self._training_modality = collection.context_of(case).modality
-        super().run_case_save(
-            output_filename_truncated, image_files, seg_file, plans_manager, configuration_manager, dataset_json
-        )
+        settings = (image_files, seg_file, plans_manager, configuration_manager, dataset_json)
+        super().run_case_save(output_filename_truncated, *settings)
+        plans = HermesPlans.from_plans(plans_manager.plans)
+        if plans.unknown_copies and needs_copy(plans, self._training_modality):
+            self._training_modality = UNKNOWN_MODALITY
+            copies = folder_of_copies(Path(output_filename_truncated).parent)
+            copies.mkdir(exist_ok=True)
+            super().run_case_save(str(copies / case), *settings)
 
     def run_case(
         self,
