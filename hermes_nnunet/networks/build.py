@@ -54,13 +54,14 @@ def build_network(
     )
     shown = plans.context.tasks
     told, left_out = _told(plans, plans_manager.dataset_name)
-    network.set_context(prediction_context(network, told, told.context, shown))
+    context = prediction_context(network, told, told.context, shown)
+    network.set_context(context)
     if not enable_deep_supervision:
         if plans.finds_modality:
             named = (replace(plans, context=replace(plans.context, modality=name)) for name in plans.modalities)
             each = [_told(own, plans_manager.dataset_name)[0] for own in named]
             contexts = [prediction_context(network, own, own.context, shown) for own in each]
-            network.told_by_image = ToldByImage(contexts, num_input_channels)
+            network.told_by_image = ToldByImage(contexts, context, num_input_channels)
         for notice in filter(None, (told.notice_of_unnamed_modality, told.notice_of_voxel_orders)):
             print(notice)
         if left_out:

@@ -93,6 +93,14 @@ class ContextualNetwork(nn.Module, ABC):
         self.context = context
         self.told_by_image = None
 
+    def _told_by(self, told_by_image: ToldByImage, x: torch.Tensor) -> torch.Tensor:
+        """Set the context of an image and return its patches without the mark."""
+        x, context = told_by_image(x)
+        if context is not self.context:
+            self.set_context(context)
+            self.told_by_image = told_by_image
+        return x
+
     def forward(self, x: torch.Tensor) -> HermesOutput | torch.Tensor:
         """Images (B, channels, D, H, W) -> HermesOutput; in evaluation without deep supervision logits (B, T, D, H, W).
 
@@ -102,11 +110,9 @@ class ContextualNetwork(nn.Module, ABC):
         if self.context is None:
             msg = "call set_context before running the network"
             raise RuntimeError(msg)
-        context = self.context
         if self.told_by_image is not None:
-            x, told = self.told_by_image(x)
-            context = told or context
-        context = context.on(x.device).repeated(x.shape[0])
+            x = self._told_by(self.told_by_image, x)
+        context = self.context.on(x.device).repeated(x.shape[0])
         features, posteriors = self.features_and_posteriors(turned(x, context.turn), context)
         tokens = torch.cat(posteriors, dim=-1)
         task_tokens = tokens[:, : -self.tokens_per_modality]

@@ -18,16 +18,18 @@ class ToldByImage:
 
     Attributes:
         contexts: by number of the modality.
+        unmarked: that of an image without a mark.
         image_channels: channels of an image without a mark.
     """
 
     contexts: Sequence[ContextBatch]
+    unmarked: ContextBatch
     image_channels: int
 
-    def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, ContextBatch | None]:
-        """Patches (B, channels, D, H, W) of one image without their mark, and its context; None without a mark."""
+    def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, ContextBatch]:
+        """Patches (B, channels, D, H, W) of one image without their mark, and its context."""
         if x.shape[1] == self.image_channels:
-            return x, None
+            return x, self.unmarked
         # nnU-Net pads small images with zeros.
         number = round(float(x[:, self.image_channels].amax())) - 1
         return x[:, : self.image_channels], self.contexts[number]

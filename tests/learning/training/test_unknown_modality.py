@@ -71,7 +71,7 @@ class TestContexts:
 
 class TestTraining:
     def copies(self, preprocessed, plans, dataset_json, tmp_path):
-        """Preprocess the CTs again with the copies."""
+        """Preprocess all cases again with the copies."""
         import json
         import shutil
 
@@ -84,7 +84,10 @@ class TestTraining:
         manager = PlansManager(plans)
         configuration = manager.get_configuration("3d_fullres")
         data = preprocessed / configuration.data_identifier
-        for case in ("abdomen__a", "abdomen__b", "brain__x"):
+        cases = [path.stem for path in data.glob("*.pkl")]
+        shutil.rmtree(data)
+        data.mkdir()
+        for case in cases:
             shutil.copy(tmp_path / "image.nii.gz", tmp_path / f"{case}.nii.gz")
             HermesPreprocessor(verbose=False).run_case_save(
                 str(data / case),
@@ -104,7 +107,7 @@ class TestTraining:
 
         data = self.copies(preprocessed, plans, dataset_json, tmp_path)
         copies = data.with_name(data.name + "_unknown")
-        assert sorted(path.stem for path in copies.glob("*.pkl")) == ["abdomen__a", "abdomen__b"]
+        assert sorted(path.stem for path in copies.glob("*.pkl")) == ["abdomen__a", "abdomen__b", "abdomen__c"]
         monkeypatch.setattr(HermesTrainer, "unknown_modality_share", 0.5)
         trainer = make_trainer()
         trainer.initialize()
