@@ -2,7 +2,7 @@
 
 import tempfile
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -36,6 +36,13 @@ from hermes_nnunet.prediction.predictor import HermesPredictor
 from hermes_nnunet.prediction.preparing import prepare
 from hermes_nnunet.prediction.running import explained, run_pass
 from hermes_nnunet.segmentation import Segmentation
+from hermes_nnunet.weights.additions.base import read_fold
+from hermes_nnunet.weights.additions.extending import RANK
+from hermes_nnunet.weights.teaching.dataset_names import dataset_name_of
+from hermes_nnunet.weights.teaching.defaults import LEFT_OUT, STEPS
+from hermes_nnunet.weights.teaching.examples import examples_of
+from hermes_nnunet.weights.teaching.fitting import Settings
+from hermes_nnunet.weights.teaching.teaching import Report, Taught, teach
 
 if TYPE_CHECKING:
     import torch
@@ -176,6 +183,60 @@ class HermesModel:
                 modality=choice.passes[0].context.modality,
                 found_modality=found,
             )
+
+    def teach(
+        self,
+        examples: "str | Path | Iterable[tuple[str | Path | Sequence[str | Path], str | Path]]",
+        *,
+        name: str,
+        modality: str,
+        labels: Mapping[str, int] | None = None,
+        dataset: int | str | None = None,
+        fold: int | str | None = None,
+        rank: int = RANK,
+        steps: int = STEPS,
+        leave_out: int = LEFT_OUT,
+        report: Report | None = None,
+    ) -> Taught:
+        """Learn a structure from a few labelled images, in minutes; see docs/extend.md. The model stays as it is.
+
+        Args:
+            examples: a folder with images and masks, or pairs of the files of an image and of its mask.
+            name: of the addition, and of the task where there is one label.
+            modality: of the images.
+            labels: name of each label -> its value in the masks; None for masks of 0 and 1.
+            dataset: id, or name as Dataset999_Gallbladder, under which the addition's view will lie; None takes the
+                highest free id.
+            fold: that the addition is for; None takes the first that is loaded.
+            rank: of the adapters.
+            steps: of the optimizer.
+            leave_out: how many examples at most are left out in turn, for the Dice to expect.
+            report: is told what is done.
+
+        Returns:
+            The addition, whose `save` writes the file for `hermes_nnunet add`, and the Dice of what was left out.
+
+        Raises:
+            HermesError: an example, a name or a label does not fit, or this is the view of one member.
+
+        Example:
+            >>> taught = HermesModel.load(900).teach("examples", name="gallbladder", modality="CT")
+            >>> taught.addition.save("gallbladder.hermes")
+        """
+        model = self._predictor.model
+        return teach(
+            read_fold(model.path, model.folds[0] if fold is None else fold),
+            examples_of(examples),
+            name=name,
+            modality=modality,
+            dataset_name=dataset_name_of(dataset, name, model.members),
+            labels=labels,
+            rank=rank,
+            settings=Settings(steps=steps),
+            leave_out=leave_out,
+            device=self._predictor.device,
+            report=report,
+        )
 
 
 def _source(image: Any, spacing_from: str | None) -> ImageSource:

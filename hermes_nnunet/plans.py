@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from hermes_nnunet.additions import AddedMember, BaseReference, modality_rows
 from hermes_nnunet.collection import (
     FORMAT_VERSION,
     UNKNOWN_MODALITY,
@@ -88,6 +89,9 @@ class _Block:
     # `planning.modality.classifier` has the schema.
     modality_classifier: Annotated[dict[str, Any], shaped_as(dict[Text, Any])] | None = None
     unknown_copies: Flag = False
+    # Only models that an addition has been put into, and collections that extend a base.
+    additions: tuple[AddedMember, ...] = ()
+    base: BaseReference | None = None
 
     __pydantic_config__ = OURS
 
@@ -113,6 +117,8 @@ class HermesPlans:
             there are none, or it is not to be told from the image.
         unknown_copies: also preprocess every image by the default rule of intensities, where its modality has another:
             what a training with `unknown_modality_share` needs.
+        additions: what additions have brought into the model. Its modalities have more rows then: see `modality_rows`.
+        base: of a collection that an addition is to be trained on.
     """
 
     tasks: tuple[str, ...]
@@ -126,6 +132,8 @@ class HermesPlans:
     voxel_orders: dict[str, str] = field(default_factory=dict)
     modality_classifier: dict[str, Any] | None = None
     unknown_copies: bool = False
+    additions: tuple[AddedMember, ...] = ()
+    base: BaseReference | None = None
 
     @classmethod
     def of_collection(
@@ -184,6 +192,36 @@ class HermesPlans:
         own = (member.tasks for member in self.members.values() if set(member.tasks) == tasks)
         return Context(next(own, tuple(task for task in self.tasks if task in tasks)), modality)
 
+    def parts_of(self, context: Context) -> list[tuple[Context, str]]:
+        """The context, cut into those of the base and of each addition; and the voxel order of each."""
+        owner = {task: addition.member for addition in self.additions for task in addition.tasks}
+        tasks: dict[str | None, list[str]] = {}
+        for task in context.tasks:
+            tasks.setdefault(owner.get(task), []).append(task)
+        if len(tasks) < 2:
+            return [(context, self.voxel_order)]
+        return [(replace(context, tasks=tuple(own)), self._order_of(name)) for name, own in tasks.items()]
+
+    def _order_of(self, addition: str | None) -> str:
+        return self.voxel_order if addition is None else self.voxel_orders.get(addition, OUR_ORDER)
+
+    @property
+    def modality_row_names(self) -> tuple[str, ...]:
+        """A name for each row of the modality pool; one that an addition has brought says so."""
+        rows = modality_rows(self.modalities, self.additions)
+        return tuple(name if owner is None else f"{name} ({owner})" for owner, name in rows)
+
+    def known_modalities(self, tasks: Sequence[str]) -> tuple[str, ...]:
+        """Modalities of which the base knows something, or an addition that has brought any of the tasks."""
+        others = [addition for addition in self.additions if not set(addition.tasks).intersection(tasks)]
+        own = {word for addition in self.additions if addition not in others for word in addition.new_modalities}
+        unknown = {word for addition in others for word in addition.new_modalities} - own
+        return tuple(word for word in self.modalities if word not in unknown)
+
+    def addition_of(self, member: str) -> str | None:
+        """The member itself, if an addition has brought it."""
+        return member if any(addition.member == member for addition in self.additions) else None
+
     def unseen(self, modality: str) -> tuple[str, ...]:
         """Tasks of which no member was trained on the modality, so that nothing is known of what they answer there.
 
@@ -201,7 +239,11 @@ class HermesPlans:
         It sees the images in the voxel order of the members that know the modality, where these have one in common.
         """
         context = self.context_of(set(self.context.tasks).difference(tasks), self.context.modality)
-        knowing = (name for name, member in self.members.items() if context.modality in member.channels)
+        knowing = (
+            name
+            for name, member in self.members.items()
+            if context.modality in member.channels and not self.addition_of(name)
+        )
         orders = {self.voxel_orders.get(name, OUR_ORDER) for name in knowing}
         return replace(self, context=context, voxel_order=orders.pop() if len(orders) == 1 else self.voxel_order)
 
@@ -214,10 +256,11 @@ class HermesPlans:
         modality = modality_override()
         if modality is None:
             return self
-        if modality not in self.modalities:
+        known = self.known_modalities(self.context.tasks)
+        if modality not in known:
             raise HermesError(
-                f"{MODALITY_VARIABLE}={modality} is not a modality of this model: choose one of "
-                f"{', '.join(self.modalities)}, or unset {MODALITY_VARIABLE}"
+                f"{MODALITY_VARIABLE}={modality} is not a modality of this model: choose one of {', '.join(known)}, or "
+                f"unset {MODALITY_VARIABLE}"
             )
         return replace(self, context=replace(self.context, modality=modality))
 
@@ -231,8 +274,8 @@ class HermesPlans:
             return f"The modality of each image is found by its looks; {MODALITY_VARIABLE} names it instead"
         names = ", ".join(name for name in self.modalities if name in known)
         return (
-            "The modality of the images is not named, and these plans lack what it is found by (a modality_classifier, "
-            "which newer releases plan), so less is found in them, or nothing: "
+            "The modality of the images is not named, and these plans lack what it is found by (a modality_classifier "
+            "of all members, which older releases and additions do not bring), so less is found in them, or nothing: "
             f"set {MODALITY_VARIABLE} to what they are ({names})"
         )
 
@@ -240,13 +283,23 @@ class HermesPlans:
     def finds_modality(self) -> bool:
         """Whether a prediction with the plans' context finds the modality of each image by itself."""
         unnamed = self.context.modality == UNKNOWN_MODALITY and modality_override() is None
-        return unnamed and self.modality_classifier is not None
+        return unnamed and self.can_find_modality
+
+    @property
+    def can_find_modality(self) -> bool:
+        """Whether it is known what the images of all members look like; not those of additions."""
+        if self.modality_classifier is None:
+            return False
+        measured = {look.get("member") for look in self.modality_classifier.get("looks", [])}
+        return self.members.keys() <= measured
 
     @property
     def notice_of_voxel_orders(self) -> str | None:
         """What to tell who predicts the tasks of several members, which were trained in several orders; else None."""
         others = {}
         for name, member in self.members.items():
+            if self.addition_of(name):
+                continue  # run by themselves, in their own order
             order = self.voxel_orders.get(name, OUR_ORDER)
             if member.tasks == self.context.tasks and order == self.voxel_order:
                 return None
@@ -275,6 +328,8 @@ class HermesPlans:
             **(orders if self.has_voxel_orders else {}),
             **({} if self.modality_classifier is None else {"modality_classifier": self.modality_classifier}),
             **({"unknown_copies": True} if self.unknown_copies else {}),
+            **({"additions": [addition.to_json() for addition in self.additions]} if self.additions else {}),
+            **({"base": asdict(self.base)} if self.base else {}),
         }
 
     @property
@@ -299,6 +354,9 @@ class HermesPlans:
             ("context.tasks", "task", block.context.tasks, block.tasks),
             ("context.modality", "modality", (block.context.modality,), block.modalities),
         ]
+        for place, addition in enumerate(block.additions):
+            named.append((f"additions[{place}].tasks", "task", addition.tasks, block.tasks))
+            named.append((f"additions[{place}].new_modalities", "modality", addition.new_modalities, block.modalities))
         check_members(block.members, block.tasks, where, PLANS_REMEDY)
         check_known(named, where, PLANS_REMEDY)
         return cls(
@@ -313,6 +371,8 @@ class HermesPlans:
             voxel_orders=block.voxel_orders,
             modality_classifier=block.modality_classifier,
             unknown_copies=block.unknown_copies,
+            additions=block.additions,
+            base=block.base,
         )
 
 

@@ -9,14 +9,19 @@ import numpy as np
 
 from hermes_nnunet.core.files import written_beside
 from hermes_nnunet.core.images.nifti_headers import header_fields
+from hermes_nnunet.core.images.opening import open_nibabel
 from hermes_nnunet.core.images.writing import nifti_on
+from hermes_nnunet.core.layers import layers_of_label_map
 from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.core.pictures.preview import draw_preview
+from hermes_nnunet.core.viewer.scene import PREDICTION, Scene, in_ras
+from hermes_nnunet.core.viewer.widget import notebook_widget
 from hermes_nnunet.planning.modality.classifier import FoundModality
 from hermes_nnunet.prediction.names import match_task
 from hermes_nnunet.prediction.statistics import CaseStatistics, statistics_of_label_map
 
 if TYPE_CHECKING:
+    from ipyniivue import NiiVue
     from matplotlib.figure import Figure
 
 
@@ -72,6 +77,28 @@ class Segmentation:
             with written_beside(path) as temporary:
                 nibabel.save(image, temporary)
         return image
+
+    def show(self, height: int = 500) -> "NiiVue":
+        """The image in three planes with the tasks in their colours, as a widget of ipyniivue for notebooks.
+
+        Args:
+            height: in pixels.
+
+        Raises:
+            HermesError: ipyniivue is not installed.
+        """
+        image = open_nibabel(self.image, "the image")
+        geometry = open_nibabel(self.to_nifti(), "the segmentation").geometry
+        label_map = in_ras(geometry, self.array)
+        scene = Scene(
+            name="",
+            image=in_ras(geometry, image.voxels()),
+            affine=geometry.ras_affine,
+            labels=self.labels,
+            segmentations={PREDICTION: layers_of_label_map(label_map, self.labels)},
+            modality=self.modality,
+        )
+        return notebook_widget(scene, height)
 
     def plot(self, path: str | Path | None = None) -> "Figure":
         """Three planes of the image with contours, as a matplotlib figure, also written to `path` as PNG."""

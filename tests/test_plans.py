@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from hermes_nnunet.additions import AddedMember
 from hermes_nnunet.collection import Context
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.plans import HermesPlans, all_modalities_override
@@ -132,3 +133,28 @@ class TestContext:
 
     def test_rows_are_those_of_the_member_with_most_tasks(self, plans):
         assert HermesPlans.from_plans(plans).rows_per_case == 2
+
+
+class TestModalitiesOfAdditions:
+    @pytest.fixture
+    def grown(self, collection):
+        """The base with two additions that brought T2."""
+        plans = HermesPlans.of_collection(collection, {})
+        added = tuple(AddedMember(name, (f"{name}/x",), ("T2",), 4) for name in ("one", "two"))
+        tasks = (*plans.tasks, "one/x", "two/x")
+        return replace(plans, tasks=tasks, modalities=("CT", "T1", "T2", "unknown"), additions=added)
+
+    def test_rows_have_names_of_their_own(self, grown):
+        assert grown.modality_row_names == ("CT", "T1", "T2 (one)", "T2 (two)", "unknown")
+
+    def test_old_tasks_cannot_be_told_a_modality_of_an_addition(self, grown, monkeypatch):
+        monkeypatch.setenv("HERMES_MODALITY", "T2")
+        view = replace(grown, context=Context(("abdomen/liver",), "CT"))
+        with pytest.raises(HermesError, match="choose one of CT, T1, unknown"):
+            view.with_modality_override()
+        assert replace(view, context=Context(("two/x",), "CT")).with_modality_override().context.modality == "T2"
+
+    def test_survive_the_file(self, grown):
+        block = grown.to_block()
+        read = HermesPlans.from_plans({"hermes": block, "plans_name": "HermesPlans", "dataset_name": "Dataset900_Both"})
+        assert read == grown

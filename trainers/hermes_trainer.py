@@ -38,12 +38,16 @@ from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
 from hermes_nnunet.networks.output import HermesOutput, joined
 from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
 from hermes_nnunet.prediction.views.write import write_views
+from hermes_nnunet.weights.additions.model_folder import check_free_of_additions
+from hermes_nnunet.weights.starting.beginning import begin_from_environment
 
 
 class HermesTrainer(InterruptibleTrainer):
     """Trains one network on a collection; every case is run with the tasks and modality of its member.
 
     Nothing is mirrored, in training or at prediction: left and right are different tasks.
+
+    HERMES_START_FROM names a model whose weights a new training starts from.
 
     A training continued with --c draws the random numbers that it would have drawn without the interruption, apart from
     those of data workers (nnUNet_n_proc_DA above 0).
@@ -110,6 +114,7 @@ class HermesTrainer(InterruptibleTrainer):
             self.device = own_device(device.type)
             if device.type != "cuda":
                 self.grad_scaler = None
+        check_free_of_additions(Path(self.output_folder_base))
         self.num_epochs = self.epochs
         self.num_iterations_per_epoch = self.iterations_per_epoch
         self.num_val_iterations_per_epoch = self.validation_iterations_per_epoch
@@ -217,11 +222,17 @@ class HermesTrainer(InterruptibleTrainer):
         """How often each case is drawn: a member by its sampling weight, its cases alike."""
         return case_probabilities(cases, self.collection)
 
+    def begin(self) -> None:
+        """First step of a new training, which may start from another model."""
+        begin_from_environment(self)
+
     def on_train_start(self) -> None:
         # Beside the checkpoints by time.
         self.save_every = max(1, min(self.save_every, self.num_epochs // 20))
         self.learning_curves = LearningCurves.continued(Path(self.output_folder) / LEARNING_CURVES, self.current_epoch)
         super().on_train_start()
+        if self.current_epoch == 0 and self.interrupted is None:
+            self.begin()
         candidates = ", ".join(f"{len(self.extra.candidates(name))} for {name}" for name in self.collection.members)
         self.print_to_log_file(f"extra tasks of a case: {self.extra.rows}, drawn from {candidates}")
 

@@ -3,10 +3,17 @@
 import argparse
 from pathlib import Path
 
+MODEL_HELP = "a model's folder, or the id or name of its data set: 900"
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+
+def add_model_arguments(parser: argparse.ArgumentParser, metavar: str = "MODEL", what: str = MODEL_HELP) -> None:
     """Add MODEL, and nnU-Net's -tr, -p and -c."""
-    parser.add_argument("model", metavar="MODEL", help="a model's folder, or the id or name of its data set: 900")
+    parser.add_argument("model", metavar=metavar, help=what)
+    add_model_names(parser)
+
+
+def add_model_names(parser: argparse._ActionsContainer) -> None:
+    """Add nnU-Net's -tr, -p and -c, which tell the models of a data set apart."""
     for flag, name, default in (
         ("-tr", "trainer", "HermesTrainer"),
         ("-p", "plans", "HermesPlans"),

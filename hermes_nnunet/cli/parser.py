@@ -35,10 +35,25 @@ COMMANDS = {
         "segment images with a trained model: any of its members or tasks",
         "hermes_nnunet predict -i IN -o OUT -m 900 --tasks liver,spleen --modality CT",
     ),
+    "view": Command(
+        "hermes_nnunet.cli.view",
+        "show results, or a trained model's validation, in the browser",
+        "hermes_nnunet view OUT",
+    ),
     "inspect": Command(
         "hermes_nnunet.cli.inspect",
         "say what a collection or a model is made of",
         "hermes_nnunet inspect 900",
+    ),
+    "extend": Command(
+        "hermes_nnunet.cli.extend",
+        "make a collection of a new data set, for an addition to a trained model",
+        "hermes_nnunet extend 900 305:T2 --into 901",
+    ),
+    "add": Command(
+        "hermes_nnunet.cli.add",
+        "put additions into a trained model, or take some out of it",
+        "hermes_nnunet add gallbladder.hermes -m 900 --into 902",
     ),
     "views": Command(
         "hermes_nnunet.cli.views",
@@ -49,6 +64,16 @@ COMMANDS = {
         "hermes_nnunet.cli.import_weights",
         "make nnU-Net models of the paper's released weights",
         "hermes_nnunet import-weights hermes_r.pth --into 910 --ema",
+    ),
+    "teach": Command(
+        "hermes_nnunet.cli.teach",
+        "teach a trained model a new structure with a few labelled images",
+        "hermes_nnunet teach -m 900 --examples DIR --name gallbladder --modality CT -o gallbladder.hermes",
+    ),
+    "start-weights": Command(
+        "hermes_nnunet.cli.start_weights",
+        "make a start for a training of weights of plain nnU-Net",
+        "hermes_nnunet start-weights checkpoint_final.pth -d 900 -o start.pth",
     ),
     "install": Command(
         "hermes_nnunet.cli.install",

@@ -5,11 +5,12 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from hermes_nnunet.cli.repeating import DEFAULTS, completed, recorded
 from hermes_nnunet.cli.spacing_argument import add_spacing_from
 from hermes_nnunet.file_names import escaped
-from hermes_nnunet.prediction.wishes import NIFTI, OUTPUT_TYPES, Wishes
+from hermes_nnunet.prediction.wishes import OUTPUT_TYPES, Wishes
 
 if TYPE_CHECKING:
     from hermes_nnunet.prediction.destination import Destination
@@ -21,14 +22,18 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument(
-        "-i", "--input", required=True, type=Path, metavar="IN",
+        "-i", "--input", type=Path, metavar="IN",
         help="image file (NIfTI, NRRD, MHA, GIPL), folder of such files, folder of a DICOM series, or folder of such "
         "folders",
     )  # fmt: skip
-    parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="folder for the results")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="folder for the results")
     parser.add_argument(
-        "-m", "--model", required=True, metavar="MODEL", help="folder of a model or view, or id or name of its data set"
+        "-m", "--model", metavar="MODEL", help="folder of a model or view, or id or name of its data set"
     )
+    parser.add_argument(
+        "--like", type=Path, metavar="FILE",
+        help="run.json of results: run the same again, on the same images (or -i) with the same model (or -m)",
+    )  # fmt: skip
     chosen = parser.add_argument_group("what to segment").add_mutually_exclusive_group()
     chosen.add_argument("--member", nargs="+", default=[], metavar="NAME", help="all tasks of these members")
     chosen.add_argument(
@@ -50,8 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_output_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--per-task", action="store_true", help="a mask for each task, which may overlap")
-    group.add_argument("--output-type", choices=OUTPUT_TYPES, default=NIFTI, help="default: %(default)s")
+    group.add_argument("--output-type", choices=OUTPUT_TYPES, help=f"default: {DEFAULTS['output_type']}")
     group.add_argument("--preview", action="store_true", help="a picture of each case")
+    group.add_argument("--viewer", action="store_true", help="a page of each case for browsers, to look around in it")
     group.add_argument("--statistics", action="store_true", help="volume and mean intensity of each task")
     group.add_argument("--probabilities", action="store_true", help="an npz file for each case, as nnU-Net's")
     existing = group.add_mutually_exclusive_group()
@@ -64,11 +70,11 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-p", "--plans", default="HermesPlans", help="default: %(default)s")
     group.add_argument("-c", "--configuration", default="3d_fullres", help="default: %(default)s")
     group.add_argument("-f", "--folds", nargs="+", metavar="FOLD", help="folds to average; default: all finished ones")
-    group.add_argument("-chk", "--checkpoint", default="checkpoint_final.pth", help="default: %(default)s")
+    group.add_argument("-chk", "--checkpoint", help=f"default: {DEFAULTS['checkpoint']}")
     group.add_argument("-device", "--device", help="cpu, cuda, cuda:1, mps; default: a GPU where there is one")
     group.add_argument(
-        "-step_size", "--tile-step", type=float, default=0.5, metavar="SHARE",
-        help="step of the sliding window as a share of the patch; default: %(default)s",
+        "-step_size", "--tile-step", type=float, metavar="SHARE",
+        help=f"step of the sliding window as a share of the patch; default: {DEFAULTS['tile_step']}",
     )  # fmt: skip
     group.add_argument("--full-precision", action="store_true", help="no half precision on a GPU")
     group.add_argument(
@@ -91,12 +97,15 @@ def run(arguments: argparse.Namespace) -> int:
     from hermes_nnunet.prediction.model_folder import find_model_folder, read_model_folder
     from hermes_nnunet.prediction.passes import choose, wanted_modality
     from hermes_nnunet.prediction.provenance import Provenance
+    from hermes_nnunet.prediction.run_record import check_same_model
 
+    arguments, before = completed(arguments)
     wishes = Wishes(
         output_type=arguments.output_type,
         per_task=arguments.per_task,
         probabilities=arguments.probabilities,
         preview=arguments.preview,
+        viewer=arguments.viewer,
         statistics=arguments.statistics,
     )
     check_wishes(wishes)
@@ -120,6 +129,8 @@ def run(arguments: argparse.Namespace) -> int:
         half_precision=not arguments.full_precision,
         spacing_from=arguments.spacing_from,
     )
+    if before is not None:
+        check_same_model(provenance, before, arguments.like)
     destination = Destination(arguments.output, wishes, choice, model.file_ending, provenance)
     remove_leftovers(destination.folder)
     failures = Failures()
@@ -129,16 +140,16 @@ def run(arguments: argparse.Namespace) -> int:
     to_do, redone = destination.to_do(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
     unused = unused_files(arguments.input)
     notes = [f"not used, since no images of a known format: {listed(unused)} in {arguments.input}"] if unused else []
-    for line in lines_of({case.name: destination.found[case.name] for case in to_do if case.name in destination.found}):
+    found = {case.name: destination.found[case.name] for case in to_do if case.name in destination.found}
+    for line in lines_of(found):
         print(escaped(line))
     warnings = [*destination.choice.warnings, *notes, *redone, *check_cases(to_do, destination, failures)]
-    for warning in warnings:
-        print(f"hermes_nnunet: warning: {escaped(warning)}", file=sys.stderr)
+    _warn(warnings)
     readable = [case for case in to_do if case.name not in failures]
     if not readable:
         failures.raise_any(len(to_do))
     else:
-        _predict(arguments, model, readable, destination, failures)
+        _predict(arguments, model, readable, destination, failures, warnings, before)
     done = f", {len(cases) - len(to_do)} were finished before" if len(to_do) < len(cases) else ""
     print(f"{len(to_do)} case{'s' * (len(to_do) != 1)} segmented to {escaped(str(arguments.output))}{done}")
     return 0
@@ -150,11 +161,16 @@ def _predict(
     cases: "Sequence[ImageSource]",
     destination: "Destination",
     failures: "Failures",
+    warnings: "Sequence[str]",
+    like: dict[str, Any] | None,
 ) -> None:
     from hermes_nnunet.prediction.predictor import HermesPredictor
+    from hermes_nnunet.prediction.run_description import described_run
+    from hermes_nnunet.prediction.run_record import RunRecord, other_circumstances, runs_in
     from hermes_nnunet.prediction.running import predict_cases
     from hermes_nnunet.prediction.statistics import read_statistics
 
+    before = runs_in(destination.folder)
     predictor = HermesPredictor(
         model,
         arguments.device,
@@ -163,5 +179,16 @@ def _predict(
         show_tiles=len(cases) == 1,
     )
     measured = read_statistics(destination.folder) if arguments.go_on and arguments.statistics else {}
+    options = recorded(arguments, model.folds)
+    run = described_run(predictor, destination, options, arguments.input, warnings)
+    others = [] if like is None else other_circumstances(run, like, arguments.like)
+    _warn(others)
+    run["warnings"] += others
     destination.open()
-    predict_cases(predictor, cases, destination, measured, failures)
+    record = RunRecord(destination.folder, before, run)
+    predict_cases(predictor, cases, destination, measured, failures, record)
+
+
+def _warn(lines: "Sequence[str]") -> None:
+    for line in lines:
+        print(f"hermes_nnunet: warning: {escaped(line)}", file=sys.stderr)

@@ -64,7 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     content = read_model_folder(folder, None if arguments.fold is None else [arguments.fold], best_checkpoint(folder))
     plans = HermesPlans.from_plans(content.plans)
     weights = read_checkpoint(content.checkpoints[0])["network_weights"]
-    pools = choose_places(read_pools(weights, len(plans.tasks), len(plans.modalities)), arguments.level)
+    modalities_of_rows = plans.modality_row_names
+    pools = choose_places(read_pools(weights, len(plans.tasks), len(modalities_of_rows)), arguments.level)
     origins = task_origins(plans.tasks, plans.members)
     tasks, modalities = task_vectors(pools), modality_vectors(pools)
     places = f"mean over {len(pools)} places" if len(pools) > 1 else pools[0].place
@@ -72,9 +73,9 @@ def run(arguments: argparse.Namespace) -> int:
         f"{content.plans['dataset_name']}, fold {content.folds[0]}, prior tokens: {places}\n"
         f"cosines of tasks that have nothing to do with each other: 0 ± {chance(pools):.2f}"
     )
-    draw_priors(picture, title, origins, tasks, plans.modalities, modalities)
+    draw_priors(picture, title, origins, tasks, modalities_of_rows, modalities)
     table = picture.with_suffix(".csv")
-    write_neighbours(table, origins, cosine_similarity(tasks), plans.modalities, cosine_similarity(modalities))
+    write_neighbours(table, origins, cosine_similarity(tasks), modalities_of_rows, cosine_similarity(modalities))
     Console().print(_member_table(similarity_by_member(cosine_similarity(tasks), origins)))
     print(f"picture: {picture}\nnearest neighbours: {table}")
     return 0

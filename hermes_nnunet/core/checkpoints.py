@@ -13,9 +13,10 @@ import torch
 from hermes_nnunet.errors import HermesError
 
 # The kinds of numpy objects that nnU-Net's logging and our state of the random generators leave in a checkpoint.
+# Functions that make a number and an array again are called otherwise in files that NumPy 1 or NumPy 2 wrote.
+_NUMPY_FUNCTIONS = (np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()[0])
 _NUMPY_OBJECTS = (
-    np.float64(0).__reduce__()[0],  # functions that make a number and an array again, wherever this numpy has them
-    np.zeros(1).__reduce__()[0],
+    *((make, f"numpy.{core}.multiarray.{make.__name__}") for make in _NUMPY_FUNCTIONS for core in ("core", "_core")),
     np.ndarray,
     np.dtype,
     *(type(np.dtype(name)) for name in ("f2", "f4", "f8", "i4", "i8", "u4", "u8", "bool")),

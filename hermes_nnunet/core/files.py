@@ -129,7 +129,15 @@ def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
     Raises:
         HermesError: the file is missing or is not JSON; the message ends with `remedy`.
     """
-    text = read_text(path, remedy)
+    return parse_json(read_text(path, remedy), str(path), remedy)
+
+
+def parse_json(text: str, where: str, remedy: str) -> Any:
+    """The content of a text in JSON that `where` names in messages.
+
+    Raises:
+        HermesError: it is not JSON; the message ends with `remedy`.
+    """
     try:
         content = json.loads(text, object_pairs_hook=_with_every_key_once)
         check_extent(content, _children)
@@ -145,7 +153,7 @@ def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
     except ValueError as error:
         # Python's own message names a setting of Python.
         reason = "a number of thousands of digits" if "digits" in str(error) else str(error)
-    raise HermesError(f"{path} is not valid JSON ({reason}): {remedy}")
+    raise HermesError(f"{where} is not valid JSON ({reason}): {remedy}")
 
 
 def read_text(path: str | os.PathLike[str], remedy: str) -> str:

@@ -45,33 +45,39 @@ def datasets_with_id(folder: Path, number: int) -> list[str]:
     return sorted(name for name in datasets_in(folder) if dataset_id(name) == number)
 
 
-def find_dataset(raw: Path, dataset: int | str) -> str:
+def find_dataset(folder: Path, dataset: int | str, variable: str = RAW) -> str:
     """Folder name of a data set, given as its id or its folder name.
+
+    Args:
+        folder: where it lies.
+        dataset: its id, or the name of its folder.
+        variable: the environment variable that names `folder`.
 
     Raises:
         HermesError: there is none, or several have this id.
     """
-    present = sorted(datasets_in(raw))
+    where = f"{variable}={folder}"
+    present = sorted(datasets_in(folder))
     if isinstance(dataset, str):
         if dataset in present:
             return dataset
         raise HermesError(
-            f"data set '{dataset}' is not in {RAW}={raw}{did_you_mean(dataset, present)}: give the id or the name of a "
+            f"data set '{dataset}' is not in {where}{did_you_mean(dataset, present)}: give the id or the name of a "
             f"folder there ({listed(present) or 'it has no data sets'})"
         )
-    found = datasets_with_id(raw, dataset)
+    found = datasets_with_id(folder, dataset)
     if len(found) > 1:
-        raise HermesError(f"data set {dataset} is not unique in {RAW}={raw} ({listed(found)}): give the folder's name")
+        raise HermesError(f"data set {dataset} is not unique in {where} ({listed(found)}): give the folder's name")
     if not found:
-        old = sorted(path.name for path in raw.glob(f"Task{dataset:03d}_*") if path.is_dir())
+        old = sorted(path.name for path in folder.glob(f"Task{dataset:03d}_*") if path.is_dir())
         if old:
             raise HermesError(
-                f"data set {dataset} is in {RAW}={raw} as {old[0]} only, a data set of nnU-Net v1 or the Decathlon: "
+                f"data set {dataset} is in {where} as {old[0]} only, a data set of nnU-Net v1 or the Decathlon: "
                 "convert it with nnUNetv2_convert_old_nnUNet_dataset or 'hermes_nnunet convert msd'"
             )
         near = sorted({dataset_id(name) for name in present}, key=lambda number: abs(number - dataset))[:_NEAR_IDS]
         there = f"near ids there: {listed(sorted(near))}" if near else "it has no data sets"
-        raise HermesError(f"data set {dataset} is not in {RAW}={raw} ({there}): correct the id or the variable {RAW}")
+        raise HermesError(f"data set {dataset} is not in {where} ({there}): correct the id or the variable {variable}")
     return found[0]
 
 

@@ -1,8 +1,10 @@
 """The network of a model folder or a training, ready to run with its context."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+import torch
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
@@ -69,6 +71,21 @@ def build_network(
     return network
 
 
+def network_of_shapes(configuration: Mapping[str, Any], num_input_channels: int, num_tasks: int) -> ContextualNetwork:
+    """The network of a configuration of plans on the meta device: names and sizes of its weights, but no content."""
+    architecture = configuration["architecture"]
+    with torch.device("meta"):
+        return get_network_from_plans(
+            architecture["network_class_name"],
+            architecture["arch_kwargs"],
+            architecture["_kw_requires_import"],
+            num_input_channels,
+            num_tasks,
+            allow_init=False,
+            deep_supervision=True,
+        )
+
+
 def _told(plans: HermesPlans, dataset_name: str) -> tuple[HermesPlans, tuple[str, ...]]:
     """The plans with the context that a universal model is told, and the tasks that it is not asked for.
 
@@ -86,8 +103,14 @@ def prediction_context(
 ) -> ContextBatch:
     """A context as the network wants it at prediction, with one output channel for each task of `shown`.
 
+    Tasks of the base and those of each addition are run after each other.
     `shown` is by default the context's tasks. A null row follows them where it takes part in the attention.
     """
-    return ContextIndexer.of_plans(plans).for_prediction(
-        context, shown=shown, rows=network.rows_of([context]), voxel_order=plans.voxel_order
+    indexer = ContextIndexer.of_plans(plans)
+    shown = context.tasks if shown is None else shown
+    parts = plans.parts_of(context)
+    first, *more = (
+        indexer.for_prediction(part, shown=shown, rows=network.rows_of([part]), voxel_order=order)
+        for part, order in parts
     )
+    return first._replace(more=tuple(more))

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 
+from hermes_nnunet.additions import AddedMember, modality_rows
 from hermes_nnunet.collection import UNKNOWN_MODALITY, Context
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.plans import HermesPlans
@@ -28,6 +29,8 @@ class ContextBatch(NamedTuple):
         true_modality: (B,) rows of the modality pool that the modality head is to find, where the network is told
             another of some of the images; None where it is told the truth.
         turn: voxel order in which the network sees the images, in relation to that in which they come.
+        addition: number of the addition whose tasks these are, None for tasks of the base.
+        more: contexts that the same images are run with too, for channels that this one leaves empty. Prediction only.
     """
 
     task_index: torch.Tensor
@@ -36,6 +39,8 @@ class ContextBatch(NamedTuple):
     negatives: torch.Tensor | None = None
     true_modality: torch.Tensor | None = None
     turn: Turn = UNTURNED
+    addition: int | None = None
+    more: tuple["ContextBatch", ...] = ()
 
     @property
     def real_rows(self) -> torch.Tensor:
@@ -59,6 +64,7 @@ class ContextBatch(NamedTuple):
             channel_rows=None if self.channel_rows is None else self.channel_rows.to(device),
             negatives=None if self.negatives is None else self.negatives.to(device),
             true_modality=None if self.true_modality is None else self.true_modality.to(device),
+            more=tuple(other.on(device) for other in self.more),
         )
 
     def repeated(self, batch_size: int) -> "ContextBatch":
@@ -78,6 +84,7 @@ class ContextBatch(NamedTuple):
             modality_index=self.modality_index.expand(batch_size),
             negatives=None if self.negatives is None else self.negatives.expand(batch_size, -1, -1),
             true_modality=None if self.true_modality is None else self.true_modality.expand(batch_size),
+            more=tuple(other.repeated(batch_size) for other in self.more),
         )
 
     def in_channels(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -87,32 +94,55 @@ class ContextBatch(NamedTuple):
         return rows[:, self.channel_rows.clamp(min=0)], (self.channel_rows >= 0)[None]
 
 
-class ContextIndexer:
-    """Turns contexts into rows of the pools of one model."""
+class ContextualLayer:
+    """A layer inside a network that is told the contexts of every batch, too."""
 
-    def __init__(self, tasks: Sequence[str], modalities: Sequence[str]) -> None:
+    def tell(self, context: ContextBatch) -> None:
+        """Take what the layer needs of the contexts of the following batches."""
+        raise NotImplementedError
+
+
+class ContextIndexer:
+    """Turns contexts into rows of the pools of one model.
+
+    Args:
+        tasks: names of the rows of the task pool.
+        modalities: names of the modalities, "unknown" last.
+        additions: what additions have brought into the model; see `modality_rows` for their modalities.
+    """
+
+    def __init__(self, tasks: Sequence[str], modalities: Sequence[str], additions: Sequence[AddedMember] = ()) -> None:
         self._task_row = {name: row for row, name in enumerate(tasks)}
-        self._modality_row = {name: row for row, name in enumerate(modalities)}
-        self.unknown_modality = self._modality_row[UNKNOWN_MODALITY]
+        self._modalities = tuple(modalities)
+        self._modality_row = {owned: row for row, owned in enumerate(modality_rows(modalities, additions))}
+        self._additions = tuple(additions)
+        self._owner = {task: number for number, addition in enumerate(additions) for task in addition.tasks}
+        self.unknown_modality = self._modality_row[None, UNKNOWN_MODALITY]
 
     @classmethod
     def of_plans(cls, plans: HermesPlans) -> "ContextIndexer":
         """For the model that the plans describe."""
-        return cls(plans.tasks, plans.modalities)
+        return cls(plans.tasks, plans.modalities, plans.additions)
 
     def __call__(self, contexts: Sequence[Context], rows: int | None = None) -> ContextBatch:
         """Index tensors of `contexts`, padded to `rows` tasks (default: the most that one of them has).
 
         Raises:
             HermesError: a task or modality is not one that the model knows.
+            ValueError: the tasks are not all of the base, or all of one addition.
         """
         rows = max(len(context.tasks) for context in contexts) if rows is None else rows
         task_index = torch.full((len(contexts), rows), NULL_ROW, dtype=torch.long)
         for case, context in enumerate(contexts):
-            known = [self._row(self._task_row, task, "task") for task in context.tasks]
+            known = [self._known(self._task_row, task, "task") for task in context.tasks]
             task_index[case, : len(known)] = torch.tensor(known, dtype=torch.long)
-        modality_index = torch.tensor([self._row(self._modality_row, c.modality, "modality") for c in contexts])
-        return ContextBatch(task_index, modality_index)
+        owners = {self._owner.get(task) for context in contexts for task in context.tasks} or {None}
+        if len(owners) > 1:
+            msg = "a batch is run with tasks of the base, or of one addition"
+            raise ValueError(msg)
+        (addition,) = owners
+        modality_index = torch.tensor([self._row_of_modality(context.modality, addition) for context in contexts])
+        return ContextBatch(task_index, modality_index, addition=addition)
 
     def for_prediction(
         self,
@@ -135,8 +165,15 @@ class ContextIndexer:
         channel_rows = [row_of.get(task, NULL_ROW) for task in (context.tasks if shown is None else shown)]
         return batch._replace(channel_rows=torch.tensor(channel_rows, dtype=torch.long), turn=turn_of(voxel_order))
 
+    def _row_of_modality(self, modality: str, addition: int | None) -> int:
+        self._known(dict.fromkeys(self._modalities, 0), modality, "modality")
+        owner = None if addition is None else self._additions[addition].member
+        row = self._modality_row.get((owner, modality), self._modality_row.get((None, modality)))
+        # What only another addition knows.
+        return self.unknown_modality if row is None else row
+
     @staticmethod
-    def _row(rows: dict[str, int], name: str, kind: str) -> int:
+    def _known(rows: dict[str, int], name: str, kind: str) -> int:
         try:
             return rows[name]
         except KeyError:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hermes_nnunet.collection import Context
-from hermes_nnunet.networks.context_batch import ContextBatch
+from hermes_nnunet.networks.context_batch import ContextBatch, ContextualLayer
 from hermes_nnunet.networks.heads import ModalityHead, TaskConditionedHead
 from hermes_nnunet.networks.output import HermesOutput
 from hermes_nnunet.networks.told_by_image import ToldByImage
@@ -92,6 +92,12 @@ class ContextualNetwork(nn.Module, ABC):
         """Set the contexts of the following batches: one for each case, or one for all of them."""
         self.context = context
         self.told_by_image = None
+        self._tell(context)
+
+    def _tell(self, context: ContextBatch) -> None:
+        for module in self.modules():
+            if isinstance(module, ContextualLayer):
+                module.tell(context)
 
     def _told_by(self, told_by_image: ToldByImage, x: torch.Tensor) -> torch.Tensor:
         """Set the context of an image and return its patches without the mark."""
@@ -112,7 +118,28 @@ class ContextualNetwork(nn.Module, ABC):
             raise RuntimeError(msg)
         if self.told_by_image is not None:
             x = self._told_by(self.told_by_image, x)
-        context = self.context.on(x.device).repeated(x.shape[0])
+        if not self.context.more:
+            return self._run(x, self.context)
+        return self._run_all(x, (self.context, *self.context.more))
+
+    def _run_all(self, x: torch.Tensor, contexts: Sequence[ContextBatch]) -> torch.Tensor:
+        """Logits of several contexts, each in the channels that it shows."""
+        together: torch.Tensor | None = None
+        for context in contexts:
+            assert context.channel_rows is not None, "several contexts are for prediction, which names its channels"
+            self._tell(context)
+            logits = self._run(x, context)
+            assert isinstance(logits, torch.Tensor), "several contexts are for prediction, without deep supervision"
+            shown = context.channel_rows >= 0
+            if together is None:
+                together = logits
+            else:
+                together[:, shown] = logits[:, shown]
+        assert together is not None
+        return together
+
+    def _run(self, x: torch.Tensor, context: ContextBatch) -> HermesOutput | torch.Tensor:
+        context = context.on(x.device).repeated(x.shape[0])
         features, posteriors = self.features_and_posteriors(turned(x, context.turn), context)
         tokens = torch.cat(posteriors, dim=-1)
         task_tokens = tokens[:, : -self.tokens_per_modality]

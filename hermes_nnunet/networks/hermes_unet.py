@@ -12,6 +12,7 @@ from dynamic_network_architectures.building_blocks.unet_decoder import UNetDecod
 from dynamic_network_architectures.initialization.weight_init import InitWeights_He, init_last_bn_before_add_to_0
 from torch import nn
 
+from hermes_nnunet.networks.adapters import add_adapters
 from hermes_nnunet.networks.attention import FusionBlock
 from hermes_nnunet.networks.context_batch import ContextBatch
 from hermes_nnunet.networks.contextual import ContextualDecoder, ContextualNetwork
@@ -37,6 +38,7 @@ class HermesUNet(ContextualNetwork):
         tokens_per_modality: prior tokens of one modality.
         encoder_type: 'residual' (blocks) or 'plain' (convolutions in n_blocks_per_stage).
         modality_norms: whether every norm of encoder and decoder is a ModalityNorm; `norm_op` must be InstanceNorm3d.
+        adapter_ranks: of the adapters of each addition.
 
     Raises:
         ValueError: fewer than 3 stages, or modality norms in the place of another norm than InstanceNorm3d.
@@ -72,6 +74,7 @@ class HermesUNet(ContextualNetwork):
         tokens_per_modality: int = 10,
         encoder_type: Literal["residual", "plain"] = "residual",
         modality_norms: bool = False,
+        adapter_ranks: Sequence[int] = (),
     ) -> None:
         super().__init__(tokens_per_modality)
         if n_stages < MIN_STAGES:
@@ -121,13 +124,7 @@ class HermesUNet(ContextualNetwork):
             deep_supervision=deep_supervision,
         )
         self.rows_per_case = num_classes if rows_per_case is None else rows_per_case
-
-    def set_context(self, context: ContextBatch) -> None:
-        """See ContextualNetwork."""
-        super().set_context(context)
-        for module in self.modules():
-            if isinstance(module, ModalityNorm):
-                module.modality_index = context.modality_index
+        add_adapters(self, adapter_ranks)
 
     @property
     def supervision_scales(self) -> list[list[float]]:

@@ -6,8 +6,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from hermes_nnunet.networks.context_batch import ContextBatch, ContextualLayer
 
-class ModalityNorm(nn.InstanceNorm3d):
+
+class ModalityNorm(ContextualLayer, nn.InstanceNorm3d):
     """Instance norm whose gain and bias of a channel are shared ones plus those of the image's modality.
 
     Between the image and the first fusion place nothing else tells a convolution which modality it sees. The gains and
@@ -28,6 +30,10 @@ class ModalityNorm(nn.InstanceNorm3d):
         # See FusionPlace: its rows belong to one collection.
         self.seg_layers = nn.ModuleDict({"modalities": ModalityGains(num_modalities, num_features)})
         self.modality_index: torch.Tensor | None = None
+
+    def tell(self, context: ContextBatch) -> None:
+        """See ContextualLayer."""
+        self.modality_index = context.modality_index
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x (B, C, D, H, W) -> the same shape.

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
+from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.processes import map_cases
+from hermes_nnunet.planning.preprocessing.intensity import CT, default_intensity_clipping
 
 PERCENTILES = (0.5, 99.5)  # those of nnU-Net's CTNormalization
 CASES_PER_MEMBER = 20
@@ -41,6 +43,27 @@ class Intensities(NamedTuple):
     high: float
     mean: float
     std: float
+
+
+def planned_intensity_clipping(
+    collection: Collection, files: Mapping[str, Mapping[str, Any]], dataset_json: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The paper's rules, but CT as nnU-Net treats a data set of CTs: by what is labelled, the same for all images.
+
+    A range of all of a CT's intensities leaves little of it to what is to be told apart; and the z-score of an image
+    depends on how much air is in it, so that one density would have other values in every image.
+
+    Args:
+        files: by case, its 'images' and its 'label', as nnU-Net has them.
+        dataset_json: of the collection.
+    """
+    rules: dict[str, dict[str, Any]] = {**default_intensity_clipping()}
+    example = next(iter(files.values()))["images"][0]
+    reader = determine_reader_writer_from_dataset_json(dict(dataset_json), example, verbose=False)
+    labelled = labelled_intensities(cases_to_read(collection, files, CT, reader))
+    if labelled is not None:
+        rules[CT] = {"range": [labelled.low, labelled.high], "mean": labelled.mean, "std": labelled.std}
+    return rules
 
 
 def labelled_intensities(cases: Sequence[LabelledCase]) -> Intensities | None:

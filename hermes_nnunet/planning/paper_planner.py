@@ -71,6 +71,7 @@ class PaperPlanner(CollectionPlanner):
 
     network_class: type[ContextualNetwork]
     gpu_memory_gb = float("inf")
+    can_be_like_others = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

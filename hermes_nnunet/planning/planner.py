@@ -26,9 +26,10 @@ from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.hermes_unet import HermesUNet
-from hermes_nnunet.planning.labelled_intensities import cases_to_read, labelled_intensities
+from hermes_nnunet.planning.labelled_intensities import planned_intensity_clipping
 from hermes_nnunet.planning.modality.fitting import classifier_of
-from hermes_nnunet.planning.preprocessing.intensity import CT, default_intensity_clipping
+from hermes_nnunet.planning.plain_plans import PLANS_LIKE_VARIABLE, PlainUNet, plain_unet_of_environment
+from hermes_nnunet.planning.preprocessing.intensity import default_intensity_clipping
 from hermes_nnunet.planning.resampling.images import resample_linear
 from hermes_nnunet.planning.resampling.logits import resample_logits_by_task
 from hermes_nnunet.planning.resampling.options import IMAGE_OPTIONS, LOGITS_OPTIONS, SEGMENTATION_OPTIONS
@@ -44,7 +45,11 @@ STOCK_PREPROCESSOR = "DefaultPreprocessor"
 class CollectionPlanner(ResEncUNetPlanner):
     """Plans 3d_fullres of a collection: isotropic spacing, norm by modality, no transpose, residual encoder HermesUNet.
 
-    Subclasses set the class attributes; `-gpu_memory_target` overrides `gpu_memory_gb`.
+    Subclasses set the class attributes; `-gpu_memory_target` overrides `gpu_memory_gb`. HERMES_PLANS_LIKE names plans
+    of plain nnU-Net whose network, patch and spacing are taken instead.
+
+    Attributes:
+        can_be_like_others: whether HERMES_PLANS_LIKE may choose the network.
     """
 
     plans_name: str
@@ -52,6 +57,7 @@ class CollectionPlanner(ResEncUNetPlanner):
     base_num_features = 32
     max_num_features = 320
     blocks_per_stage: tuple[int, ...] | None = None
+    can_be_like_others = True
 
     def __init__(
         self,
@@ -62,6 +68,12 @@ class CollectionPlanner(ResEncUNetPlanner):
         overwrite_target_spacing: list[float] | tuple[float, ...] | None = None,
         suppress_transpose: bool = False,
     ) -> None:
+        self.like = plain_unet_of_environment()
+        self._like_in_words = ""
+        if self.like is not None and not self.can_be_like_others:
+            raise HermesError(
+                f"{PLANS_LIKE_VARIABLE} is set, but {type(self).__name__} plans the paper's network: unset it"
+            )
         name = maybe_convert_to_dataset_name(dataset_name_or_id)
         check_whole(Path(nnUNet_raw) / name)
         check_planned_splits(Path(nnUNet_raw) / name, Path(nnUNet_preprocessed) / name)
@@ -92,14 +104,14 @@ class CollectionPlanner(ResEncUNetPlanner):
         return f"{self.plans_identifier}_{configuration_name}"
 
     def determine_fullres_target_spacing(self) -> np.ndarray:
-        """1.5 mm isotropic, or what -overwrite_target_spacing says.
+        """1.5 mm isotropic, that of the plans to be like, or what -overwrite_target_spacing says.
 
         Raises:
             HermesError: the spacing is not three positive numbers.
         """
         spacing = self.overwrite_target_spacing
         if spacing is None:
-            return np.full(3, TARGET_SPACING_MM)
+            return np.full(3, TARGET_SPACING_MM) if self.like is None else np.array(self.like.spacing)
         if len(spacing) != 3 or min(spacing) <= 0:
             raise HermesError(f"-overwrite_target_spacing {spacing}: give three positive numbers in mm, z y x")
         return np.array(spacing)
@@ -188,7 +200,33 @@ class CollectionPlanner(ResEncUNetPlanner):
         )
         plan["median_image_size_in_voxels"] = median_shape
         plan["architecture"]["arch_kwargs"].update(self._hermes_arguments())
-        return plan
+        return plan if self.like is None else {**plan, **self._network_like(self.like, plan["architecture"])}
+
+    def _network_like(self, like: PlainUNet, architecture: Mapping[str, Any]) -> dict[str, Any]:
+        """Another network and patch, and as many cases as fit by nnU-Net's estimate, at least its smallest batch."""
+        arguments = {**architecture["arch_kwargs"], **like.arguments}
+        network = self._network_of_shapes(
+            architecture["network_class_name"],
+            arguments,
+            architecture["_kw_requires_import"],
+            len(self.dataset_json["channel_names"]),
+        )
+        needed = network.compute_conv_feature_map_size(like.patch_size)
+        there = self.UNet_reference_val_3d * self.UNet_vram_target_GB / self.UNet_reference_val_corresp_GB
+        cases = round(there / needed * self.UNet_reference_val_corresp_bs_3d)
+        batch_size = max(cases, self.UNet_min_batch_size)
+        gigabytes = self.UNet_vram_target_GB * batch_size / self.UNet_reference_val_corresp_bs_3d * needed / there
+        self._like_in_words = f", network and patch as in {like.source}" + (
+            f", for which {batch_size} cases need about {gigabytes:.0f} GB of GPU memory, more than the "
+            f"{self.UNet_vram_target_GB:g} GB that the planner is for"
+            if cases < batch_size
+            else ""
+        )
+        return {
+            "architecture": {**architecture, "arch_kwargs": arguments},
+            "patch_size": list(like.patch_size),
+            "batch_size": batch_size,
+        }
 
     def _largest_member_shape(self, spacing: np.ndarray) -> np.ndarray:
         """For each axis the largest of the members' median image sizes, in voxels of `spacing`.
@@ -224,16 +262,8 @@ class CollectionPlanner(ResEncUNetPlanner):
         return plans
 
     def _intensity_clipping(self) -> dict[str, dict[str, Any]]:
-        """The paper's rules, but CT as nnU-Net treats a data set of CTs: by what is labelled, the same for all images.
-
-        A range of all of a CT's intensities leaves little of it to what is to be told apart; and the z-score of an
-        image depends on how much air is in it, so that one density would have other values in every image.
-        """
-        rules: dict[str, dict[str, Any]] = {**default_intensity_clipping()}
-        labelled = labelled_intensities(cases_to_read(self.collection, self.dataset, CT, self._reader()))
-        if labelled is not None:
-            rules[CT] = {"range": [labelled.low, labelled.high], "mean": labelled.mean, "std": labelled.std}
-        return rules
+        """See planned_intensity_clipping."""
+        return planned_intensity_clipping(self.collection, self.dataset, self.dataset_json)
 
     def _modality_classifier(self) -> dict[str, Any] | None:
         """What tells the modality of an image at prediction; None where all images have one."""
@@ -247,7 +277,8 @@ class CollectionPlanner(ResEncUNetPlanner):
         return determine_reader_writer_from_dataset_json(self.dataset_json, example, verbose=False)
 
     def _network_in_words(self, configuration: Mapping[str, Any]) -> str:
-        return f"widths {_row(configuration['architecture']['arch_kwargs']['features_per_stage'])}"
+        widths = _row(configuration["architecture"]["arch_kwargs"]["features_per_stage"])
+        return f"widths {widths}{self._like_in_words}"
 
     def save_plans(self, plans: dict[str, Any]) -> None:
         """Save 3d_fullres and the `hermes` block."""

@@ -12,7 +12,7 @@ from hermes_nnunet.prediction.failures import Failures
 from hermes_nnunet.prediction.finding import taken_channel
 from hermes_nnunet.prediction.image_sources import DicomSource, FileSource, ImageSource
 from hermes_nnunet.prediction.preparing import check_channels
-from hermes_nnunet.prediction.wishes import NIFTI, Wishes
+from hermes_nnunet.prediction.wishes import DICOM_OBJECTS, NIFTI, Wishes
 
 # Modalities of which a DICOM header can say that an image is another.
 _TOLD_BY_DICOM = ("CT", "PET")
@@ -32,7 +32,8 @@ def check_wishes(wishes: Wishes) -> None:
         raise UsageError(
             f"--per-task writes NIfTI masks: leave it out, since {wishes.output_type} has a part for each task anyway"
         )
-    check_dicom_writers(wishes.output_type)
+    if wishes.output_type in DICOM_OBJECTS:
+        check_dicom_writers(wishes.output_type)
 
 
 def check_cases(cases: Sequence[ImageSource], destination: Destination, failures: Failures) -> list[str]:
@@ -56,7 +57,7 @@ def check_cases(cases: Sequence[ImageSource], destination: Destination, failures
             continue
         files = len(case.files) if isinstance(case, FileSource) else 1
         check_channels(case, files, destination.choice_of(case.name).passes)
-        if wishes.output_type != NIFTI and not isinstance(case, DicomSource):
+        if wishes.output_type in DICOM_OBJECTS and not isinstance(case, DicomSource):
             raise HermesError(f"{case.place} is not DICOM, so {wishes.output_type} cannot refer to it: leave that out")
     dicom = [case for case in cases if isinstance(case, DicomSource)]
     said = {
@@ -64,7 +65,7 @@ def check_cases(cases: Sequence[ImageSource], destination: Destination, failures
         for case in dicom
         for one in destination.choice_of(case.name).passes
     }
-    nameless = [case for case in dicom if not case.series.uid and wishes.output_type != NIFTI]
+    nameless = [case for case in dicom if not case.series.uid and wishes.output_type in DICOM_OBJECTS]
     lines = [
         f"{case.place} has no series uid (it was made anonymous?): {wishes.output_type} gets uids of its own, and "
         "viewers may not find its images"

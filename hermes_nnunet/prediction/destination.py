@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from hermes_nnunet.core.shortages import line_of
 from hermes_nnunet.core.wording import listed
@@ -14,10 +13,10 @@ from hermes_nnunet.planning.modality.classifier import FoundModality
 from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.label_table import write_colour_tables
 from hermes_nnunet.prediction.labels_file import LABELS_FILE, LabelsFile
-from hermes_nnunet.prediction.passes import Choice, Pass
+from hermes_nnunet.prediction.passes import Choice
 from hermes_nnunet.prediction.provenance import Provenance
 from hermes_nnunet.prediction.statistics import read_statistics
-from hermes_nnunet.prediction.wishes import DICOM_OBJECTS, NIFTI, Wishes
+from hermes_nnunet.prediction.wishes import DICOM_OBJECTS, NIFTI, SEG_NRRD, SEG_NRRD_ENDING, Wishes
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,9 @@ class Destination:
         """The segmentation: a file, or with `per_task` a folder."""
         if self.wishes.per_task:
             return self.folder / case
-        written_as = DICOM_OBJECTS.get(self.wishes.output_type)
-        return self.folder / f"{case}{self.file_ending if written_as is None else written_as.ending}"
+        endings = {NIFTI: self.file_ending, SEG_NRRD: SEG_NRRD_ENDING}
+        endings |= {name: written_as.ending for name, written_as in DICOM_OBJECTS.items()}
+        return self.folder / f"{case}{endings[self.wishes.output_type]}"
 
     def mask_name(self, task: str) -> str:
         """File name of a task's mask within the folder of a case."""
@@ -61,6 +61,9 @@ class Destination:
     def preview(self, case: str) -> Path:
         return self.folder / f"{case}.png"
 
+    def viewer(self, case: str) -> Path:
+        return self.folder / f"{case}.viewer.html"
+
     def files(self, case: str) -> list[Path]:
         """All that is written for a case alone."""
         files = [self.result(case)]
@@ -68,6 +71,8 @@ class Destination:
             files.append(self.probabilities(case))
         if self.wishes.preview:
             files.append(self.preview(case))
+        if self.wishes.viewer:
+            files.append(self.viewer(case))
         return files
 
     def to_do(
@@ -144,7 +149,7 @@ class Destination:
         labels = [label.to_json() for label in self.choice.labels]
         if self.wishes.per_task:
             labels = [{**label, "value": 1, "values": [1], "file": self.mask_name(label["name"])} for label in labels]
-        return LabelsFile(labels, [_pass_content(one) for one in self.choice.passes])
+        return LabelsFile(labels, [one.to_json() for one in self.choice.passes])
 
     def _earlier(self) -> LabelsFile | None:
         """What an earlier run has written, where it can be read."""
@@ -202,9 +207,3 @@ class Destination:
             others = [path for path in sorted(result.iterdir()) if not path.name.endswith(self.file_ending)]
             if others:
                 raise HermesError(f"{result} holds {others[0].name}, which is no mask: choose another folder")
-
-
-def _pass_content(one: Pass) -> dict[str, Any]:
-    """`member` of a pass with one member's context, `members` of one with those of several."""
-    whose = {"member": one.members[0]} if len(one.members) == 1 else {"members": list(one.members)}
-    return {**whose, "modality": one.context.modality, "tasks": list(one.context.tasks)}

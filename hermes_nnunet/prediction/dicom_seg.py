@@ -9,6 +9,7 @@ import numpy as np
 from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.data.dicom.slices import Slice
 from hermes_nnunet.prediction.dicom_objects import DESCRIPTION, MAKER, SERIES_NUMBER
+from hermes_nnunet.prediction.terminology import structure_of
 from hermes_nnunet.version import __version__
 
 if TYPE_CHECKING:
@@ -38,12 +39,13 @@ def write(
             segment_number=number,
             segment_label=label.name[:64],
             segmented_property_category=codes.SCT.AnatomicalStructure,
-            segmented_property_type=codes.SCT.AnatomicalStructure,
+            segmented_property_type=structure.code if structure else codes.SCT.AnatomicalStructure,
             algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
             algorithm_identification=algorithm,
             display_color=highdicom.color.CIELabColor.from_rgb(*label.rgb),
         )
         for number, label in enumerate(labels, start=1)
+        for structure in [structure_of(label.name)]
     ]
     highdicom.seg.Segmentation(
         source_images=datasets,

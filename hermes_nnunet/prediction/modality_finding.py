@@ -37,13 +37,13 @@ def is_to_find(model: ModelFolder, members: Sequence[str], modality: str | None)
     """
     if modality not in (None, AUTO) or len(_modalities(model, list(model.members))) < 2:
         return False
-    if model.hermes_plans.modality_classifier is not None:
+    if model.hermes_plans.can_find_modality:
         named = [match_member(member, list(model.members)) for member in members]
         return modality == AUTO or not named or len(_modalities(model, named)) > 1
     if modality == AUTO:
         raise HermesError(
-            f"{model.path / PLANS_FILE} is of a release that did not measure what tells modalities apart: name the "
-            "modality of the images, or plan and train again"
+            f"{model.path / PLANS_FILE} does not say what tells the modalities of all members apart (older releases did "
+            "not measure it, and additions bring none): name the modality of the images"
         )
     return False
 

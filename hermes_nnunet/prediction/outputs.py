@@ -9,16 +9,20 @@ import numpy as np
 import torch
 
 from hermes_nnunet.core.files import bring_to_disk, naming
+from hermes_nnunet.core.layers import layers_of_label_map, layers_of_masks
 from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.core.pictures.preview import draw_preview
+from hermes_nnunet.core.viewer.page import SENT_VOXELS, whole_page
+from hermes_nnunet.core.viewer.scene import PREDICTION, Scene, as_small
 from hermes_nnunet.planning.image_reader_writer import HermesImageIO, in_own_direction
 from hermes_nnunet.prediction.destination import Destination
 from hermes_nnunet.prediction.dicom_objects import write_dicom
 from hermes_nnunet.prediction.image_sources import DicomSource
 from hermes_nnunet.prediction.passes import Pass
 from hermes_nnunet.prediction.preparing import Prepared
+from hermes_nnunet.prediction.seg_nrrd import write_seg_nrrd
 from hermes_nnunet.prediction.statistics import CaseStatistics, statistics_of_label_map, statistics_of_mask
-from hermes_nnunet.prediction.wishes import NIFTI
+from hermes_nnunet.prediction.wishes import DICOM_OBJECTS, SEG_NRRD
 
 # nnU-Net's name of the array in its npz files.
 _PROBABILITIES = "probabilities.npy"
@@ -60,14 +64,19 @@ class CaseOutput:
 
     def finish(self, label_map: np.ndarray) -> None:
         """Write the rest, from the label map (D, H, W), and move all files to their places."""
-        if self._wishes.output_type != NIFTI:
+        if self._wishes.output_type in DICOM_OBJECTS:
             assert isinstance(self._prepared.source, DicomSource)
             voxels = in_own_direction(label_map, self._properties)
             slices = self._prepared.source.volume.slices()
             with naming(self._result):
-                write_dicom(
-                    self._wishes.output_type, voxels, self._choice.labels, slices, self._temporary(self._result)
-                )
+                labels, path = self._choice.labels, self._temporary(self._result)
+                write_dicom(self._wishes.output_type, voxels, labels, slices, path)
+        elif self._wishes.output_type == SEG_NRRD:
+            labels = self._choice.labels
+            layers = layers_of_label_map(in_own_direction(label_map, self._properties), labels, own_values=True)
+            affine = self._properties["nibabel_stuff"]["original_affine"]
+            with naming(self._result):
+                write_seg_nrrd(layers, labels, affine, self._temporary(self._result))
         elif not self._wishes.per_task:
             with naming(self._result):
                 self._reader.write_seg(label_map, str(self._temporary(self._result)), self._properties)
@@ -76,6 +85,8 @@ class CaseOutput:
                 self.statistics |= statistics_of_label_map(label_map, self._image(one), one.labels, self._voxel_mm3)
         if self._wishes.preview:
             self._draw(label_map)
+        if self._wishes.viewer:
+            self._write_viewer(label_map)
         if self._wishes.probabilities:
             self._pack_probabilities()
         self._publish()
@@ -134,6 +145,29 @@ class CaseOutput:
         target = self._destination.preview(self.case)
         with naming(target):
             figure.savefig(self._temporary(target), dpi=130)
+
+    def _write_viewer(self, label_map: np.ndarray) -> None:
+        # (D, H, W) as above; masks are read again, for they may be many.
+        first = self._choice.passes[0]
+        if self._wishes.per_task:
+            folder = self._prepared.folder / self.case
+            files = {label.name: folder / self._destination.mask_name(label.name) for label in self._choice.labels}
+            masks = ((task, self._reader.read_seg(str(file))[0][0].T > 0) for task, file in files.items())
+            layers = layers_of_masks(masks, label_map.T.shape, len(files))
+        else:
+            layers = layers_of_label_map(label_map.T, self._choice.labels)
+        scene = Scene(
+            name=self.case,
+            image=as_small(self._image(first).T),
+            affine=self._properties["nibabel_stuff"]["reoriented_affine"],
+            labels=self._choice.labels,
+            segmentations={PREDICTION: layers},
+            modality=first.context.modality,
+            most_voxels=SENT_VOXELS,
+        )
+        target = self._destination.viewer(self.case)
+        with naming(target):
+            self._temporary(target).write_text(whole_page(scene), encoding="utf-8")
 
     def _publish(self) -> None:
         targets = self._destination.files(self.case)

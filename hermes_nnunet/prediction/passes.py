@@ -40,6 +40,11 @@ class Pass:
         """The channel that is taken of an image with the member's channels; None where the network takes all."""
         return self.hermes_plans.context_channels.get(self.context.modality)
 
+    def to_json(self) -> dict[str, Any]:
+        """`member` of a pass with one member's context, `members` of one with those of several."""
+        whose = {"member": self.members[0]} if len(self.members) == 1 else {"members": list(self.members)}
+        return {**whose, "modality": self.context.modality, "tasks": list(self.context.tasks)}
+
     def plans(self, model: ModelFolder) -> dict[str, Any]:
         """Content of plans.json with this context."""
         return {**model.plans, HERMES_BLOCK: self.hermes_plans.to_block()}
@@ -91,7 +96,7 @@ def choose(
     tasks of a member; those that are not wanted are not shown. Without a wish, a model of one member gives that member.
 
     A network whose padded rows take part, as the paper's, was trained with as many rows as one member has: there every
-    member is a pass of its own.
+    member is a pass of its own. So is one that an addition has brought.
 
     A single member has its own label values, all else those of the collection.
 
@@ -163,9 +168,11 @@ def _groups(model: ModelFolder, wanted: AbstractSet[str], modality: str | None) 
     chosen = fewest_members(model.members, wanted, modality, merged=model.merges_members)
     if not model.merges_members:
         return [[name] for name in chosen]
-    groups: dict[str, list[str]] = {}
+    groups: dict[tuple[str, str | None], list[str]] = {}
     for name in chosen:
-        groups.setdefault(modality or model.members[name].modalities[0], []).append(name)
+        # The adapters of an addition are for its tasks only.
+        key = modality or model.members[name].modalities[0], model.hermes_plans.addition_of(name)
+        groups.setdefault(key, []).append(name)
     return list(groups.values())
 
 
@@ -233,8 +240,8 @@ def _warnings(model: ModelFolder, chosen: Sequence[str], modality: str | None, *
             taken = listed(f"{member.modalities[0]} ({member.name})" for member in members)
             lacking = (
                 ""
-                if model.hermes_plans.modality_classifier
-                else (", which the plans of this model are too old to find by themselves")
+                if model.hermes_plans.can_find_modality
+                else (", which the plans of this model do not tell how to find")
             )
             yield (
                 f"the images are taken for {taken}: name their modality with --modality if they are of another{lacking}"

@@ -44,7 +44,7 @@ class HermesPredictor(nnUNetPredictor):
         tile_step: float = 0.5,
         show_tiles: bool = False,
     ) -> None:
-        device = _device(device)
+        device = chosen_device(device)
         if not 0 < tile_step <= 1:
             raise UsageError(f"the tile step is {tile_step}: it is a share of the patch, above 0 and at most 1")
         with redirect_stdout(io.StringIO()):  # it tells those without a GPU about a setting that nobody chose
@@ -127,7 +127,12 @@ def _hermes_trainer() -> type:
     return HermesTrainer
 
 
-def _device(name: torch.device | str | None) -> torch.device:
+def chosen_device(name: torch.device | str | None) -> torch.device:
+    """A device by its name; None takes a GPU where there is one.
+
+    Raises:
+        HermesError: it is not there.
+    """
     available = ["cpu"]
     if torch.cuda.is_available():
         available += ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]

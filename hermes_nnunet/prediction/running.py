@@ -3,6 +3,7 @@
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from hermes_nnunet.prediction.outputs import CaseOutput
 from hermes_nnunet.prediction.passes import Pass
 from hermes_nnunet.prediction.predictor import HermesPredictor
 from hermes_nnunet.prediction.preparing import Prepared, prepare
+from hermes_nnunet.prediction.run_record import RunRecord
 from hermes_nnunet.prediction.statistics import CaseStatistics, write_statistics
 
 Item = TypeVar("Item")
@@ -37,12 +39,14 @@ def predict_cases(
     destination: Destination,
     measured: dict[str, CaseStatistics],
     failures: Failures | None = None,
+    record: RunRecord | None = None,
 ) -> None:
     """Predict the cases one after another and write their files.
 
     Args:
         measured: statistics of cases that were finished before; those of the new ones are added.
         failures: what has been found wrong with other cases already; what is with these is added.
+        record: of this run; gets every case.
 
     Raises:
         FailedCasesError: an image cannot be read, or is too large for the memory; the other cases are finished.
@@ -52,7 +56,9 @@ def predict_cases(
     failures = Failures() if failures is None else failures
     total = len(cases) + len(failures.reasons)
     with explained(destination.folder, failures):
-        _predict_cases(predictor, cases, destination, measured, failures)
+        _predict_cases(predictor, cases, destination, measured, failures, record)
+        if record is not None:
+            record.end(failures.reasons)
     failures.raise_any(total)
 
 
@@ -62,7 +68,9 @@ def _predict_cases(
     destination: Destination,
     measured: dict[str, CaseStatistics],
     failures: Failures,
+    record: RunRecord | None,
 ) -> None:
+    begun: dict[str, float] = {}
     with (
         # On the disk of the results, so that a file gets its place by a change of its name.
         temporary_folder_in(destination.folder) as work,
@@ -72,6 +80,7 @@ def _predict_cases(
     ):
 
         def prepare_case(source: ImageSource) -> Prepared | None:
+            begun[source.name] = time.monotonic()
             with failures.of(source.name):
                 folder = Path(tempfile.mkdtemp(dir=work))
                 passes = destination.choice_of(source.name).passes
@@ -93,9 +102,13 @@ def _predict_cases(
             if output.case in failures:
                 prepared.remove_files()
             else:
+                if record is not None:
+                    seconds = time.monotonic() - begun[output.case]
+                    record.add_case(output.case, prepared.source.paths, seconds, remark_lines(prepared.remarks))
                 if destination.wishes.statistics:
                     measured[output.case] = output.statistics
                     write_statistics(measured, destination.folder)
+                # Last: it says that all is there.
                 destination.record(output.case)
             progress.update()
 

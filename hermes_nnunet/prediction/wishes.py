@@ -23,7 +23,9 @@ DICOM_OBJECTS = {
     "dicom_rtstruct": DicomObject("_rtstruct.dcm", "rt-utils", "hermes_nnunet.prediction.dicom_rtstruct"),
 }
 NIFTI = "nifti"
-OUTPUT_TYPES = (NIFTI, *DICOM_OBJECTS)
+SEG_NRRD = "seg_nrrd"
+SEG_NRRD_ENDING = ".seg.nrrd"
+OUTPUT_TYPES = (NIFTI, SEG_NRRD, *DICOM_OBJECTS)
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,11 @@ class Wishes:
     """What is written for each case.
 
     Attributes:
-        output_type: label maps as NIfTI, or one of DICOM_OBJECTS.
+        output_type: label maps as NIfTI, segmentations of 3D Slicer, or one of DICOM_OBJECTS.
         per_task: a NIfTI mask for each task instead of one label map; they may overlap.
         probabilities: an npz file, as of nnU-Net's --save_probabilities.
         preview: a picture.
+        viewer: a page for browsers.
         statistics: volume and mean intensity of each task.
     """
 
@@ -42,4 +45,5 @@ class Wishes:
     per_task: bool = False
     probabilities: bool = False
     preview: bool = False
+    viewer: bool = False
     statistics: bool = False

@@ -103,7 +103,7 @@ class TestHelp:
         with pytest.raises(SystemExit) as stopped:
             cli.main([name, "--help"])
         assert stopped.value.code == 0
-        example = capsys.readouterr().out.rpartition("example")[2]
+        example = capsys.readouterr().out.rpartition("example:")[2]
         assert f"hermes_nnunet {name}" in example
 
     def test_version_is_that_of_the_package(self, capsys):

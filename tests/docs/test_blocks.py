@@ -33,11 +33,12 @@ MARKS = {
     "hours",
     "install",  # changes the environment
     "download",  # needs a public data set
+    "browser",  # shows pages until somebody ends it
 }
 # What a block may call beside commands with a parser of their own.
 SHELL_WORDS = {"export", "cd", "source", "pip", "srun", "sbatch", "scontrol", "head", "test", "exit"}
 SEPARATORS = set("();<>|&")
-PARSE_ARGS = argparse.ArgumentParser.parse_args
+PARSE_KNOWN_ARGS = argparse.ArgumentParser.parse_known_args
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,16 @@ def check_call(call: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         return
 
     def parse_and_stop(parser, args=None, namespace=None):
-        parsed = PARSE_ARGS(parser, args, namespace)
+        parsed, left = PARSE_KNOWN_ARGS(parser, args, namespace)
+        if left:
+            parser.error(f"unrecognized arguments: {shlex.join(left)}")
         if command == "torchrun" and parsed.module:
             check_call(["python", "-m", parsed.training_script, *parsed.training_script_args], monkeypatch)
         raise AcceptedError
 
     with monkeypatch.context() as patched:
-        patched.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+        for name in ("parse_args", "parse_known_args"):  # nnU-Net's commands call either
+            patched.setattr(argparse.ArgumentParser, name, parse_and_stop)
         patched.setattr(sys, "argv", call)
         if command == "python":  # a script finds the modules beside it
             patched.syspath_prepend(str((CHECKOUT / arguments[0]).parent))
@@ -202,6 +206,7 @@ class TestThisTest:
             "nnUNetv2_train 900 3d_fullres 0 --nonsense",
             "torchrun --nonsense -m hermes_nnunet.train 900 3d_fullres 0",
             "torchrun -m hermes_nnunet.train 900 3d_fullres 0 --nonsense",
+            "nnUNetv2_preprocess -d 900 --nonsense",
             "nnUNetv2_nonsense",
             "make nonsense",
             "python benchmarks/head_and_heart.py SOURCE",

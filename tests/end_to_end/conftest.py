@@ -41,6 +41,15 @@ class HermesTrainerOnce(HermesTrainerShort):
 class HermesTrainerEndless(HermesTrainerShort):
     epochs = 1000
 """
+ADDITION_SOURCE = """
+from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer_addition import HermesTrainerAddition
+
+
+class HermesTrainerAdditionShort(HermesTrainerAddition):
+    epochs = 3
+    iterations_per_epoch = 20
+    validation_iterations_per_epoch = 1
+"""
 
 
 @dataclass
@@ -156,6 +165,7 @@ def new_workplace(tmp_path_factory) -> Callable[[], Workplace]:
         trainers = root / "trainers"
         trainers.mkdir()
         (trainers / "hermes_trainer_short.py").write_text(TRAINER_SOURCE)
+        (trainers / "hermes_trainer_addition_short.py").write_text(ADDITION_SOURCE)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("nnUNet_", "HERMES_"))}
         environment |= {
             "nnUNet_extTrainer": str(trainers),

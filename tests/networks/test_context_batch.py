@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from hermes_nnunet.additions import AddedMember
 from hermes_nnunet.collection import Context
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.context_batch import ContextIndexer
@@ -48,3 +49,29 @@ class TestRepeating:
     def test_a_wrong_number_of_contexts_is_refused(self, indexer):
         with pytest.raises(ValueError, match="3 cases, but 2 contexts"):
             indexer([Context(("a",), "CT"), Context(("b",), "CT")]).repeated(3)
+
+
+class TestAdditions:
+    """Two additions that brought T2 each, beside a base of CT."""
+
+    @pytest.fixture
+    def indexer(self):
+        first, second = (AddedMember(name, (f"{name}/x",), ("T2",), 4) for name in ("one", "two"))
+        return ContextIndexer(["a", "one/x", "two/x"], ["CT", "T2", "unknown"], [first, second])
+
+    def test_have_rows_of_their_own_for_a_modality(self, indexer):
+        batches = [indexer([Context((task,), "T2")]) for task in ("one/x", "two/x")]
+        assert [batch.modality_index.item() for batch in batches] == [1, 2]
+        assert [batch.addition for batch in batches] == [0, 1]
+
+    def test_share_the_rows_of_the_base(self, indexer):
+        assert indexer([Context(("two/x",), "CT")]).modality_index.item() == 0
+        assert indexer([Context(("two/x",), "unknown")]).modality_index.item() == indexer.unknown_modality == 3
+
+    def test_base_takes_their_modality_for_unknown(self, indexer):
+        batch = indexer([Context(("a",), "T2")])
+        assert (batch.modality_index.item(), batch.addition) == (3, None)
+
+    def test_are_not_mixed_in_a_batch(self, indexer):
+        with pytest.raises(ValueError, match="tasks of the base, or of one addition"):
+            indexer([Context(("a",), "CT"), Context(("one/x",), "CT")])

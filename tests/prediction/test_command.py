@@ -32,7 +32,7 @@ def test_what_a_killed_prediction_left_goes(predict, out):
 class TestResults:
     def test_a_label_map_a_case_with_tables_of_its_values(self, predict, out, images, capsys):
         assert predict("--tasks", "liver,core") == 0
-        assert files(out) == {"a.nii.gz", "b.nii.gz", "labels.json", "labels.txt", "labels.ctbl"}
+        assert files(out) == {"a.nii.gz", "b.nii.gz", "labels.json", "labels.txt", "labels.ctbl", "run.json"}
         table = json.loads((out / "labels.json").read_text())
         assert table["format_version"] == 1
         assert [(label["name"], label["value"], label["member"]) for label in table["labels"]] == [
@@ -57,7 +57,7 @@ class TestResults:
         assert predict(*options, "--statistics", "--probabilities", "--preview") == 0
         names = ["abdomen__liver", "abdomen__spleen", "brain__whole", "brain__core"]
         expected = {f"{case}/{name}.nii.gz" for case in ("a", "b") for name in names}
-        tables = {"labels.json", "statistics.json", "statistics.csv"}
+        tables = {"labels.json", "statistics.json", "statistics.csv", "run.json"}
         assert files(out) == expected | tables | {"a.npz", "b.npz", "a.png", "b.png"}
         assert json.loads((out / "labels.json").read_text())["passes"] == [
             {
@@ -249,7 +249,7 @@ class TestProblems:
         assert "hermes_nnunet: error: " in line
         assert f"{out / 'a.nii.gz'} cannot be written, since its disk is full (" in line
         assert f"MB are free in {out}): make room, or choose another folder" in line
-        assert files(out) == {"labels.json", "labels.txt", "labels.ctbl"}
+        assert files(out) == {"labels.json", "labels.txt", "labels.ctbl", "run.json"}
         assert [path for path in out.iterdir() if path.is_dir()] == []
 
     def test_a_result_that_would_replace_its_image(self, predict, images, capsys):

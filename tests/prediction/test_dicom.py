@@ -286,6 +286,8 @@ class TestSeg:
         assert {item.ReferencedSOPInstanceUID for item in referenced.ReferencedInstanceSequence} == uids
         assert [item.SegmentLabel for item in segmentation.SegmentSequence] == ["abdomen/liver", "abdomen/spleen"]
         assert segmentation.SegmentSequence[0].SegmentAlgorithmType == "AUTOMATIC"
+        types = [item.SegmentedPropertyTypeCodeSequence[0] for item in segmentation.SegmentSequence]
+        assert [item.CodeValue for item in types] == ["10200004", "78961009"]  # SNOMED CT's liver and spleen
         assert segmentation.PatientID == "p1"
 
     def test_a_series_without_uids_gets_some(self, predict, tmp_path, voxels, capsys):

@@ -176,10 +176,10 @@ class TestWhenItIsToFind:
         (model / "plans.json").write_text(json.dumps(plans))
         folder = read_model_folder(model)
         assert not is_to_find(folder, [], None)
-        with pytest.raises(HermesError, match="is of a release that did not measure what tells modalities"):
+        with pytest.raises(HermesError, match="does not say what tells the modalities of all members"):
             is_to_find(folder, [], "auto")
         assert predict("--all", source=images / "a_0000.nii.gz") == 0
-        assert "which the plans of this model are too old to find by themselves" in capsys.readouterr().err
+        assert "which the plans of this model do not tell how to find" in capsys.readouterr().err
 
 
 class TestStockPredictor:

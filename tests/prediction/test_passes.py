@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from hermes_nnunet.additions import AddedMember
 from hermes_nnunet.collection import Collection, Member, Task
 from hermes_nnunet.core.trusted_plans import TRUST_VARIABLE
 from hermes_nnunet.errors import HermesError, UsageError
@@ -333,3 +334,23 @@ def test_a_model_that_was_imported_without_members_says_what_to_do():
     without = replace(model, hermes_plans=replace(model.hermes_plans, members={}))
     with pytest.raises(HermesError, match=r"imported without its members.* --members FILE, .*nnUNetv2_predict"):
         choose(without, everything=True)
+
+
+class TestAdditions:
+    @pytest.fixture
+    def model(self):
+        """TWO, where lits was brought by an addition."""
+        model = model_of(TWO, MODALITIES)
+        added = AddedMember("lits", tuple(TWO["lits"]), (), 4)
+        return replace(model, hermes_plans=replace(model.hermes_plans, additions=(added,)))
+
+    def test_take_a_pass_of_their_own(self, model):
+        assert summary(choose(model, everything=True, modality="CT")) == [
+            ("amos_ct", "CT", ["liver", "spleen", "aorta"]),
+            ("lits", "CT", ["lits/liver", "lits/tumour"]),
+        ]
+
+    def test_one_prediction_of_everything_is_cut_into_contexts(self, model):
+        plans = model.hermes_plans
+        parts = [part.tasks for part, _ in plans.parts_of(plans.context)]
+        assert parts == [("liver", "spleen", "aorta"), ("lits/liver", "lits/tumour")]

@@ -8,7 +8,7 @@ from hermes_nnunet.collection import Member
 from hermes_nnunet.core.label_values import foreground_values
 from hermes_nnunet.core.nnunet_files import read_splits
 from hermes_nnunet.core.overlaps import may_overlap
-from hermes_nnunet.insight.inspection.finding import Found
+from hermes_nnunet.insight.inspection.finding import MODEL, VIEW, Found
 from hermes_nnunet.insight.inspection.geometry import read_geometries
 
 FORMAT_VERSION = 1
@@ -46,7 +46,23 @@ def facts_of(found: Found) -> dict[str, Any]:
         "image_sizes_from": geometries.source if geometries else None,
         "folds": _folds(found),
         "trained_folds": found.trained_folds,
+        **({"base": asdict(found.plans.base)} if found.plans is not None and found.plans.base else {}),
+        **({"additions": _additions(found)} if found.plans is not None and found.plans.additions else {}),
     }
+
+
+def _additions(found: Found) -> list[dict[str, Any]]:
+    """What additions have brought into a model, with what each says of itself in the weights of the first fold."""
+    # Not above: it takes torch, for which nobody else waits.
+    from hermes_nnunet.weights.additions.base import headers_of_model
+
+    headers = headers_of_model(found.path) if found.kind in (MODEL, VIEW) else {}
+    facts = []
+    for addition in _plans(found).additions:
+        header = headers.get(addition.member)
+        told = {} if header is None else {"dice": header.dice, "trained_on": header.trained_on}
+        facts.append({**addition.to_json(), **told})
+    return facts
 
 
 def _plans(found: Found) -> Any:

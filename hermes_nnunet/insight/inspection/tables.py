@@ -17,6 +17,8 @@ def print_facts(facts: dict[str, Any], console: Console) -> None:
     tables = [_members(facts), _tasks(facts)]
     if facts["image_sizes_from"] is not None:
         tables.insert(1, _images(facts))
+    if facts.get("additions"):
+        tables.append(_additions(facts))
     if facts["folds"]:
         tables.append(_folds(facts))
     for table in tables:
@@ -88,6 +90,21 @@ def _tasks(facts: dict[str, Any]) -> Table:
     for task in facts["tasks"]:
         values = ", ".join(map(str, task["values"]))
         table.add_row(escape(task["name"]), str(task["id"]), values, escape(", ".join(task["members"])))
+    return table
+
+
+def _additions(facts: dict[str, Any]) -> Table:
+    table = _table("additions", ["addition"], ["rank", "trained on", "Dice"], ["new modalities"])
+    for addition in facts["additions"]:
+        dice = [value for value in addition.get("dice", {}).values() if value is not None]
+        cases = addition.get("trained_on", {}).get("cases")
+        table.add_row(
+            escape(addition["member"]),
+            str(addition["rank"]),
+            "" if cases is None else f"{cases} cases",
+            f"{sum(dice) / len(dice):.3f}" if dice else "",
+            ", ".join(addition["new_modalities"]),
+        )
     return table
 
 

@@ -61,7 +61,7 @@ def watched_peers() -> Iterator["Peers | None"]:
 
     All processes enter it together. A block in a block is the same block. If another process ends, this one prints a
     line and exits with 1: neither a main thread that waits in a collective nor the libraries' own clearing up, which
-    may abort without the other process, can be left in good order.
+    may abort without the other process, can be left in good order. An error that no collective raises is told first.
     """
     global _present
     if number_of_processes() == 1 or _present is not None:
@@ -73,11 +73,11 @@ def watched_peers() -> Iterator["Peers | None"]:
     except BaseException as error:
         if peers.is_closed:
             raise
-        # Not yet: what failed here may be a collective, because another process has ended.
+        # What failed here may be a collective, because another process has ended.
         if isinstance(error, RuntimeError):
             peers.wait_for_news(_NEWS_SECONDS)
-        if peers.lost is not None:
-            peers.exit()
+            if peers.lost is not None:
+                peers.exit()
         peers.close(_in_one_line(error))
         raise
     else:
@@ -104,11 +104,12 @@ class Peers:
         self._news = threading.Event()
         self._closed = threading.Event()
         self._lock = threading.Lock()
+        self._exiting = threading.Lock()
         self._rank = distributed.get_rank()
         self._machines: list[Any] = [None] * number_of_processes()
         distributed.all_gather_object(self._machines, platform.node())
         self._connections: dict[int, socket.socket] = {}
-        server = socket.create_server(("", 0)) if self._rank == 0 else None
+        server = _new_server() if self._rank == 0 else None
         address = [(server.getsockname()[1], secrets.token_hex(16)) if server is not None else None]
         distributed.broadcast_object_list(address)
         port, word = address[0] or (0, "")
@@ -129,10 +130,13 @@ class Peers:
     def exit(self) -> None:
         """After all have agreed that one of them ends, or it has ended: wait for what it says, and exit."""
         self.wait_for_news(_OWN_END_SECONDS)
-        end_children()
-        print(f"hermes_nnunet: error: {self.lost or 'another process has ended'}", file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        os._exit(1)
+        self._exiting.acquire()  # whichever thread comes first
+        try:
+            end_children()
+            print(f"hermes_nnunet: error: {self.lost or 'another process has ended'}", file=sys.stderr, flush=True)
+            sys.stdout.flush()
+        finally:
+            os._exit(1)  # even where nobody listens any more to what is printed
 
     def close(self, reason: str | None = None) -> None:
         """Leave in good order, or say why not."""
@@ -216,6 +220,14 @@ class Peers:
         for connection in self._connections.values():
             with suppress(OSError):  # it may be the lost one
                 connection.sendall(f"{json.dumps(message)}\n".encode())
+
+
+def _new_server() -> socket.socket:
+    """It listens on a free port, by IPv6 as well where the system has both."""
+    if socket.has_dualstack_ipv6():
+        with suppress(OSError):  # IPv6 may be switched off
+            return socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", 0))
 
 
 def _message(lines: IO[str]) -> dict[str, Any] | None:

@@ -4,8 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from signal import Signals as SignalNumbers
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
@@ -32,7 +31,7 @@ from hermes_nnunet.learning.training.continuation import Continuation
 from hermes_nnunet.learning.training.fold_folder import check_beginning, locked, remove_checkpoints
 from hermes_nnunet.learning.training.random_state import random_state, set_random_states
 from hermes_nnunet.learning.training.save_interval import SaveInterval
-from hermes_nnunet.learning.training.signals import Signals, exit_code
+from hermes_nnunet.learning.training.signals import EndedBySignalError, Signals
 from hermes_nnunet.learning.training.validated_cases import ValidatedCases
 from hermes_nnunet.learning.training.watched_batches import WatchedBatches, unwatched
 from hermes_nnunet.learning.training.workers import WORKERS_DIED, Workers, told_once
@@ -71,6 +70,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.interrupted: Continuation | None = None
         self._is_continued = False
+        self._is_spent = False
         self._within_epoch = False
         self._state_before_batch: dict[str, Any] = {}
         self._kept_outputs: list[dict[str, Any]] = []
@@ -97,21 +97,26 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
         """nnU-Net's training.
 
         Raises:
-            SystemExit: a signal came; the code is 128 and its number.
+            EndedBySignalError: a signal came.
             TrainingEndedError: the training must not begin, or cannot go on.
         """
         with watched_peers() as self._peers, self._alone_in_fold(), self._signals.noted(), told_once():
             try:
                 super().run_training()
+            except BaseException:
+                self._is_spent = self.steps_done > 0
+                raise
             finally:
                 self._end_loaders()
             received = largest_of_processes(self._signals.received or 0, self.device)
             if received:
-                self._say_on_first(f"ended by {SignalNumbers(received).name} before the final validation: run --val")
-                end_together()
-                raise SystemExit(exit_code(received))
+                self._end_by(received, "before the final validation: run --val")
 
     def on_train_start(self) -> None:
+        if self._is_spent:
+            raise TrainingEndedError(
+                f"this trainer was interrupted within an epoch: make a new one, and let it load {LATEST}"
+            )
         self._save_interval = SaveInterval()
         fold = Path(self.output_folder)
         if not self._is_continued:
@@ -193,15 +198,21 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
             return
         self._save_within_epoch()
         if agreed == _WORKER_DIED:
-            if died:
-                raise TrainingEndedError(f"{self._died_line()}; {self._place()}") from None
-            if self._peers is not None:
+            line = f"{self._died_line()}; {self._place()}"
+            if self._peers is not None and not died:
                 self._peers.exit()
+            if self._peers is not None:
+                self._peers.close(line)  # now: the others wait for it, and to end the other workers takes long
+            raise TrainingEndedError(line) from None
         if agreed > _SIGNAL:
-            number = agreed - _SIGNAL
-            self._say_on_first(f"ended by {SignalNumbers(number).name}; {self._place()}")
-            end_together()
-            raise SystemExit(exit_code(number))
+            self._end_by(agreed - _SIGNAL, self._place())
+
+    def _end_by(self, number: int, place: str) -> NoReturn:
+        """All processes end by a signal that one of them has received."""
+        end = EndedBySignalError(number)
+        self._say_on_first(f"ended by {end.signal.name}; {place}")
+        end_together()
+        raise end
 
     def _save_within_epoch(self) -> None:
         self._within_epoch = True
@@ -278,7 +289,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
         """nnU-Net's final validation, of the cases that an interrupted one has left.
 
         Raises:
-            SystemExit: a signal came; the code is 128 and its number.
+            EndedBySignalError: a signal came.
             TrainingEndedError: a process that writes segmentations has died.
         """
         with watched_peers(), self._alone_in_fold():
@@ -290,10 +301,10 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
                 if WORKERS_DIED in str(error):
                     raise TrainingEndedError(self._export_line()) from None
                 raise
-            except SystemExit:
-                if self._signals.received is not None:
-                    name = self._signals.received.name
-                    self._say_on_first(f"final validation ended by {name}; --val goes on with the cases that are left")
+            except EndedBySignalError as end:
+                self._say_on_first(
+                    f"final validation ended by {end.signal.name}; --val goes on with the cases that are left"
+                )
                 raise
             finally:
                 self._validated = frozenset()

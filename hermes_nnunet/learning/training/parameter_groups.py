@@ -1,5 +1,6 @@
 """Parameters that learn at different rates."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
@@ -14,12 +15,14 @@ def parameter_groups(network: nn.Module, lr: float, share: float = TOKEN_LAYERS_
     A step of Adam moves every weight by about the learning rate. After a convolution a norm takes the size of that out;
     after the layers of attention, MLPs and heads nothing does, and their hundreds of inputs add up.
     """
-    token_layers = {
-        id(parameter)
-        for module in network.modules()
-        if isinstance(module, TOKEN_LAYERS)
-        for parameter in module.parameters(recurse=False)
-    }
+    token_layers = {id(parameter) for parameter in parameters_of_token_layers(network)}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in token_layers]
     slow = [parameter for parameter in network.parameters() if id(parameter) in token_layers]
     return [{"params": rest, "lr": lr}, {"params": slow, "lr": share * lr}]
+
+
+def parameters_of_token_layers(network: nn.Module) -> Iterator[nn.Parameter]:
+    """Weights of attention, MLPs and heads."""
+    for module in network.modules():
+        if isinstance(module, TOKEN_LAYERS):
+            yield from module.parameters(recurse=False)

@@ -16,6 +16,7 @@ from hermes_nnunet.core.processes import end_with_parent
 from hermes_nnunet.learning.training.signals import leave_signals_to_parent
 
 _POLL_SECONDS = 0.2
+_ENDING_SECONDS = 5.0
 _SHARED_MEMORY = Path("/dev/shm")
 # Ended in good order, or by those who started them.
 _ORDERLY = (None, 0, -signal.SIGTERM)
@@ -26,26 +27,31 @@ WORKERS_DIED = "background workers are no longer alive"
 
 
 class Workers:
-    """This process's children that were there at some time."""
+    """The processes that the training or validation starts which this process runs, not its other children."""
 
     def __init__(self) -> None:
         self._seen: dict[int, BaseProcess] = {}
+        self._others: set[int | None] = set()
+        self.are_starting = False
         # An object's function is called in forked processes as long as the object lives.
         register_after_fork(self, _begin_in_worker)
 
     def look(self) -> None:
-        """Remember the children that there are now."""
+        """Remember those that there are now."""
         for process in multiprocessing.active_children():
-            self._seen[process.pid or 0] = process
+            if process.pid not in self._others:
+                self._seen[process.pid or 0] = process
 
     @contextmanager
     def watched(self, when_one_dies: Callable[[], None] | None = None) -> Iterator[None]:
-        """Look all the time.
+        """Look all the time for those that are started in this block; an exception ends them.
 
         Args:
             when_one_dies: called once, in another thread.
         """
         end = threading.Event()
+        self._seen.clear()
+        self._others = {process.pid for process in multiprocessing.active_children()}
 
         def watch() -> None:
             told = False
@@ -57,9 +63,19 @@ class Workers:
 
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
+        self.are_starting = True
         try:
             yield
+        except BaseException:
+            self.look()
+            own = list(self._seen.values())
+            for process in own:
+                process.terminate()
+            for process in own:
+                process.join(_ENDING_SECONDS)
+            raise
         finally:
+            self.are_starting = False
             end.set()
             thread.join()
 
@@ -75,11 +91,15 @@ class Workers:
 
 @contextmanager
 def told_once() -> Iterator[None]:
-    """Within this block, no thread of batchgenerators prints a traceback for what the main thread learns as well."""
+    """Within this block, batchgenerators' thread prints no traceback of a worker's death: the main thread tells it."""
     before = threading.excepthook
 
     def hook(arguments: Any) -> None:
-        if WORKERS_DIED not in str(arguments.exc_value):
+        error = arguments.exc_value
+        # A worker that died while it handed over a batch has cut the connection.
+        name = getattr(arguments.thread, "name", "")
+        is_cut = isinstance(error, EOFError | ConnectionError) and "results_loop" in name
+        if not is_cut and WORKERS_DIED not in str(error):
             before(arguments)
 
     threading.excepthook = hook
@@ -89,9 +109,10 @@ def told_once() -> Iterator[None]:
         threading.excepthook = before
 
 
-def _begin_in_worker(_: Workers) -> None:
-    leave_signals_to_parent()
-    end_with_parent()
+def _begin_in_worker(workers: Workers) -> None:
+    if workers.are_starting:
+        leave_signals_to_parent()
+        end_with_parent()
 
 
 def _how(code: int | None) -> str:

@@ -57,15 +57,15 @@ def classifier_of(
     Args:
         files: by case, its 'images', as nnU-Net has them.
     """
-    wanted = {collection.cases[case].modality for case in files}
-    if len(wanted) < 2:
+    wanted = {(collection.cases[case].modality, collection.cases[case].member) for case in files}
+    if len({modality for modality, _ in wanted}) < 2:
         return None, ""
     measured = measure(cases_to_measure(collection, files, reader))
-    missing = wanted.difference(case.modality for case in measured)
+    missing = sorted(wanted.difference((case.modality, case.member) for case in measured))
     if missing:
         return None, (
             "The modality of an image will not be found by its looks: no case of "
-            f"{listed(sorted(missing))} has several slices and intensities"
+            f"{listed(f'{modality} of {member}' for modality, member in missing)} has several slices and intensities"
         )
     classifier = fit(measured)
     tested = f"right in {classifier.right} of {classifier.tested} cases of a cross-validation"

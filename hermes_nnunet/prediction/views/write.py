@@ -96,6 +96,18 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str], *, repla
     return messages
 
 
+def remove_view(model: Path, results: Path, dataset_name: str) -> list[str]:
+    """Remove the view that a model has made for a member which it no longer has; returns a line that says so."""
+    view = results / dataset_name / model.name
+    if _owner(view) != model.parent.name:
+        return []
+    with FileLock(view.with_name(f".{view.name}.lock")):
+        # First: without it a folder is nobody's model.
+        (view / "plans.json").unlink(missing_ok=True)
+        shutil.rmtree(view)
+    return [f"{dataset_name}: {view} is removed"]
+
+
 def _owner(view: Path) -> str | None:
     """Data set of the model that a view was made of; None where no view is, or nothing was written into it yet."""
     if not (view / MARKER).is_file():

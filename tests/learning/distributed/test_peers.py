@@ -1,39 +1,57 @@
+import json
 import os
 import platform
+import re
+import signal
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 import pytest
 
-from hermes_nnunet.learning.distributed.peers import watched_peers
+from hermes_nnunet.learning.distributed import peers
+from hermes_nnunet.learning.distributed.peers import LostPeer, watched_peers
 
 SCRIPT = Path(__file__).parent / "end_one.py"
-TIMEOUT_S = 60
+TIMEOUT_S = 120
+SOON_S = 60  # until the others have ended
+
+
+@pytest.fixture(scope="module")
+def starter():
+    """The process from which all others are forked."""
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    yield process
+    process.stdin.close()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 @pytest.fixture
-def run(tmp_path):
-    """A function that runs processes of which one ends: exit code and errors of each, and the seconds it took."""
+def run(starter, tmp_path):
+    """A function that runs processes of which one ends: exit code and output of each, and the seconds it took."""
 
     def of(processes, how, which):
-        environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-        arguments = [[tmp_path / "meeting", rank, processes, how, which] for rank in range(processes)]
-        started = [
-            subprocess.Popen(
-                [sys.executable, SCRIPT, *map(str, own)], env=environment, stderr=subprocess.PIPE, text=True
-            )
-            for own in arguments
-        ]
-        try:
-            started[which].wait(TIMEOUT_S)
-            ended = time.monotonic()
-            errors = [process.communicate(timeout=TIMEOUT_S)[1] for process in started]
-        finally:
-            for process in started:
-                process.kill()
-        return [process.returncode for process in started], errors, time.monotonic() - ended
+        print(
+            json.dumps({"folder": str(tmp_path), "processes": processes, "how": how, "which": which}),
+            file=starter.stdin,
+            flush=True,
+        )
+        timer = threading.Timer(TIMEOUT_S, os.killpg, (starter.pid, signal.SIGKILL))
+        timer.start()
+        answer = json.loads(starter.stdout.readline() or pytest.fail("they do not end"))
+        timer.cancel()
+        errors = [(tmp_path / f"printed_{rank}.txt").read_text() for rank in range(processes)]
+        return answer["codes"], errors, answer["seconds"]
 
     return of
 
@@ -45,9 +63,9 @@ def line_of(rank, reason):
     )
 
 
-def without_librarys_log(errors):
-    """What gloo and the rest of torch log of their own accord begins with [ or a letter and numbers."""
-    return "".join(line for line in errors.splitlines(keepends=True) if not line.startswith(("[", "W1", "E1")))
+def without_librarys_log(printed):
+    """What gloo and the rest of torch log of their own accord begins with [ or a letter, month and day."""
+    return "".join(line for line in printed.splitlines(keepends=True) if not re.match(r"\[|[IWEF]\d{4} ", line))
 
 
 @pytest.mark.distributed
@@ -58,14 +76,19 @@ class TestLoss:
         for rank in set(range(processes)) - {which}:
             assert codes[rank] == 1
             assert without_librarys_log(errors[rank]) == line_of(which, "it was killed, or its machine is gone")
-        assert seconds < 30
+        assert seconds < SOON_S
 
     def test_is_noticed_where_no_collective_ends(self, run):
         codes, errors, seconds = run(3, "kill the others of which compute", 1)
         for rank in (0, 2):
             assert codes[rank] == 1
             assert without_librarys_log(errors[rank]) == line_of(1, "it was killed, or its machine is gone")
-        assert seconds < 30
+        assert seconds < SOON_S
+
+    def test_ends_a_process_that_nobody_listens_to(self, run):
+        codes, _, seconds = run(2, "kill the others of which nobody listens to", 1)
+        assert codes[0] == 1
+        assert seconds < SOON_S
 
     @pytest.mark.parametrize(("how", "reason"), [("problem", "case b: no such file"), ("fault", "division by zero")])
     def test_with_an_error_is_told_with_it(self, run, how, reason):
@@ -83,5 +106,38 @@ class TestLoss:
 
 
 def test_a_single_process_has_none():
-    with watched_peers() as peers:
-        assert peers is None
+    with watched_peers() as present:
+        assert present is None
+
+
+class OneThatHasLost:
+    """Peers of which one is lost."""
+
+    lost = LostPeer(1, "machine", "it was killed")
+    is_closed = False
+
+    def __init__(self):
+        self.told = []
+
+    def wait_for_news(self, seconds):
+        pass
+
+    def exit(self):
+        raise InterruptedError("this process exits")
+
+    def close(self, reason=None):
+        self.told.append(reason)
+
+
+@pytest.mark.parametrize(
+    ("error", "seen"), [(RuntimeError("connection closed"), InterruptedError), (KeyError("x"), KeyError)]
+)
+def test_an_error_of_its_own_is_not_hidden_by_a_loss(monkeypatch, error, seen):
+    """Only what a collective may have raised is taken for a consequence of the loss."""
+    monkeypatch.setattr(peers, "number_of_processes", lambda: 2)
+    monkeypatch.setattr(peers, "Peers", OneThatHasLost)
+    with pytest.raises(seen), watched_peers() as present:
+        raise error
+    assert present.told == ([] if seen is InterruptedError else ["'x'"])
+    with watched_peers() as another:
+        assert another is not present

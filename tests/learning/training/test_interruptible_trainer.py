@@ -13,7 +13,6 @@ from nnunetv2.run.run_training import maybe_load_checkpoint
 
 from hermes_nnunet.errors import HermesError, TrainingEndedError
 from hermes_nnunet.learning.training.fold_folder import locked
-from hermes_nnunet.learning.training.signals import Signals
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +75,39 @@ class TestBeginning:
         assert not list(fold_of(trainer).glob("*.pth"))
 
 
+class TestTrainerInANotebook:
+    """Python goes on after the end of a training or validation."""
+
+    def test_that_was_interrupted_within_an_epoch_is_not_trained_further(self, make_trainer, monkeypatch):
+        trainer = make_trainer()
+        train_step = trainer.train_step
+
+        def step(batch):
+            os.kill(os.getpid(), signal.SIGINT)
+            return train_step(batch)
+
+        monkeypatch.setattr(trainer, "train_step", step)
+        for action, line in (
+            (trainer.run_training, "130"),
+            (trainer.run_training, "make a new one, and let it load checkpoint_latest.pth"),
+        ):
+            with pytest.raises(SystemExit, match=line):
+                action()
+        second = make_trainer(continue_training=True)
+        maybe_load_checkpoint(second, continue_training=True, validation_only=False)
+        second.run_training()
+        assert second.current_epoch == 2
+
+    def test_that_was_refused_can_begin(self, make_trainer, monkeypatch):
+        trained(make_trainer)
+        second = make_trainer(epochs=1)
+        with pytest.raises(TrainingEndedError):
+            second.run_training()
+        monkeypatch.setenv("HERMES_OVERWRITE", "1")
+        second.run_training()
+        assert second.current_epoch == 1
+
+
 class TestWorkers:
     @pytest.fixture(autouse=True)
     def one_worker(self, preprocessed, monkeypatch):
@@ -117,6 +149,22 @@ class TestWorkers:
     def test_none_is_left(self, make_trainer):
         trained(make_trainer)
         assert multiprocessing.active_children() == []
+
+
+def test_a_final_validation_with_other_weights_takes_no_case(make_trainer):
+    trainer = make_trainer()
+    trainer.initialize()
+    trainer._begin_validation(save_probabilities=False)
+    written = fold_of(trainer) / "validation" / "abdomen__c.nii.gz"
+    written.write_bytes(gzip.compress(b"segmentation"))
+    trainer._begin_validation(save_probabilities=False)
+    assert trainer._validated == {"abdomen__c"}
+    trainer._validated = frozenset()  # as after a validation
+    with torch.no_grad():
+        next(trainer.network.parameters()).add_(1)
+    trainer._begin_validation(save_probabilities=False)
+    assert trainer._validated == frozenset()
+    assert not written.exists()
 
 
 @pytest.mark.slow
@@ -167,7 +215,6 @@ class TestFinalValidation:
         assert "Traceback" not in printed.out + printed.err
         assert "final validation ended by SIGTERM; --val goes on with the cases that are left" in printed.out
 
-        trainer._signals = Signals()  # of a new process
         trainer.perform_actual_validation(save_probabilities=True)
         assert seen[2:] == ["brain__y"]
         assert "1 of 2 cases are there from an interrupted one" in capfd.readouterr().out
@@ -176,16 +223,6 @@ class TestFinalValidation:
         for name, expected in probabilities.items():
             assert np.array_equal(found_probabilities[name], expected)
         assert len(json.loads(found["summary.json"])["metric_per_case"]) == 2
-
-    def test_one_of_other_weights_takes_no_case(self, trainer):
-        seen = self.at_second_case(trainer, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        with pytest.raises(SystemExit):
-            trainer.perform_actual_validation()
-        with torch.no_grad():
-            next(trainer.network.parameters()).add_(1)
-        trainer._signals = Signals()  # of a new process
-        trainer.perform_actual_validation()
-        assert tuple(seen[2:]) == self.CASES
 
     def test_a_writer_that_is_killed_ends_it_with_one_line(self, trainer):
         def kill_writer():

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from hermes_nnunet.learning.training.workers import Workers
+from hermes_nnunet.learning.training.workers import Workers, told_once
 
 fork = multiprocessing.get_context("fork")
 
@@ -53,6 +53,20 @@ class TestDeath:
             process.join()
         assert workers.description_of_dead().startswith("it failed with the error above; ")
 
+    def test_of_another_process_than_those_of_the_block_is_none(self, workers):
+        others = [fork.Process(target=time.sleep, args=(60,)) for _ in range(2)]
+        workers.look()
+        for process in others:
+            process.start()
+            workers.look()
+        others[0].kill()
+        others[0].join()
+        with workers.watched(lambda: pytest.fail("none of its own has died")):
+            others[1].kill()
+            others[1].join()
+            time.sleep(0.5)
+        assert workers.description_of_dead().startswith("it failed with the error above; ")
+
     def test_is_noticed_by_itself_and_told_once(self, workers):
         told = []
         with workers.watched(lambda: told.append(threading.current_thread())):
@@ -67,17 +81,60 @@ class TestDeath:
         assert len(told) == 1
 
 
+def test_an_exception_ends_what_was_started_in_the_block_only(workers):
+    other = fork.Process(target=time.sleep, args=(60,))
+    other.start()
+    own = fork.Process(target=time.sleep, args=(60,))
+    with pytest.raises(SystemExit), workers.watched():
+        sys.exit(own.start())
+    own.join(20)
+    assert own.exitcode == -signal.SIGTERM
+    assert workers.description_of_dead().startswith("it failed with the error above; ")
+    assert other.is_alive()
+    other.kill()
+    other.join()
+
+
+@pytest.mark.parametrize(
+    ("error", "is_told"),
+    [
+        (RuntimeError("One or more background workers are no longer alive. Exiting."), False),
+        (EOFError(), False),
+        (ConnectionResetError("by peer"), False),
+        (RuntimeError("CUDA error: out of memory"), True),
+    ],
+)
+def test_the_thread_of_batchgenerators_tells_what_the_main_thread_does_not(monkeypatch, error, is_told):
+    told = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+
+    def results_loop():
+        raise error
+
+    with told_once():
+        thread = threading.Thread(target=results_loop)
+        thread.start()
+        thread.join()
+    assert len(told) == is_told
+
+
+def test_processes_that_have_nothing_to_do_with_a_training_are_left_alone(workers):
+    with workers.watched():
+        pass
+    with fork.Pool(1) as pool:
+        assert pool.apply(signal.getsignal, (signal.SIGINT,)) is not signal.SIG_IGN
+
+
 def test_a_worker_does_not_outlive_a_parent_that_was_killed():
     reading, writing = os.pipe()
     parent = os.fork()
     if parent == 0:
-        kept = Workers()
-        for _ in range(2):
-            worker = fork.Process(target=time.sleep, args=(60,), daemon=True)
-            worker.start()
-            os.write(writing, f"{worker.pid}\n".encode())
-        time.sleep(60)
-        del kept
+        with Workers().watched():
+            for _ in range(2):
+                worker = fork.Process(target=time.sleep, args=(60,), daemon=True)
+                worker.start()
+                os.write(writing, f"{worker.pid}\n".encode())
+            time.sleep(60)
         os._exit(0)
     with open(reading) as pipe:
         pids = [int(pipe.readline()) for _ in range(2)]

@@ -198,4 +198,4 @@ class TestOfCollection:
     def test_says_where_it_cannot_be(self, collection):
         classifier, line = classifier_of(collection, self.files(collection, {"CT": "CT", "T1": "flat"}), self.Reader)
         assert classifier is None
-        assert "no case of T1 has several slices and intensities" in line
+        assert "no case of T1 of brain has several slices and intensities" in line

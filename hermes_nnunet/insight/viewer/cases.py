@@ -1,0 +1,115 @@
+"""A case that can be shown, and reading its files."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hermes_nnunet.core.images.geometry import Geometry, grid_problem
+from hermes_nnunet.core.images.opening import OpenImage, open_image
+from hermes_nnunet.core.layers import Layers, layers_of_label_map, layers_of_masks
+from hermes_nnunet.core.pictures.labels import Label
+from hermes_nnunet.core.viewer.scene import PREDICTION, REFERENCE, Scene, in_ras
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.prediction.image_sources import FileSource, ImageSource
+from hermes_nnunet.prediction.seg_nrrd import is_seg_nrrd, read_seg_nrrd
+
+Masks = Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class ShownCase:
+    """Where the files of a case are; none is read before it is shown.
+
+    Attributes:
+        name: in the list.
+        labels: the tasks.
+        prediction: a label map, or a mask for each task.
+        image: what was segmented; None where it is not known.
+        reference: a label map in the same values; None where there is none.
+        modality: of the image.
+        dice: by task; where it is empty and there is a reference, it is measured.
+        notes: lines that people should read.
+    """
+
+    name: str
+    labels: tuple[Label, ...]
+    prediction: Path | Masks
+    image: ImageSource | None
+    reference: Path | None
+    modality: str
+    dice: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def read_scene(case: ShownCase) -> Scene:
+    """Read a case. An image or a reference that cannot be shown with the segmentation is left out, with a note.
+
+    Raises:
+        HermesError: the segmentation cannot be read.
+    """
+    notes = list(case.notes)
+    name, geometry, layers = _prediction(case)
+    segmentations, dice = {PREDICTION: layers}, case.dice
+    if case.reference is not None:
+        try:
+            reference = open_image(case.reference)
+            _check_grid(reference, geometry, name)
+            label_map = in_ras(reference.geometry, reference.labels())
+            segmentations[REFERENCE] = layers_of_label_map(label_map, case.labels)
+            dice = case.dice or layers.dice(segmentations[REFERENCE])
+        except HermesError as error:
+            notes.append(f"The reference is left out: {error}")
+    voxels, slope, intercept = None, 1.0, 0.0
+    if case.image is not None:
+        try:
+            with tempfile.TemporaryDirectory(prefix="hermes_nnunet-") as folder:
+                image = _first_channel(case.image, Path(folder))
+                _check_grid(image, geometry, name)
+                stored, slope, intercept = image.unscaled()
+                voxels = in_ras(image.geometry, stored)
+        except (HermesError, OSError) as error:
+            notes.append(f"The image is left out: {error}")
+    return Scene(
+        name=case.name,
+        image=voxels,
+        slope=slope,
+        intercept=intercept,
+        affine=geometry.ras_affine,
+        labels=case.labels,
+        segmentations=segmentations,
+        modality=case.modality,
+        dice=dice,
+        notes=tuple(notes),
+    )
+
+
+def _prediction(case: ShownCase) -> tuple[str, Geometry, Layers]:
+    if isinstance(case.prediction, Path) and is_seg_nrrd(case.prediction):
+        geometry, segments = read_seg_nrrd(case.prediction, case.labels)
+        in_order = tuple(in_ras(geometry, volume) for volume in segments.volumes)
+        return str(case.prediction), geometry, replace(segments, volumes=in_order)
+    if isinstance(case.prediction, Path):
+        label_map = open_image(case.prediction)
+        voxels = in_ras(label_map.geometry, label_map.labels())
+        return label_map.name, label_map.geometry, layers_of_label_map(voxels, case.labels)
+    masks = {task: open_image(path) for task, path in case.prediction.items()}
+    first = next(iter(masks.values()))
+    for mask in masks.values():
+        _check_grid(mask, first.geometry, first.name)
+    read = ((task, in_ras(mask.geometry, mask.labels()) > 0) for task, mask in masks.items())
+    return first.name, first.geometry, layers_of_masks(read, first.geometry.ras_shape, len(masks))
+
+
+def _first_channel(source: ImageSource, folder: Path) -> OpenImage:
+    if isinstance(source, FileSource):
+        return open_image(source.files[0], source.spacing_from)
+    image = open_image(source.image_files(folder)[0])
+    image.voxels()  # the file goes
+    return image
+
+
+def _check_grid(image: OpenImage, geometry: Geometry, name: str) -> None:
+    problem = grid_problem(image.geometry, image.name, geometry, name)
+    if problem is not None:
+        raise HermesError(f"{problem}: it is not of this segmentation")

@@ -1,0 +1,208 @@
+"""The folder of a universal model with additions, and its change in place."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+
+from hermes_nnunet.core.files import folder_written_beside, holds_files, write_json, written_beside
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.networks.build import network_of_shapes
+from hermes_nnunet.prediction.model_folder import DATASET_FILE, PLANS_FILE
+from hermes_nnunet.prediction.views.write import CHECKPOINTS, FINGERPRINT
+from hermes_nnunet.weights.additions.base import CHECKPOINT_KEY, ModelFold
+from hermes_nnunet.weights.additions.compose import (
+    check_together,
+    collection_with_additions,
+    collection_without_additions,
+    composed_weights,
+    dataset_file,
+    plans_file,
+    plans_with_additions,
+    plans_without_additions,
+)
+from hermes_nnunet.weights.additions.file import Addition
+
+FORMAT_VERSION = 1
+# Says that a folder may be written again.
+MARKER = "hermes_additions.json"
+# What a checkpoint keeps: all that prediction reads. Its optimizer was of other weights.
+_KEPT_ENTRIES = (
+    "trainer_name",
+    "init_args",
+    "inference_allowed_mirroring_axes",
+    "logging",
+    "current_epoch",
+    "_best_ema",
+)
+_COPIED_FOLD_FILES = ("debug.json", "progress.png")
+_ASIDE = ".{name}.before"
+# Weights without the additions.
+_NOT_KEPT = shutil.ignore_patterns("checkpoint_*.pth")
+
+
+@dataclass(frozen=True)
+class ComposedModel:
+    """A universal model of a base and additions, ready to be written.
+
+    Attributes:
+        plans, dataset_json: content of these files.
+        checkpoints: fold -> content of its final checkpoint.
+        sources: fold -> folder of the base's fold.
+    """
+
+    plans: dict[str, Any]
+    dataset_json: dict[str, Any]
+    checkpoints: Mapping[str, dict[str, Any]]
+    sources: Mapping[str, Path]
+
+
+def compose_model(folds: Mapping[str, tuple[ModelFold, Sequence[Addition]]], dataset_name: str) -> ComposedModel:
+    """Put a base and additions together.
+
+    Args:
+        folds: fold of the new model -> a fold of the base, and all additions that it is to have.
+        dataset_name: of the new model.
+
+    Raises:
+        HermesError: an addition does not fit its base, or additions do not go together.
+    """
+    plans: dict[str, Any] = {}
+    content: dict[str, Any] = {}
+    checkpoints = {}
+    for number, (base, additions) in folds.items():
+        headers = [addition.header for addition in additions]
+        of_base = plans_without_additions(base.plans)
+        check_together(of_base, base.model, headers)
+        for header in headers:
+            if header.base.weights != base.base_hash:
+                raise HermesError(of_another_base(header.name, header.base, base))
+        hermes_plans = plans_with_additions(of_base, headers)
+        assert base.model.collection is not None
+        collection = collection_without_additions(base.model.collection, base.plans)
+        collection = collection_with_additions(collection, hermes_plans, headers)
+        of_fold = plans_file(base.model, hermes_plans, dataset_name)
+        of_fold_content = dataset_file(base.model, collection, dataset_name)
+        if plans and (plans, content) != (of_fold, of_fold_content):
+            raise HermesError("the folds of a model must have the same additions: give one of each for every fold")
+        plans, content = of_fold, of_fold_content
+        configuration = plans["configurations"][base.checkpoint["init_args"]["configuration"]]
+        network = network_of_shapes(configuration, base.model.image_channels, len(hermes_plans.tasks))
+        checkpoints[number] = {
+            **{key: base.checkpoint[key] for key in _KEPT_ENTRIES if key in base.checkpoint},
+            "network_weights": composed_weights(network, base.base, additions),
+            CHECKPOINT_KEY: [header.to_json() for header in headers],
+        }
+    sources = {number: base.model.path / f"fold_{base.fold}" for number, (base, _) in folds.items()}
+    return ComposedModel(plans, content, checkpoints, sources)
+
+
+def of_another_base(name: str, wanted: Any, base: ModelFold) -> str:
+    """What to say of an addition whose base is another one."""
+    return (
+        f"addition {name} is for the weights {wanted.weights[:12]} ({wanted.dataset_name}, {wanted.model}, fold "
+        f"{wanted.fold}), {base.where} has {base.base_hash[:12]}: add it to that base"
+    )
+
+
+def write_composed(folder: Path, model: ComposedModel, *, in_place: bool = False) -> None:
+    """Write a model's folder, whole or not at all; other folds that are there already stay.
+
+    Args:
+        in_place: `folder` is a model that was trained, or written so before, and all of it is replaced.
+
+    Raises:
+        HermesError: another model is there.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Folds of one collection may end at the same time, in processes of their own.
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        restore_interrupted(folder)
+        _write(folder, model, in_place=in_place)
+
+
+def _write(folder: Path, model: ComposedModel, *, in_place: bool) -> None:
+    if in_place:
+        aside = _aside(folder)
+        with folder_written_beside(aside.with_name(f"{aside.name}.new")) as new:
+            shutil.copytree(folder, new, copy_function=_link, ignore=_NOT_KEPT, dirs_exist_ok=True)
+            _write_content(new, model)
+        os.rename(folder, aside)
+        os.rename(aside.with_name(f"{aside.name}.new"), folder)
+        shutil.rmtree(aside)
+        return
+    if holds_files(folder) and not (folder / MARKER).is_file():
+        raise HermesError(f"{folder} is a model that was trained: choose another id with --into, or move it away")
+    if not holds_files(folder):
+        with folder_written_beside(folder) as new:
+            _write_content(new, model)
+        return
+    # Without it a folder is nobody's model, so that a killed process leaves no model of two additions.
+    (folder / PLANS_FILE).unlink(missing_ok=True)
+    _write_content(folder, model)
+
+
+def restore_interrupted(folder: Path) -> None:
+    """Put a model back whose change in place was cut short between its two renames, and clear up after it."""
+    aside = _aside(folder)
+    shutil.rmtree(aside.with_name(f"{aside.name}.new"), ignore_errors=True)
+    if not aside.is_dir():
+        return
+    if folder.exists():
+        shutil.rmtree(aside)
+    else:
+        os.rename(aside, folder)
+
+
+def check_free_of_additions(folder: Path) -> None:
+    """See that a training does not write into a model that was put together of a base and additions.
+
+    Raises:
+        HermesError: it would.
+    """
+    if (folder / MARKER).is_file():
+        raise HermesError(
+            f"{folder} is a universal model with additions: train with another trainer (-tr) or into another collection"
+        )
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(_ASIDE.format(name=folder.name))
+
+
+def _write_content(folder: Path, model: ComposedModel) -> None:
+    write_json({"format_version": FORMAT_VERSION}, folder / MARKER)
+    for number, checkpoint in model.checkpoints.items():
+        source, fold = model.sources[number], folder / f"fold_{number}"
+        fold.mkdir(exist_ok=True)
+        for name in _COPIED_FOLD_FILES:
+            if (source / name).is_file():
+                _copy(source / name, fold / name)
+        if (source / "validation").is_dir() and not (fold / "validation").exists():
+            with folder_written_beside(fold / "validation") as validation:
+                shutil.copytree(source / "validation", validation, copy_function=_link, dirs_exist_ok=True)
+        with written_beside(fold / CHECKPOINTS[0]) as temporary:
+            torch.save(checkpoint, temporary)
+    fingerprint = next(iter(model.sources.values())).parent / FINGERPRINT
+    if fingerprint.is_file():
+        _copy(fingerprint, folder / FINGERPRINT)
+    write_json(model.dataset_json, folder / DATASET_FILE)
+    write_json(model.plans, folder / PLANS_FILE)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with written_beside(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _link(source: str, target: str) -> None:
+    """A second name for a file that nobody changes; a copy where the file system has none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,153 @@
+"""What a training of an addition leaves: the addition's file, and the universal model that has old and new tasks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hermes_nnunet.collection import Collection
+from hermes_nnunet.core.checkpoints import read_checkpoint
+from hermes_nnunet.core.files import read_json
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.learning.training.member_dice import summary_key
+from hermes_nnunet.planning.preprocessing.intensity import intensity_rule
+from hermes_nnunet.plans import HermesPlans
+from hermes_nnunet.prediction.views.write import CHECKPOINTS, write_views
+from hermes_nnunet.weights.additions.base import ModelFold, read_fold, rows_of_addition
+from hermes_nnunet.weights.additions.compose import plans_without_additions, spacing_by_configuration
+from hermes_nnunet.weights.additions.file import FILE_ENDING, Addition, AdditionBase, AdditionHeader
+from hermes_nnunet.weights.additions.model_folder import compose_model, write_composed
+from hermes_nnunet.weights.additions.starting import check_unchanged
+
+EXTEND_REMEDY = "make the collection with 'hermes_nnunet extend'"
+
+
+def base_of_plans(plans: HermesPlans, where: str) -> ModelFold:
+    """The base that a collection's addition is for.
+
+    Args:
+        plans: the collection's.
+        where: names them in messages.
+
+    Raises:
+        HermesError: the plans name none, or it is not there, or has other weights now.
+    """
+    reference = plans.base
+    if reference is None or len(plans.additions) != 1:
+        raise HermesError(f"{where} name no base that an addition could be trained for: {EXTEND_REMEDY}")
+    folder = Path(reference.model)
+    if not folder.is_dir():
+        raise HermesError(f"{where}: the base {folder} is not there: move it back, or {EXTEND_REMEDY} again")
+    base = read_fold(folder, reference.fold)
+    if base.base_hash != reference.weights:
+        raise HermesError(
+            f"{where}: the weights of the base {base.where} are {base.base_hash[:12]} now, the collection was made for "
+            f"{reference.weights[:12]}: {EXTEND_REMEDY} again"
+        )
+    return base
+
+
+def header_of_collection(
+    plans: Mapping[str, Any],
+    collection: Collection,
+    base: ModelFold,
+    *,
+    trained_on: Mapping[str, Any],
+    dice: Mapping[str, float | None],
+) -> AdditionHeader:
+    """The header of a collection's addition.
+
+    Args:
+        plans: content of the collection's plans file.
+        base: what it is for.
+        trained_on, dice: see AdditionHeader.
+    """
+    hermes_plans = HermesPlans.from_plans(plans)
+    (added,) = hermes_plans.additions
+    member = collection.members[added.member]
+    return AdditionHeader(
+        member=member,
+        tasks=collection.tasks,
+        new_modalities=added.new_modalities,
+        intensity_clipping={
+            name: dict(intensity_rule(name, hermes_plans.intensity_clipping)) for name in member.modalities
+        },
+        rank=added.rank,
+        base=AdditionBase(
+            weights=base.base_hash,
+            dataset_name=base.model.path.parent.name,
+            model=base.model.path.name,
+            fold=base.fold,
+            spacing=spacing_by_configuration(base.model.plans),
+            network={
+                name: base_architecture(configuration["architecture"])
+                for name, configuration in base.model.plans["configurations"].items()
+                if "architecture" in configuration
+            },
+        ),
+        excludes=dict(collection.excludes),
+        trained_on=dict(trained_on),
+        dice=dict(dice),
+    )
+
+
+def base_architecture(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """Class and arguments of a network, as a header keeps them."""
+    return {"class": architecture["network_class_name"], "arguments": dict(architecture["arch_kwargs"])}
+
+
+def finish_training(
+    output: Path,
+    plans: Mapping[str, Any],
+    collection: Collection,
+    base: ModelFold,
+    *,
+    results: Path,
+    trained_on: Mapping[str, Any],
+) -> list[str]:
+    """Write the addition of a fold that was trained to its end, the universal model with it, and the views of that.
+
+    Args:
+        output: folder of the fold.
+        plans: content of the collection's plans file.
+        results: nnUNet_results.
+        trained_on: see AdditionHeader.
+
+    Returns:
+        A line for each thing that was written, or was not.
+    """
+    weights = read_checkpoint(output / CHECKPOINTS[0])["network_weights"]
+    hermes_plans = HermesPlans.from_plans(plans)
+    check_unchanged(weights, hermes_plans, base.base, plans_without_additions(base.plans))
+    dice = validation_dice(output / "validation" / "summary.json", collection)
+    header = header_of_collection(plans, collection, base, trained_on=trained_on, dice=dice)
+    addition = Addition(header, rows_of_addition(weights, hermes_plans, 0))
+    path = output / f"{header.name}{FILE_ENDING}"
+    addition.save(path)
+    messages = [f"addition {header.name}: {path} ({path.stat().st_size / 1e6:.1f} MB)"]
+    fold = output.name.removeprefix("fold_")
+    folder = results / plans["dataset_name"] / base.model.path.name
+    try:
+        write_composed(folder, compose_model({fold: (base, [*base.additions, addition])}, plans["dataset_name"]))
+    except HermesError as error:
+        # The addition is whole; only its place in a model is taken.
+        return [*messages, f"no universal model with old and new tasks: {error}"]
+    messages.append(f"universal model with old and new tasks: {folder}")
+    views = write_views(folder, results, [fold])
+    others = [line for line in views if "left alone" in line and not line.startswith(f"{header.name}: ")]
+    messages += [line for line in views if line not in others]
+    if others:
+        messages.append(f"{len(others)} views of old members stay another model's: the base gives the same masks")
+    return messages
+
+
+def validation_dice(summary: Path, collection: Collection) -> dict[str, float | None]:
+    """Mean validation Dice of each task; empty before the validation, None where nothing was there to compare."""
+    if not summary.is_file():
+        return {}
+    content = read_json(summary, "run the validation again (nnUNetv2_train ... --val)")
+    values = {task.name: summary_key(task.values) for task in collection.tasks}
+    return {task: _finite(content["mean"].get(key, {}).get("Dice")) for task, key in values.items()}
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or value != value else float(value)

@@ -1,0 +1,1 @@
+"""Weights of plain nnU-Net as the start of a training."""

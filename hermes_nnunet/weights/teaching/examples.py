@@ -1,0 +1,156 @@
+"""The labelled images that a model is taught with: finding them, and checking them before any work."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hermes_nnunet.core.images.endings import KNOWN, split_ending
+from hermes_nnunet.core.images.geometry import grid_problem
+from hermes_nnunet.core.images.opening import open_image
+from hermes_nnunet.core.wording import listed
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.prediction.finding import find_cases
+from hermes_nnunet.prediction.image_sources import FileSource
+
+IMAGES, MASKS = "imagesTr", "labelsTr"
+MASK_WORDS = ("mask", "seg", "label", "labels", "segmentation")
+_MASK = re.compile(rf"(?P<case>.+)[_-]({'|'.join(MASK_WORDS)})", re.IGNORECASE | re.DOTALL)
+_CHANNEL = re.compile(r"_\d{4}$")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A labelled image.
+
+    Attributes:
+        name: for people.
+        images: a file for each channel.
+        mask: the file of its label map.
+    """
+
+    name: str
+    images: tuple[Path, ...]
+    mask: Path
+
+
+def find_examples(folder: Path) -> list[Example]:
+    """The examples of a folder: nnU-Net's imagesTr and labelsTr, or masks beside images.
+
+    Beside images, a mask has the image's name and `_mask`, `_seg` or `_label` behind it: liver1.nii.gz (or
+    liver1_0000.nii.gz, liver1_0001.nii.gz for channels) and liver1_mask.nii.gz.
+
+    Raises:
+        HermesError: there are none, or one has no mask.
+    """
+    if not folder.is_dir():
+        raise HermesError(f"{folder} is not a folder: give one with images and masks")
+    if (folder / IMAGES).is_dir():
+        images = {case.name: case for case in find_cases(folder / IMAGES)}
+        masks = _by_name(folder / MASKS, (path for path in sorted((folder / MASKS).glob("*")) if _stem(path)))
+        return _paired(folder, {name: _files(case) for name, case in images.items()}, masks)
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and _stem(path)]
+    of_masks = [path for path in files if _MASK.fullmatch(_stem(path))]
+    masks = {_case_of_mask(path): path for path in of_masks}
+    images_of: dict[str, list[Path]] = {}
+    for path in files:
+        if path not in of_masks:
+            images_of.setdefault(_CHANNEL.sub("", _stem(path)), []).append(path)
+    return _paired(folder, {name: tuple(paths) for name, paths in images_of.items()}, masks)
+
+
+def examples_of(given: "str | Path | Iterable[tuple[str | Path | Sequence[str | Path], str | Path]]") -> list[Example]:
+    """Examples as they are given in Python: a folder, or pairs of image (or its channels) and mask.
+
+    Raises:
+        HermesError: see `find_examples`.
+    """
+    if isinstance(given, str | Path):
+        return find_examples(Path(given))
+    examples = []
+    for image, mask in given:
+        channels = [image] if isinstance(image, str | Path) else image
+        examples.append(Example(_stem(Path(mask)) or str(mask), tuple(map(Path, channels)), Path(mask)))
+    if not examples:
+        raise HermesError("no examples were given: give pairs of an image and its mask, or a folder")
+    return examples
+
+
+def check_examples(examples: Sequence[Example], labels: Mapping[str, int], channels: int) -> None:
+    """See that each image has its mask on the same voxels, and the masks the labels.
+
+    Args:
+        labels: name of each label -> its value in the masks.
+        channels: of an image, as the model takes it.
+
+    Raises:
+        HermesError: a file cannot be read, or does not fit.
+    """
+    found: set[int] = set()
+    for example in examples:
+        if len(example.images) != channels:
+            raise HermesError(
+                f"{example.images[0]}: the image has {len(example.images)} channel{'s' * (len(example.images) != 1)}, "
+                f"the model takes {channels}: name its files {example.name}_0000.nii.gz and so on, one for each channel"
+            )
+        mask = open_image(example.mask)
+        for image in map(open_image, example.images):
+            problem = grid_problem(mask.geometry, str(example.mask), image.geometry, image.name)
+            if problem is not None:
+                raise HermesError(f"{problem}: a mask must lie on the voxels of its image")
+        values = np.unique(mask.labels())
+        others = [f"{value:g}" for value in values if value not in {0, *labels.values()}]
+        if others:
+            raise HermesError(
+                f"{example.mask} has the value{'s' * (len(others) > 1)} {listed(others)}, which no label has "
+                f"({listed(f'{name}={value}' for name, value in labels.items())}): name every label with --labels"
+            )
+        found |= {int(value) for value in values}
+    for name, value in labels.items():
+        if value not in found:
+            raise HermesError(f"no example has a voxel of {name} (value {value}): correct --labels, or add an example")
+
+
+def _paired(folder: Path, images: Mapping[str, tuple[Path, ...]], masks: Mapping[str, Path]) -> list[Example]:
+    if not images and not masks:
+        raise HermesError(f"{folder} holds no images ({KNOWN}): give a folder with images and masks")
+    without = [name for name in images if name not in masks]
+    if without:
+        raise HermesError(
+            f"{folder}: {listed(without)} {'has' if len(without) == 1 else 'have'} no mask: put it beside as "
+            f"{without[0]}_mask.nii.gz, or into {MASKS} as {without[0]}.nii.gz"
+        )
+    alone = [path.name for name, path in masks.items() if name not in images]
+    if alone:
+        raise HermesError(
+            f"{folder}: {listed(alone)} {'has' if len(alone) == 1 else 'have'} no image beside it: add it"
+        )
+    return [Example(name, files, masks[name]) for name, files in sorted(images.items())]
+
+
+def _by_name(folder: Path, paths: Iterable[Path]) -> dict[str, Path]:
+    masks: dict[str, Path] = {}
+    for path in paths:
+        if _stem(path) in masks:
+            raise HermesError(f"{folder} holds the mask {_stem(path)} twice: keep one of the two files")
+        masks[_stem(path)] = path
+    return masks
+
+
+def _files(case: object) -> tuple[Path, ...]:
+    if not isinstance(case, FileSource):
+        raise HermesError(f"{IMAGES} must hold image files ({KNOWN}): convert DICOM with 'hermes_nnunet convert'")
+    return case.files
+
+
+def _stem(path: Path) -> str:
+    parts = split_ending(path.name)
+    return "" if parts is None or path.name.startswith(".") else parts[0]
+
+
+def _case_of_mask(path: Path) -> str:
+    match = _MASK.fullmatch(_stem(path))
+    assert match is not None, "only masks are asked for their case"
+    return match["case"]

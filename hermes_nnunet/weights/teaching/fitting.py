@@ -1,0 +1,145 @@
+"""Fitting an addition to a few preprocessed examples."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+from torch import nn
+
+from hermes_nnunet.learning.loss.hermes_loss import HermesLoss
+from hermes_nnunet.learning.training.schedule import PolynomialSchedule
+from hermes_nnunet.networks.build import build_network
+from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
+from hermes_nnunet.networks.contextual import ContextualNetwork
+from hermes_nnunet.networks.output import HermesOutput
+from hermes_nnunet.weights.additions.compose import plans_without_additions
+from hermes_nnunet.weights.additions.starting import learning_parameters, round_adapters, start_addition
+from hermes_nnunet.weights.teaching.cases import Patches, TaughtCase
+from hermes_nnunet.weights.teaching.defaults import STEPS
+from hermes_nnunet.weights.teaching.first_rows import FirstRows, candidates_of, pools_of
+from hermes_nnunet.weights.teaching.lesson import Lesson
+
+MOST_CANDIDATES = 12
+GRADIENT_NORM = 12.0  # nnU-Net's
+
+# Told what is done, and how many of how many steps.
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an addition is fitted.
+
+    Attributes:
+        steps: of the optimizer, of `batch_size` patches each.
+        batch_size: patches.
+        rate: learning rate of rows and of adapters of convolutions.
+        linear_share: share of it for adapters of linear layers.
+        decay: weight decay of adapters, towards the base.
+        start_patches: patches that the first rows are fitted to.
+        seed: of all that is drawn.
+    """
+
+    steps: int = STEPS
+    batch_size: int = 2
+    rate: float = 6e-3
+    linear_share: float = 0.1
+    decay: float = 1e-2
+    start_patches: int = 12
+    seed: int = 0
+
+
+def fit(
+    lesson: Lesson, cases: Sequence[TaughtCase], settings: Settings, device: torch.device, progress: Progress
+) -> ContextualNetwork:
+    """The network of an addition, fitted to some cases, with its context set.
+
+    Args:
+        progress: is called with the number of each step that is done.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        network, context = network_of(lesson, device)
+        frozen = start_addition(
+            network, lesson.hermes_plans, lesson.base.base, plans_without_additions(lesson.base.plans)
+        )
+        patches = Patches(cases, lesson.hermes_plans, _patch_size(lesson), settings.seed)
+        _start(network, context, lesson, patches, settings)
+        network.set_context(context.repeated(settings.batch_size).on(device))
+        rows, convolutions, linear = learning_parameters(network)
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": rows, "lr": settings.rate, "weight_decay": 0.0},
+                {"params": convolutions, "lr": settings.rate},
+                {"params": linear, "lr": settings.linear_share * settings.rate},
+            ],
+            weight_decay=settings.decay,
+        )
+        schedule = PolynomialSchedule(optimizer, settings.steps)
+        loss = _loss_of(lesson, network).to(device)
+        for step in range(settings.steps):
+            schedule.step(step)
+            loss.dice_exponent = step / max(1, settings.steps - 1)
+            batch = patches.batch(settings.batch_size)
+            optimizer.zero_grad()
+            output = cast(HermesOutput, network(batch.images.to(device)))
+            targets = [target.to(device) for target in batch.targets(network.supervision_scales)]
+            loss(output, targets).backward()
+            nn.utils.clip_grad_norm_([*rows, *convolutions, *linear], GRADIENT_NORM)
+            optimizer.step()
+            frozen.restore()
+            progress(step + 1)
+        round_adapters(network)
+    return network
+
+
+def network_of(lesson: Lesson, device: torch.device) -> tuple[ContextualNetwork, ContextBatch]:
+    """The network of the lesson's plans, with deep supervision, and its context."""
+    manager = PlansManager(lesson.plans)
+    plans = lesson.hermes_plans
+    channels = len(lesson.dataset_json["channel_names"])
+    network = build_network(
+        manager,
+        manager.get_configuration(lesson.configuration),
+        channels,
+        len(plans.tasks),
+        enable_deep_supervision=True,
+    ).to(device)
+    rows = network.rows_of([plans.context])
+    return network, ContextIndexer.of_plans(plans)([plans.context], rows=rows)
+
+
+def _start(
+    network: ContextualNetwork, context: ContextBatch, lesson: Lesson, patches: Patches, settings: Settings
+) -> None:
+    # By turns about a labelled voxel and anywhere, where much looks like it that is not.
+    batches = [patches.batch(1, augmented=False, foreground=1 - n % 2) for n in range(settings.start_patches)]
+    first = FirstRows(network, context, batches, settings.seed)
+    base_plans = plans_without_additions(lesson.base.plans)
+    modality = lesson.hermes_plans.context.modality
+    # Those first that know the modality.
+    unseen = set(base_plans.unseen(modality))
+    tasks = sorted(base_plans.tasks, key=lambda task: task in unseen)[:MOST_CANDIDATES]
+    rows = {task: base_plans.tasks.index(task) for task in tasks}
+    first.choose_priors(candidates_of(lesson.base.base, rows, pools_of(network)))
+    first.set_classifiers()
+
+
+def _loss_of(lesson: Lesson, network: ContextualNetwork) -> HermesLoss:
+    """As HermesTrainer's."""
+    indexer = ContextIndexer.of_plans(lesson.hermes_plans)
+    return HermesLoss(
+        [task.values for task in lesson.collection.tasks],
+        unknown_modality=indexer.unknown_modality,
+        scale_weights=network.supervision_weights,
+        cross_entropy_weight=3.0,
+        adaptive_dice=False,
+        dice_exponent=0.0,
+        absent_weight=0.2,
+    )
+
+
+def _patch_size(lesson: Lesson) -> tuple[int, ...]:
+    return tuple(PlansManager(lesson.plans).get_configuration(lesson.configuration).patch_size)

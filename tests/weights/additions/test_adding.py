@@ -1,0 +1,237 @@
+"""Additions in a model: what is new works, what is old stays equal to the last bit."""
+
+import re
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hermes_nnunet.core.files import read_json
+from hermes_nnunet.errors import HermesError, UsageError
+from hermes_nnunet.prediction.model_folder import read_model_folder
+from hermes_nnunet.weights.additions.adding import add
+from hermes_nnunet.weights.additions.base import read_fold
+from hermes_nnunet.weights.additions.file import Addition
+
+
+@pytest.fixture
+def results(folders):
+    return folders / "results"
+
+
+@pytest.fixture
+def saved(addition, tmp_path):
+    """A function that makes an addition and saves it; returns the path."""
+
+    def make(word="305:T2", **options):
+        made = addition(word, **options)
+        path = tmp_path / f"{made.header.name}.hermes"
+        made.save(path)
+        return path
+
+    return make
+
+
+def logits(folder, member=None, fold=0, modality=None):
+    """Logits of a noise image, through the context of a member, or of the whole model."""
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    from hermes_nnunet.networks.build import build_network, prediction_context
+
+    model = read_model_folder(folder)
+    manager = PlansManager(model.plans)
+    network = build_network(manager, manager.get_configuration("3d_fullres"), 1, len(model.hermes_plans.tasks), False)
+    weights = torch.load(folder / f"fold_{fold}" / "checkpoint_final.pth", weights_only=True)["network_weights"]
+    network.load_state_dict(weights)
+    if member is not None:
+        plans = model.hermes_plans.of_member(member)
+        network.set_context(prediction_context(network, plans, plans.context))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        return network.eval()(torch.randn(1, 1, 16, 16, 16))
+
+
+class TestOldMembers:
+    @pytest.mark.parametrize("member", ["abdomen", "brain"])
+    def test_have_the_same_logits_with_one_addition_and_with_two(self, base, results, saved, member):
+        before = logits(base, member)
+        one = add([saved()], base, results=results, into=902).folder
+        two = add([saved("306:CT", into=903)], one, results=results, into=904).folder
+        assert torch.equal(logits(one, member), before)
+        assert torch.equal(logits(two, member), before)
+        assert before.abs().sum() > 0
+
+    def test_have_them_beside_new_tasks(self, base, results, saved, monkeypatch):
+        """In one prediction of everything."""
+        monkeypatch.setenv("HERMES_ALL_MODALITIES", "1")
+        before = logits(base)
+        folder = add([saved(), saved("306:CT", labels=("a", "b"), into=903)], base, results=results, into=902).folder
+        together = logits(folder)
+        assert together.shape[1] == 7
+        assert torch.equal(together[:, :4], before)
+        assert (together > -99).all()
+
+
+class TestNewMembers:
+    def test_do_not_depend_on_other_additions(self, base, results, saved):
+        first, second = saved(), saved("306:T2", into=903)
+        alone = add([second], base, results=results, into=902).folder
+        both = add([first, second], base, results=results, into=904).folder
+        assert torch.equal(logits(alone, "New306"), logits(both, "New306"))
+
+    def test_two_may_bring_one_modality(self, base, results, saved):
+        folder = add([saved(), saved("306:T2", into=903)], base, results=results, into=902).folder
+        model = read_model_folder(folder)
+        assert model.hermes_plans.modalities == ("CT", "T1", "T2", "unknown")
+        assert model.plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]["num_modalities"] == 5
+
+    def test_adapters_act(self, base, results, addition, tmp_path):
+        made = addition()
+        without = {name: 0 * t if ".adapters." in name else t for name, t in made.tensors.items()}
+        paths = [tmp_path / name for name in ("with.hermes", "without.hermes")]
+        made.save(paths[0])
+        Addition(made.header, without).save(paths[1])
+        folders = [add([path], base, results=results, into=902 + n).folder for n, path in enumerate(paths)]
+        assert not torch.allclose(logits(folders[0], "New305"), logits(folders[1], "New305"))
+
+    def test_have_label_values_behind_those_of_the_base(self, base, results, saved):
+        folder = add([saved(labels=("a", "b"))], base, results=results, into=902).folder
+        labels = read_json(folder / "dataset.json", "")["labels"]
+        assert labels["brain/whole"] == [3, 4]
+        assert (labels["New305/a"], labels["New305/b"]) == (5, 6)
+
+    def test_get_views(self, base, results, saved):
+        add([saved()], base, results=results, into=902)
+        view = results / "Dataset305_New305" / base.name
+        assert read_json(view / "dataset.json", "")["labels"] == {"background": 0, "gallbladder": 1}
+        assert read_json(view / "plans.json", "")["hermes"]["context"]["modality"] == "T2"
+
+
+def test_inspect_lists_them(base, results, saved, capsys):
+    from hermes_nnunet.cli.main import main
+
+    folder = add([saved()], base, results=results, into=902).folder
+    assert main(["inspect", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"\nadditions *\n.*\nNew305 +4 +4 cases +T2 *\n", printed), printed
+
+
+class TestInPlace:
+    def test_takes_in_and_out(self, base, results, saved):
+        folder = read_fold(base, 0)
+        weights, plans = dict(folder.base), read_json(base / "plans.json", "")
+        keep_fold(base, 0)
+        result = add([saved()], base, results=results)
+        assert (result.folder, result.additions) == (base, ("New305",))
+        assert (base / "fold_0" / "training_log.txt").is_file()
+        assert not (base / "fold_0" / "checkpoint_best.pth").exists()
+        view = results / "Dataset305_New305" / base.name
+        assert view.is_dir()
+        add([], base, results=results, without=["New305"])
+        after = read_fold(base, 0)
+        assert read_json(base / "plans.json", "") == plans
+        assert after.checkpoint["network_weights"].keys() == weights.keys()
+        assert all(torch.equal(tensor, weights[name]) for name, tensor in after.checkpoint["network_weights"].items())
+        assert not view.exists()
+
+    def test_wants_an_addition_for_every_fold(self, base, results, saved):
+        with pytest.raises(HermesError, match=r"also has weights of fold 1, .*--into"):
+            add([saved()], base, results=results)
+
+    def test_does_not_take_the_weights_of_an_unfinished_fold(self, base, results, saved):
+        path = saved()
+        (base / "fold_1" / "checkpoint_final.pth").rename(base / "fold_1" / "checkpoint_latest.pth")
+        with pytest.raises(HermesError, match="also has weights of fold 1"):
+            add([path], base, results=results)
+
+    def test_of_every_fold(self, base, results, saved, addition, tmp_path):
+        paths = [saved()]
+        made = addition("306:T2", into=903, fold=1)
+        # The same member for the other fold.
+        first = Addition.load(paths[0])
+        header = type(first.header)(**{**vars(first.header), "base": made.header.base})
+        Addition(header, first.tensors).save(tmp_path / "other.hermes")
+        result = add([*paths, tmp_path / "other.hermes"], base, results=results)
+        assert result.folds == ("0", "1")
+        assert all((base / f"fold_{fold}" / "checkpoint_final.pth").is_file() for fold in (0, 1))
+
+
+def keep_fold(base, fold):
+    """Remove the other folds."""
+    for path in base.glob("fold_*"):
+        if path.name != f"fold_{fold}":
+            shutil.rmtree(path)
+
+
+class TestBadInput:
+    def test_addition_of_another_base(self, base, results, saved, addition, tmp_path):
+        path = saved()
+        for fold in (0, 1):
+            file = base / f"fold_{fold}" / "checkpoint_final.pth"
+            checkpoint = torch.load(file, weights_only=True)
+            checkpoint["network_weights"]["encoder.stem.convs.0.conv.weight"] += 1
+            torch.save(checkpoint, file)
+        wanted = Addition.load(path).header.base.weights[:12]
+        with pytest.raises(HermesError, match=rf"is for the weights {wanted} \(Dataset900_Both, .*fold 0\)"):
+            add([path], base, results=results, into=902)
+        assert not list(results.glob("Dataset902*"))
+
+    def test_twice(self, base, results, saved):
+        path = saved()
+        with pytest.raises(HermesError, match="already has a member 'New305'"):
+            add([path, path], base, results=results, into=902)
+
+    def test_task_that_the_base_has(self, base, results, addition, tmp_path):
+        made = addition()
+        (task,) = made.header.tasks
+        header = replace(
+            made.header,
+            tasks=(replace(task, name="abdomen/liver"),),
+            member=replace(made.header.member, tasks=("abdomen/liver",)),
+        )
+        Addition(header, made.tensors).save(tmp_path / "a.hermes")
+        with pytest.raises(HermesError, match="has the task 'abdomen/liver', which the base has too"):
+            add([tmp_path / "a.hermes"], base, results=results, into=902)
+
+    def test_known_modality_under_another_rule(self, base, results, addition, tmp_path):
+        made = addition("305:CT")
+        header = replace(made.header, intensity_clipping={"CT": {"range": [0, 1]}})
+        Addition(header, made.tensors).save(tmp_path / "a.hermes")
+        with pytest.raises(HermesError, match=r"on CT with the intensity rule .*, the base has"):
+            add([tmp_path / "a.hermes"], base, results=results, into=902)
+
+    @pytest.mark.parametrize("change", ["shape", "missing", "surplus"])
+    def test_tensors(self, base, results, addition, tmp_path, change):
+        made = addition()
+        tensors = dict(made.tensors)
+        name = next(name for name in tensors if name.endswith("priors.tasks"))
+        if change == "shape":
+            tensors[name] = torch.zeros(3, 3)
+        elif change == "missing":
+            del tensors[name]
+        else:
+            tensors[name := "other"] = torch.zeros(1)
+        Addition(made.header, tensors).save(tmp_path / "a.hermes")
+        with pytest.raises(HermesError, match=f"addition New305 .*{name}"):
+            add([tmp_path / "a.hermes"], base, results=results, into=902)
+
+    def test_without_what_is_not_there(self, base, results):
+        with pytest.raises(HermesError, match="has no addition 'x'"):
+            add([], base, results=results, without=["x"])
+
+    def test_nothing_to_do(self, base, results):
+        with pytest.raises(UsageError, match="nothing to do"):
+            add([], base, results=results)
+
+    def test_id_of_another_data_set(self, base, results, saved):
+        (results / "Dataset902_Other").mkdir()
+        with pytest.raises(HermesError, match="has this id"):
+            add([saved()], base, results=results, into=902, name="New")
+
+    def test_trained_model_in_the_way(self, base, results, saved):
+        taken = results / "Dataset902_Both" / base.name
+        taken.mkdir(parents=True)
+        (taken / "plans.json").write_text("{}")
+        with pytest.raises(HermesError, match="is a model that was trained"):
+            add([saved()], base, results=results, into=902)

@@ -1,0 +1,152 @@
+"""Extending a base: the collection, its plans, and what is refused."""
+
+import pytest
+import torch
+
+from hermes_nnunet.core.files import read_json
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.plans import HermesPlans
+from hermes_nnunet.weights.additions.base import read_fold
+
+
+class TestPlans:
+    def test_are_the_bases_for_other_tasks(self, base, extended, new_member, plans):
+        new_member(305, ("a", "b"))
+        result = extended("305:T2")
+        made = read_json(result.plans, "")
+        own, of_base = made["configurations"]["3d_fullres"], plans["configurations"]["3d_fullres"]
+        for key in of_base:
+            if key != "architecture":
+                assert own[key] == of_base[key]
+        arguments = own["architecture"]["arch_kwargs"]
+        assert arguments["adapter_ranks"] == [4]
+        assert (arguments["num_modalities"], arguments["rows_per_case"]) == (2, 2)
+        block = HermesPlans.from_plans(made)
+        assert block.tasks == ("New305/a", "New305/b")
+        assert block.modalities == ("T2", "unknown")
+        assert block.additions[0].new_modalities == ("T2",)
+        assert block.base.weights == read_fold(base, 0).base_hash
+        assert block.intensity_clipping == HermesPlans.from_plans(plans).intensity_clipping
+
+    def test_keep_the_rule_of_a_known_modality(self, extended, new_member, plans, base):
+        new_member(305)
+        result = extended("305:CT")
+        block = HermesPlans.from_plans(read_json(result.plans, ""))
+        assert block.additions[0].new_modalities == ()
+        assert block.intensity_clipping["CT"] == HermesPlans.from_plans(plans).intensity_clipping["CT"]
+
+    def test_have_the_planners_rule_for_a_new_modality(self, extended, new_member, base):
+        """CT, by what is labelled; the base has another modality in its place."""
+        for name in ("plans.json", "dataset.json"):
+            (base / name).write_text((base / name).read_text().replace('"CT"', '"PET"'))
+        new_member(305)
+        block = HermesPlans.from_plans(read_json(extended("305:CT").plans, ""))
+        rule = block.intensity_clipping["CT"]
+        assert rule["range"][0] < rule["mean"] == 3 < rule["range"][1]  # of noise around 3
+        assert rule["std"] == 1
+
+    def test_lie_where_nnunet_looks(self, extended, new_member, folders):
+        new_member(305)
+        extended("305:T2")
+        folder = folders / "preprocessed" / "Dataset901_More901"
+        assert {path.name for path in folder.iterdir()} == {
+            "HermesPlans.json",
+            "dataset.json",
+            "dataset_fingerprint.json",
+            "splits_final.json",
+        }
+
+    def test_of_a_model_with_additions_are_for_its_base(self, base, extended, addition, new_member, folders, tmp_path):
+        from hermes_nnunet.weights.additions.adding import add
+
+        addition().save(tmp_path / "a.hermes")
+        grown = add([tmp_path / "a.hermes"], base, results=folders / "results", into=902).folder
+        new_member(306)
+        result = extended("306:T2", into=903, base=grown)
+        block = HermesPlans.from_plans(read_json(result.plans, ""))
+        assert block.base.weights == read_fold(base, 0).base_hash
+        assert block.additions[0].new_modalities == ("T2",)
+
+    def test_twice_is_the_same(self, extended, new_member):
+        new_member(305)
+        first = extended("305:T2")
+        before = first.plans.read_text()
+        assert extended("305:T2").merged.is_up_to_date
+        assert first.plans.read_text() == before
+
+    def test_dry_run_writes_nothing(self, extended, new_member, folders):
+        new_member(305)
+        extended("305:T2", dry_run=True)
+        assert [path.name for path in (folders / "raw").iterdir()] == ["Dataset305_New305"]
+        assert not list((folders / "preprocessed").iterdir())
+
+
+class TestBadInput:
+    @pytest.fixture(autouse=True)
+    def nothing_is_written(self, folders):
+        yield
+        assert not list((folders / "preprocessed").iterdir())
+        assert not list((folders / "raw").glob("Dataset901*"))
+
+    def test_base_that_is_not_trained_to_its_end(self, base, extended, new_member):
+        new_member(305)
+        (base / "fold_1" / "checkpoint_final.pth").unlink()
+        with pytest.raises(HermesError, match=r"no checkpoint_final.pth in fold_1: train the base to its end"):
+            extended("305:T2", fold=1)
+
+    def test_fewer_channels_than_the_base(self, base, extended, new_member):
+        new_member(305, channels=2)
+        with pytest.raises(HermesError, match="305 has 2 channels, the base takes 1"):
+            extended("305:T2")
+
+    def test_member_that_the_base_has(self, extended, new_member):
+        new_member(305)
+        with pytest.raises(HermesError, match="already has a member 'abdomen'"):
+            extended("305:T2", name="abdomen")
+
+    def test_task_that_the_base_has(self, extended, new_member, base):
+        plans = read_json(base / "plans.json", "")
+        text = (base / "plans.json").read_text().replace("abdomen/liver", "New305/gallbladder")
+        (base / "plans.json").write_text(text)
+        (base / "dataset.json").write_text(
+            (base / "dataset.json").read_text().replace("abdomen/liver", "New305/gallbladder")
+        )
+        assert plans["hermes"]["tasks"][0] == "abdomen/liver"
+        new_member(305)
+        with pytest.raises(HermesError, match="already has the task New305/gallbladder"):
+            extended("305:T2")
+
+    def test_data_set_of_the_base(self, extended, new_member, folders):
+        new_member(305).rename(folders / "raw" / "Dataset011_abdomen")
+        with pytest.raises(HermesError, match="has Dataset011_abdomen as its member 'abdomen'"):
+            extended("11:T2", name="other")
+
+    def test_id_of_the_base(self, extended, new_member):
+        new_member(305)
+        with pytest.raises(HermesError, match="--into 900 is the base's own id"):
+            extended("305:T2", into=900)
+
+    def test_rank(self, extended, new_member):
+        new_member(305)
+        with pytest.raises(HermesError, match="rank 0 of the adapters"):
+            extended("305:T2", rank=0)
+
+    def test_view_as_base(self, base, extended, new_member, folders):
+        from hermes_nnunet.prediction.views.write import write_views
+
+        write_views(base, folders / "results", [0])
+        new_member(305)
+        with pytest.raises(HermesError, match="is the model folder of one member"):
+            extended("305:T2", base=folders / "results" / "Dataset011_abdomen" / base.name)
+
+
+def test_hash_tells_a_changed_weight(base):
+    fold = read_fold(base, 0)
+    before = fold.base_hash
+    changed = {name: tensor.clone() for name, tensor in fold.base.items()}
+    name = next(iter(changed))
+    changed[name].view(torch.int32).reshape(-1)[0] ^= 1  # the last bit
+    from hermes_nnunet.weights.additions.base import hash_of_weights
+
+    assert hash_of_weights(changed) != before
+    assert hash_of_weights(dict(reversed(fold.base.items()))) == before

@@ -1,0 +1,178 @@
+"""Training of an addition: what learns, what is left at the end."""
+
+import json
+
+import pytest
+import torch
+
+from hermes_nnunet.core.files import read_json
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.networks.pool_rows import adapter_of, rows_of
+from hermes_nnunet.weights.additions.base import read_fold
+from hermes_nnunet.weights.additions.file import Addition
+
+
+@pytest.fixture
+def trainer(folders, extended, new_member):
+    """A function that makes a trainer of the collection 901 as nnU-Net's command would; it is made when missing."""
+    from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer_addition import HermesTrainerAddition
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    from hermes_nnunet.planning.preprocessing.preprocessor import HermesPreprocessor
+
+    def make(word="305:T2", labels=("gallbladder",), epochs=2, iterations=2, **changes):
+        folder = folders / "preprocessed" / "Dataset901_More901"
+        if not folder.is_dir():
+            new_member(305, labels)
+            extended(word)
+            (folder / "gt_segmentations").mkdir()
+            for file in (folders / "raw" / folder.name / "labelsTr").iterdir():
+                (folder / "gt_segmentations" / file.name).write_bytes(file.read_bytes())
+            plans = read_json(folder / "HermesPlans.json", "")
+            manager = PlansManager(plans)
+            content = read_json(folder / "dataset.json", "")
+            for case in content["dataset"]:
+                number = case.partition("__")[2]
+                (folder / "HermesPlans_3d_fullres").mkdir(exist_ok=True)
+                HermesPreprocessor(verbose=False).run_case_save(
+                    str(folder / "HermesPlans_3d_fullres" / case),
+                    [str(folders / "raw" / "Dataset305_New305" / "imagesTr" / f"{number}_0000.nii.gz")],
+                    str(folder / "gt_segmentations" / f"{case}.nii.gz"),
+                    manager,
+                    manager.get_configuration("3d_fullres"),
+                    content,
+                )
+        plans = read_json(folder / "HermesPlans.json", "")
+        plans["hermes"].update(changes)
+        plans["continue_training"] = False
+        made = HermesTrainerAddition(
+            plans, "3d_fullres", 0, read_json(folder / "dataset.json", ""), torch.device("cpu")
+        )
+        made.num_epochs, made.num_iterations_per_epoch, made.num_val_iterations_per_epoch = epochs, iterations, 1
+        return made
+
+    return make
+
+
+class TestStart:
+    def test_computes_what_the_base_would_with_new_rows(self, trainer, base):
+        """All but the rows of the member are the base's, and the adapters change nothing yet."""
+        made = trainer("305:CT")
+        made.initialize()
+        state, of_base = made.bare_network.state_dict(), read_fold(base, 0).base
+        for name, tensor in state.items():
+            if adapter_of(name) is not None:
+                assert "up" not in name or not tensor.any()
+            elif rows_of(name) is None:
+                assert torch.equal(tensor, of_base[name])
+        pool = next(name for name in state if name.endswith("priors.modalities"))
+        assert torch.equal(state[pool], of_base[pool][[0, 2]])  # CT, unknown
+
+    def test_optimizer_has_what_learns_only(self, trainer):
+        made = trainer("305:T2")
+        made.initialize()
+        learning = {id(p) for group in made.optimizer.param_groups for p in group["params"]}
+        for name, parameter in made.bare_network.named_parameters():
+            assert (id(parameter) in learning) == parameter.requires_grad
+            assert parameter.requires_grad == (adapter_of(name) is not None or rows_of(name) is not None)
+
+    def test_known_modality_is_frozen(self, trainer):
+        made = trainer("305:CT")
+        made.initialize()
+        names = {n for n, p in made.bare_network.named_parameters() if p.requires_grad and adapter_of(n) is None}
+        assert names
+        assert all(name.endswith(("priors.tasks", "classifiers.weight", "classifiers.bias")) for name in names)
+
+
+def logits_of_noise(view):
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str(view), [0])
+    torch.manual_seed(0)
+    return predictor.predict_sliding_window_return_logits(torch.randn(1, 20, 20, 20))
+
+
+class TestEnd:
+    def test_everything_is_there(self, trainer, base, folders):
+        made = trainer("305:T2", ("a", "b"))
+        made.run_training()
+        made.perform_actual_validation()
+        fold = folders / "results" / "Dataset901_More901" / "HermesTrainerAddition__HermesPlans__3d_fullres" / "fold_0"
+        addition = Addition.load(fold / "New305.hermes")
+        assert addition.header.trained_on["cases"] == 3
+        assert set(addition.header.dice) == {"New305/a", "New305/b"}
+        assert addition.header.base.weights == read_fold(base, 0).base_hash
+        grown = read_fold(folders / "results" / "Dataset901_More901" / base.name, 0)
+        of_base = read_fold(base, 0)
+        assert all(torch.equal(tensor, of_base.base[name]) for name, tensor in grown.base.items())
+        trained = torch.load(fold / "checkpoint_final.pth", weights_only=False)["network_weights"]
+        for name, tensor in addition.tensors.items():
+            rows = slice(None) if adapter_of(name) is not None else slice(len(tensor))
+            assert torch.equal(trained[name][rows], tensor), name
+        moved = [name for name, tensor in addition.tensors.items() if name.endswith(".up") and tensor.any()]
+        assert moved
+        for data_set in ("Dataset011_abdomen", "Dataset012_brain", "Dataset305_New305"):
+            assert (folders / "results" / data_set / base.name / "plans.json").is_file()
+        views = [folders / "results" / "Dataset305_New305" / name for name in (base.name, fold.parent.name)]
+        one, other = (logits_of_noise(view) for view in views)
+        assert torch.equal(one, other)
+
+
+class TestBadInput:
+    def test_plans_without_base(self, trainer):
+        trainer()
+        with pytest.raises(HermesError, match=r"name no base .*hermes_nnunet extend"):
+            trainer(additions=[])
+
+    def test_base_that_is_not_there(self, trainer, base):
+        trainer()
+        base.rename(base.with_name("moved"))
+        with pytest.raises(HermesError, match=r"the base .* is not there"):
+            trainer()
+
+    def test_base_with_other_weights(self, trainer, base):
+        trainer()
+        file = base / "fold_0" / "checkpoint_final.pth"
+        checkpoint = torch.load(file, weights_only=True)
+        checkpoint["network_weights"]["encoder.stem.convs.0.conv.weight"] += 1
+        torch.save(checkpoint, file)
+        with pytest.raises(HermesError, match=r"the weights of the base .* now, the collection was made for"):
+            trainer()
+
+    def test_training_into_a_model_with_additions(self, trainer, base, folders):
+        from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
+
+        trainer()
+        folder = folders / "results" / "Dataset901_More901" / base.name
+        folder.mkdir(parents=True)
+        (folder / "hermes_additions.json").write_text("{}")
+        plans = read_json(folders / "preprocessed" / "Dataset901_More901" / "HermesPlans.json", "")
+        content = read_json(folders / "preprocessed" / "Dataset901_More901" / "dataset.json", "")
+        plans["continue_training"] = False
+        with pytest.raises(HermesError, match="is a universal model with additions"):
+            HermesTrainer(json.loads(json.dumps(plans)), "3d_fullres", 0, content, torch.device("cpu"))
+
+
+def test_continued_training_keeps_the_base(trainer, base, folders):
+    """Stopped after an epoch of two: rows of the base, and what is frozen, are those of the base at the end, too."""
+    from hermes_nnunet.weights.additions.starting import check_unchanged
+
+    stopped = trainer("305:CT")
+
+    def stop():
+        raise KeyboardInterrupt
+
+    stopped.save_every = 1
+    ended = type(stopped).on_epoch_end
+    stopped.on_epoch_end = lambda: (ended(stopped), stop())
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run_training()
+    latest = folders / "results" / "Dataset901_More901" / "HermesTrainerAddition__HermesPlans__3d_fullres" / "fold_0"
+    again = trainer("305:CT")
+    again.load_checkpoint(str(latest / "checkpoint_latest.pth"))
+    assert again.current_epoch == 1
+    again.run_training()
+    of_base = read_fold(base, 0)
+    check_unchanged(again.bare_network.state_dict(), again.hermes_plans, of_base.base, of_base.plans)
+    assert Addition.load(latest / "New305.hermes").header.dice == {}
