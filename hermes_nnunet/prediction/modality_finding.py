@@ -42,8 +42,8 @@ def is_to_find(model: ModelFolder, members: Sequence[str], modality: str | None)
         return modality == AUTO or not named or len(_modalities(model, named)) > 1
     if modality == AUTO:
         raise HermesError(
-            f"{model.path / PLANS_FILE} does not say what tells the modalities of all members apart (older releases did "
-            "not measure it, and additions bring none): name the modality of the images"
+            f"{model.path / PLANS_FILE} does not say what tells the modalities of all members apart (older releases "
+            "did not measure it, and additions bring none): name the modality of the images"
         )
     return False
 
