@@ -3,6 +3,7 @@
 import tempfile
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,9 +18,11 @@ from hermes_nnunet.core.images.spacing_choice import check_spacing_from
 from hermes_nnunet.core.images.writing import nifti_on
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.image_reader_writer import in_own_direction
+from hermes_nnunet.plans import AUTO
 from hermes_nnunet.prediction.decisions import CaseDecision
 from hermes_nnunet.prediction.finding import find_cases
 from hermes_nnunet.prediction.image_sources import FileSource, ImageSource, MemorySource
+from hermes_nnunet.prediction.modality_finding import check_sure, find_modality, is_to_find
 from hermes_nnunet.prediction.model_folder import (
     CHECKPOINT,
     CONFIGURATION,
@@ -132,25 +135,36 @@ class HermesModel:
             members: names of members, to segment all of their tasks.
             everything: segment all tasks that the model knows in the modality.
             all_modalities: with `everything`, also tasks that never saw the modality in training.
-            modality: of the image; None takes that of each member.
+            modality: of the image; None takes that of `members` if they have one, else "auto", which finds it by the
+                DICOM header or by the looks of the image.
             spacing_from: "affine" or "header", where a NIfTI header says two spacings and nothing in it decides.
 
         Raises:
-            HermesError: a name is not known, or the image cannot be read or does not fit the model.
+            HermesError: a name is not known, the image cannot be read or does not fit the model, or its modality is
+                not clear.
         """
         predictor = self._predictor
-        choice = choose(
+        ask = partial(
+            choose,
             predictor.model,
             members=members,
             tasks=tasks,
             everything=everything,
             all_modalities=all_modalities,
-            modality=wanted_modality(modality),
         )
-        for warning in choice.warnings:
-            warnings.warn(warning, stacklevel=2)
+        wanted = wanted_modality(modality)
+        choice = ask(modality=None if wanted == AUTO else wanted)
         source = _source(image, spacing_from)
         remarks = source.check()
+        found = None
+        if is_to_find(predictor.model, members, wanted):
+            found = find_modality(source, predictor.model)
+        if found is not None:
+            check_sure({source.place: found})
+            choice = ask(modality=found.modality)
+        remark = "" if found is None else found.remark
+        for warning in filter(None, (remark, *choice.warnings)):
+            warnings.warn(warning, stacklevel=2)
         with explained(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="hermes_nnunet-") as folder:
             prepared = prepare(source, choice.passes, predictor.model, predictor.configuration_manager, Path(folder))
             for line in remark_lines((*remarks, *prepared.remarks)):
@@ -167,6 +181,7 @@ class HermesModel:
                 labels=choice.labels,
                 image=nifti_on(shown.voxels(), geometry.affine, geometry.header),
                 modality=choice.passes[0].context.modality,
+                found_modality=found,
             )
 
     def teach(

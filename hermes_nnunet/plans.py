@@ -26,10 +26,12 @@ from hermes_nnunet.collection import (
 )
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import check_file_name
-from hermes_nnunet.schema import OURS, Number, Text, Whole, checked_by, must_be, shaped_as
+from hermes_nnunet.schema import OURS, Flag, Number, Text, Whole, checked_by, must_be, shaped_as
 from hermes_nnunet.voxel_orders import OUR_ORDER, turn_of
 
 MODALITY_VARIABLE = "HERMES_MODALITY"
+# Word for a modality that is found by the image.
+AUTO = "auto"
 ALL_MODALITIES_VARIABLE = "HERMES_ALL_MODALITIES"
 _SWITCH = {"": False, "0": False, "false": False, "1": True, "true": True}
 PLANS_REMEDY = "plan the collection with 'nnUNetv2_plan_and_preprocess -d ID -pl HermesPlanner -c 3d_fullres'"
@@ -84,6 +86,9 @@ class _Block:
     rows_per_case: Rows | None = None
     voxel_order: VoxelOrder = OUR_ORDER
     voxel_orders: dict[Text, VoxelOrder] = field(default_factory=dict)
+    # `planning.modality.classifier` has the schema.
+    modality_classifier: Annotated[dict[str, Any], shaped_as(dict[Text, Any])] | None = None
+    unknown_copies: Flag = False
     # Only models that an addition has been put into, and collections that extend a base.
     additions: tuple[AddedMember, ...] = ()
     base: BaseReference | None = None
@@ -108,6 +113,10 @@ class HermesPlans:
             attention are not padded so (see `ContextualNetwork.rows_of`); theirs is the most that a case can have.
         voxel_order: in which the network sees the images of the context; RAS but for imported weights.
         voxel_orders: the same of each member whose context the model can be told; RAS for a member that is not there.
+        modality_classifier: numbers that tell the modality of an image, see planning.modality.classifier; None where
+            there are none, or it is not to be told from the image.
+        unknown_copies: also preprocess every image by the default rule of intensities, where its modality has another:
+            what a training with `unknown_modality_share` needs.
         additions: what additions have brought into the model. Its modalities have more rows then: see `modality_rows`.
         base: of a collection that an addition is to be trained on.
     """
@@ -121,6 +130,8 @@ class HermesPlans:
     rows_per_case: int
     voxel_order: str = OUR_ORDER
     voxel_orders: dict[str, str] = field(default_factory=dict)
+    modality_classifier: dict[str, Any] | None = None
+    unknown_copies: bool = False
     additions: tuple[AddedMember, ...] = ()
     base: BaseReference | None = None
 
@@ -244,8 +255,8 @@ class HermesPlans:
         Raises:
             HermesError: the model does not know that modality.
         """
-        modality = os.environ.get(MODALITY_VARIABLE)
-        if not modality:
+        modality = modality_override()
+        if modality is None:
             return self
         known = self.known_modalities(self.context.tasks)
         if modality not in known:
@@ -259,13 +270,30 @@ class HermesPlans:
     def notice_of_unnamed_modality(self) -> str | None:
         """What to tell who predicts with "unknown", which no member has, without having said so; None otherwise."""
         known = _modalities_of(self.members)
-        if os.environ.get(MODALITY_VARIABLE) or self.context.modality != UNKNOWN_MODALITY or UNKNOWN_MODALITY in known:
+        if modality_override() or self.context.modality != UNKNOWN_MODALITY or UNKNOWN_MODALITY in known:
             return None
+        if self.finds_modality:
+            return f"The modality of each image is found by its looks; {MODALITY_VARIABLE} names it instead"
         names = ", ".join(name for name in self.modalities if name in known)
         return (
-            "The modality of the images is not named, so less is found in them, or nothing: "
+            "The modality of the images is not named, and these plans lack what it is found by (a modality_classifier "
+            "of all members, which older releases and additions do not bring), so less is found in them, or nothing: "
             f"set {MODALITY_VARIABLE} to what they are ({names})"
         )
+
+    @property
+    def finds_modality(self) -> bool:
+        """Whether a prediction with the plans' context finds the modality of each image by itself."""
+        unnamed = self.context.modality == UNKNOWN_MODALITY and modality_override() is None
+        return unnamed and self.can_find_modality
+
+    @property
+    def can_find_modality(self) -> bool:
+        """Whether it is known what the images of all members look like; not those of additions."""
+        if self.modality_classifier is None:
+            return False
+        measured = {look.get("member") for look in self.modality_classifier.get("looks", [])}
+        return self.members.keys() <= measured
 
     @property
     def notice_of_voxel_orders(self) -> str | None:
@@ -300,6 +328,8 @@ class HermesPlans:
             "rows_per_case": self.rows_per_case,
             "members": members_to_json(self.members),
             **(orders if self.has_voxel_orders else {}),
+            **({} if self.modality_classifier is None else {"modality_classifier": self.modality_classifier}),
+            **({"unknown_copies": True} if self.unknown_copies else {}),
             **({"additions": [addition.to_json() for addition in self.additions]} if self.additions else {}),
             **({"base": asdict(self.base)} if self.base else {}),
         }
@@ -341,9 +371,17 @@ class HermesPlans:
             rows_per_case=_most_tasks(block.members) if block.rows_per_case is None else block.rows_per_case,
             voxel_order=block.voxel_order,
             voxel_orders=block.voxel_orders,
+            modality_classifier=block.modality_classifier,
+            unknown_copies=block.unknown_copies,
             additions=block.additions,
             base=block.base,
         )
+
+
+def modality_override() -> str | None:
+    """The modality that the environment variable HERMES_MODALITY names; None where it is not set, or "auto"."""
+    modality = os.environ.get(MODALITY_VARIABLE)
+    return None if modality in (None, "", AUTO) else modality
 
 
 def all_modalities_override() -> bool:

@@ -16,6 +16,7 @@ from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.core.pictures.preview import draw_preview
 from hermes_nnunet.core.viewer.scene import PREDICTION, Scene, in_ras
 from hermes_nnunet.core.viewer.widget import notebook_widget
+from hermes_nnunet.planning.modality.classifier import FoundModality
 from hermes_nnunet.prediction.names import match_task
 from hermes_nnunet.prediction.statistics import CaseStatistics, statistics_of_label_map
 
@@ -34,6 +35,7 @@ class Segmentation:
         labels: what the values mean.
         image: that was segmented; of several channels the one that the first pass looked at.
         modality: that the image was taken for.
+        found_modality: how sure that is, where nobody had named it.
     """
 
     array: np.ndarray
@@ -41,6 +43,7 @@ class Segmentation:
     labels: tuple[Label, ...]
     image: nibabel.Nifti1Image = field(repr=False)
     modality: str
+    found_modality: FoundModality | None = None
 
     @property
     def spacing(self) -> tuple[float, float, float]:

@@ -32,6 +32,7 @@ from hermes_nnunet.learning.training.member_dice import dice_by_member, restrict
 from hermes_nnunet.learning.training.parameter_groups import parameter_groups
 from hermes_nnunet.learning.training.sampling import case_probabilities, weighted_identifiers
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
+from hermes_nnunet.learning.training.unknown_modality import cases_of, told_unknown, with_told
 from hermes_nnunet.networks.build import build_network
 from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
 from hermes_nnunet.networks.output import HermesOutput, joined
@@ -62,6 +63,8 @@ class HermesTrainer(InterruptibleTrainer):
         cases_per_mean: see HermesLoss.
         extra_tasks: most tasks of other members that join those of a case in training, drawn anew in every step, so
             that they learn where they are not: see ExtraTasks. None in networks that attend to a context's padding.
+        unknown_modality_share: share of the training patches that are told to be of unknown modality, with the default
+            rule of intensities, while the modality head still learns the true one: see ToldUnknown.
     """
 
     epochs = 1000
@@ -75,6 +78,7 @@ class HermesTrainer(InterruptibleTrainer):
     cases_per_mean: int | None = None
     exclusion_weight = 1.0
     extra_tasks = 2
+    unknown_modality_share = 0.0
 
     # nnU-Net's own attributes that are set anew here
     dataset_class: type
@@ -211,7 +215,9 @@ class HermesTrainer(InterruptibleTrainer):
             dataset.identifiers = weighted_identifiers(
                 dataset.identifiers, self.case_probabilities(dataset.identifiers)
             )
-        return datasets
+        train, validation = datasets
+        folder = Path(self.preprocessed_dataset_folder)
+        return told_unknown(train, self.unknown_modality_share, folder, self.collection, self.hermes_plans), validation
 
     def case_probabilities(self, cases: Sequence[str]) -> np.ndarray:
         """How often each case is drawn: a member by its sampling weight, its cases alike."""
@@ -243,10 +249,11 @@ class HermesTrainer(InterruptibleTrainer):
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """nnU-Net's step, after telling the network the contexts of the batch, with extra tasks."""
-        contexts = self._contexts(batch["keys"])
+        cases = cases_of(batch["keys"])
+        contexts = with_told(self._contexts(cases), batch["keys"], self.context_of_batch.unknown_modality)
         if self.extra.rows:
             step = (self.current_epoch, self.step_of_epoch)
-            contexts = contexts.with_extra_tasks(*self.extra.of_batch(list(map(str, batch["keys"])), step))
+            contexts = contexts.with_extra_tasks(*self.extra.of_batch(cases, step))
         self.bare_network.set_context(contexts.on(self.device))
         self.step_of_epoch += 1
         return super().train_step(batch)
@@ -274,7 +281,7 @@ class HermesTrainer(InterruptibleTrainer):
             outputs.append(self.network(data[first : first + together]))
         return joined(outputs) if len(outputs) > 1 else outputs[0]
 
-    def _contexts(self, cases: np.ndarray, padding: int = 0) -> ContextBatch:
+    def _contexts(self, cases: Sequence[str] | np.ndarray, padding: int = 0) -> ContextBatch:
         """Contexts of the cases, with `padding` rows more than training has without extra tasks."""
         contexts = [self.collection.context_of(str(case)) for case in cases]
         # Where null rows change nothing, every batch has the same number, so that torch.compile sees one shape.

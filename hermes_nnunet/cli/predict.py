@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tasks", nargs="+", default=[], metavar="TASK", help="tasks of any members, separated by commas or spaces"
     )
     chosen.add_argument("--all", action="store_true", help="every task that the model knows in the modality")
-    parser.add_argument("--modality", help="of the images; default: that of each member")
+    parser.add_argument(
+        "--modality",
+        help="of the images; default: that of the named members if all have one, else 'auto', which finds that of each "
+        "image by its DICOM header or by its looks",
+    )
     parser.add_argument(
         "--all-modalities", action="store_true", help="with --all: also tasks that never saw the modality in training"
     )
@@ -83,10 +88,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Check model, tasks, images and output folder; then load the weights and predict."""
     from hermes_nnunet.core.leftovers import remove_leftovers
     from hermes_nnunet.core.wording import listed
+    from hermes_nnunet.plans import AUTO
     from hermes_nnunet.prediction.checking import check_cases, check_wishes
     from hermes_nnunet.prediction.destination import Destination
     from hermes_nnunet.prediction.failures import Failures
     from hermes_nnunet.prediction.finding import find_cases, unused_files
+    from hermes_nnunet.prediction.modality_finding import is_to_find, lines_of, with_found_modalities
     from hermes_nnunet.prediction.model_folder import find_model_folder, read_model_folder
     from hermes_nnunet.prediction.passes import choose, wanted_modality
     from hermes_nnunet.prediction.provenance import Provenance
@@ -104,14 +111,17 @@ def run(arguments: argparse.Namespace) -> int:
     check_wishes(wishes)
     folder = find_model_folder(arguments.model, arguments.trainer, arguments.plans, arguments.configuration)
     model = read_model_folder(folder, arguments.folds, arguments.checkpoint, trust_plans=arguments.trust_plans)
-    choice = choose(
+    wanted = wanted_modality(arguments.modality)
+    to_find = is_to_find(model, arguments.member, wanted)
+    ask = partial(
+        choose,
         model,
         members=arguments.member,
         tasks=[task for word in arguments.tasks for task in word.split(",") if task.strip()],
         everything=arguments.all,
         all_modalities=arguments.all_modalities,
-        modality=wanted_modality(arguments.modality),
     )
+    choice = ask(modality=None if wanted == AUTO else wanted)
     cases = find_cases(arguments.input, arguments.spacing_from)
     provenance = Provenance.of(
         model,
@@ -123,11 +133,17 @@ def run(arguments: argparse.Namespace) -> int:
         check_same_model(provenance, before, arguments.like)
     destination = Destination(arguments.output, wishes, choice, model.file_ending, provenance)
     remove_leftovers(destination.folder)
+    failures = Failures()
+    if to_find:
+        destination.check_free(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
+        destination = with_found_modalities(destination, model, ask, cases, failures)
     to_do, redone = destination.to_do(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
     unused = unused_files(arguments.input)
     notes = [f"not used, since no images of a known format: {listed(unused)} in {arguments.input}"] if unused else []
-    failures = Failures()
-    warnings = [*choice.warnings, *notes, *redone, *check_cases(to_do, choice, wishes, failures)]
+    found = {case.name: destination.found[case.name] for case in to_do if case.name in destination.found}
+    for line in lines_of(found):
+        print(escaped(line))
+    warnings = [*destination.choice.warnings, *notes, *redone, *check_cases(to_do, destination, failures)]
     _warn(warnings)
     readable = [case for case in to_do if case.name not in failures]
     if not readable:

@@ -1,6 +1,7 @@
 """The network of a model folder or a training, ready to run with its context."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import quoted
 from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
 from hermes_nnunet.networks.contextual import ContextualNetwork
+from hermes_nnunet.networks.told_by_image import ToldByImage
 from hermes_nnunet.plans import ALL_MODALITIES_VARIABLE, HermesPlans, all_modalities_override
 
 
@@ -28,7 +30,7 @@ def build_network(
 
     A universal model is not asked for tasks that never saw the modality, unless HERMES_ALL_MODALITIES is set; their
     channels stay empty. Without deep supervision, as nnUNetPredictor wants it, tell so, and who has not named the
-    modality.
+    modality; where the plans can find that, images may tell it, see `told_by_image`.
 
     Raises:
         HermesError: `num_output_channels` (the labels of dataset.json) is not the number of tasks of the context, or
@@ -53,12 +55,16 @@ def build_network(
         deep_supervision=enable_deep_supervision,
     )
     shown = plans.context.tasks
-    left_out = _left_out(plans, plans_manager.dataset_name)
-    if left_out:
-        plans = plans.without(left_out)
-    network.set_context(prediction_context(network, plans, plans.context, shown))
+    told, left_out = _told(plans, plans_manager.dataset_name)
+    context = prediction_context(network, told, told.context, shown)
+    network.set_context(context)
     if not enable_deep_supervision:
-        for notice in filter(None, (plans.notice_of_unnamed_modality, plans.notice_of_voxel_orders)):
+        if plans.finds_modality:
+            named = (replace(plans, context=replace(plans.context, modality=name)) for name in plans.modalities)
+            each = [_told(own, plans_manager.dataset_name)[0] for own in named]
+            contexts = [prediction_context(network, own, own.context, shown) for own in each]
+            network.told_by_image = ToldByImage(contexts, context, num_input_channels)
+        for notice in filter(None, (told.notice_of_unnamed_modality, told.notice_of_voxel_orders)):
             print(notice)
         if left_out:
             print(f"Tasks {left_out_line(left_out, plans.context.modality, f'{ALL_MODALITIES_VARIABLE}=1')}")
@@ -80,12 +86,16 @@ def network_of_shapes(configuration: Mapping[str, Any], num_input_channels: int,
         )
 
 
-def _left_out(plans: HermesPlans, dataset_name: str) -> tuple[str, ...]:
-    """What a universal model is not asked for; a view, or whoever named tasks in the plans, wants what is there."""
+def _told(plans: HermesPlans, dataset_name: str) -> tuple[HermesPlans, tuple[str, ...]]:
+    """The plans with the context that a universal model is told, and the tasks that it is not asked for.
+
+    A view, or whoever named tasks in the plans, wants what is there.
+    """
     of_view = dataset_name in {member.dataset_name for member in plans.members.values()}
     if of_view or plans.context.tasks != plans.tasks or all_modalities_override():
-        return ()
-    return plans.unseen(plans.context.modality)
+        return plans, ()
+    left_out = plans.unseen(plans.context.modality)
+    return plans.without(left_out) if left_out else plans, left_out
 
 
 def prediction_context(

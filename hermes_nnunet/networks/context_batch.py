@@ -26,6 +26,8 @@ class ContextBatch(NamedTuple):
         negatives: (B, E, V) in training, where the last E of the R rows are extra tasks, which the case's member does
             not annotate: whether a voxel of each of the label values 0 to V - 1 is known not to belong to the task.
             None without extra tasks.
+        true_modality: (B,) rows of the modality pool that the modality head is to find, where the network is told
+            another of some of the images; None where it is told the truth.
         turn: voxel order in which the network sees the images, in relation to that in which they come.
         addition: number of the addition whose tasks these are, None for tasks of the base.
         more: contexts that the same images are run with too, for channels that this one leaves empty. Prediction only.
@@ -35,6 +37,7 @@ class ContextBatch(NamedTuple):
     modality_index: torch.Tensor
     channel_rows: torch.Tensor | None = None
     negatives: torch.Tensor | None = None
+    true_modality: torch.Tensor | None = None
     turn: Turn = UNTURNED
     addition: int | None = None
     more: tuple["ContextBatch", ...] = ()
@@ -60,6 +63,7 @@ class ContextBatch(NamedTuple):
             modality_index=self.modality_index.to(device),
             channel_rows=None if self.channel_rows is None else self.channel_rows.to(device),
             negatives=None if self.negatives is None else self.negatives.to(device),
+            true_modality=None if self.true_modality is None else self.true_modality.to(device),
             more=tuple(other.on(device) for other in self.more),
         )
 
@@ -79,6 +83,7 @@ class ContextBatch(NamedTuple):
             task_index=self.task_index.expand(batch_size, -1),
             modality_index=self.modality_index.expand(batch_size),
             negatives=None if self.negatives is None else self.negatives.expand(batch_size, -1, -1),
+            true_modality=None if self.true_modality is None else self.true_modality.expand(batch_size),
             more=tuple(other.repeated(batch_size) for other in self.more),
         )
 

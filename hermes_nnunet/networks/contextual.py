@@ -10,6 +10,7 @@ from hermes_nnunet.collection import Context
 from hermes_nnunet.networks.context_batch import ContextBatch, ContextualLayer
 from hermes_nnunet.networks.heads import ModalityHead, TaskConditionedHead
 from hermes_nnunet.networks.output import HermesOutput
+from hermes_nnunet.networks.told_by_image import ToldByImage
 from hermes_nnunet.networks.turning import turned, turned_back
 
 # Logit of a channel that shows no task. nnU-Net's sliding window multiplies it by up to 10 and sums some dozen of them
@@ -48,6 +49,8 @@ class ContextualNetwork(nn.Module, ABC):
         attends_to_null_rows: whether padded rows of a context take part in the attention, so that the number of rows
             matters.
         tokens_per_modality: prior tokens of one modality.
+        told_by_image: contexts that images with a mark choose from, in place of that which was set before; None again
+            after `set_context`.
     """
 
     attends_to_null_rows = False
@@ -57,6 +60,7 @@ class ContextualNetwork(nn.Module, ABC):
         super().__init__()
         self.tokens_per_modality = tokens_per_modality
         self.context: ContextBatch | None = None
+        self.told_by_image: ToldByImage | None = None
 
     @property
     @abstractmethod
@@ -87,12 +91,21 @@ class ContextualNetwork(nn.Module, ABC):
     def set_context(self, context: ContextBatch) -> None:
         """Set the contexts of the following batches: one for each case, or one for all of them."""
         self.context = context
+        self.told_by_image = None
         self._tell(context)
 
     def _tell(self, context: ContextBatch) -> None:
         for module in self.modules():
             if isinstance(module, ContextualLayer):
                 module.tell(context)
+
+    def _told_by(self, told_by_image: ToldByImage, x: torch.Tensor) -> torch.Tensor:
+        """Set the context of an image and return its patches without the mark."""
+        x, context = told_by_image(x)
+        if context is not self.context:
+            self.set_context(context)
+            self.told_by_image = told_by_image
+        return x
 
     def forward(self, x: torch.Tensor) -> HermesOutput | torch.Tensor:
         """Images (B, channels, D, H, W) -> HermesOutput; in evaluation without deep supervision logits (B, T, D, H, W).
@@ -103,6 +116,8 @@ class ContextualNetwork(nn.Module, ABC):
         if self.context is None:
             msg = "call set_context before running the network"
             raise RuntimeError(msg)
+        if self.told_by_image is not None:
+            x = self._told_by(self.told_by_image, x)
         if not self.context.more:
             return self._run(x, self.context)
         return self._run_all(x, (self.context, *self.context.more))

@@ -13,6 +13,7 @@ import torch
 from nnunetv2.experiment_planning.experiment_planners.residual_unets.residual_encoder_unet_planners import (
     ResEncUNetPlanner,
 )
+from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
@@ -26,6 +27,7 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.hermes_unet import HermesUNet
 from hermes_nnunet.planning.labelled_intensities import planned_intensity_clipping
+from hermes_nnunet.planning.modality.fitting import classifier_of
 from hermes_nnunet.planning.plain_plans import PLANS_LIKE_VARIABLE, PlainUNet, plain_unet_of_environment
 from hermes_nnunet.planning.preprocessing.intensity import default_intensity_clipping
 from hermes_nnunet.planning.resampling.images import resample_linear
@@ -258,7 +260,11 @@ class CollectionPlanner(ResEncUNetPlanner):
 
     def plan_experiment(self) -> dict[str, Any]:
         """Plan, save the plans and return them."""
-        self.hermes_plans = replace(self.hermes_plans, intensity_clipping=self._intensity_clipping())
+        self.hermes_plans = replace(
+            self.hermes_plans,
+            intensity_clipping=self._intensity_clipping(),
+            modality_classifier=self._modality_classifier(),
+        )
         # nnU-Net announces the 2d and low-resolution plans, which do not exist here.
         with contextlib.redirect_stdout(io.StringIO()):
             plans = super().plan_experiment()
@@ -273,6 +279,17 @@ class CollectionPlanner(ResEncUNetPlanner):
     def _intensity_clipping(self) -> dict[str, dict[str, Any]]:
         """See planned_intensity_clipping."""
         return planned_intensity_clipping(self.collection, self.dataset, self.dataset_json)
+
+    def _modality_classifier(self) -> dict[str, Any] | None:
+        """What tells the modality of an image at prediction; None where all images have one."""
+        classifier, line = classifier_of(self.collection, self.dataset, self._reader())
+        if line:
+            print(line)
+        return None if classifier is None else classifier.to_json()
+
+    def _reader(self) -> type[BaseReaderWriter]:
+        example = next(iter(self.dataset.values()))["images"][0]
+        return determine_reader_writer_from_dataset_json(self.dataset_json, example, verbose=False)
 
     def _network_in_words(self, configuration: Mapping[str, Any]) -> str:
         widths = _row(configuration["architecture"]["arch_kwargs"]["features_per_stage"])

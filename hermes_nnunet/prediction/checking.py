@@ -6,11 +6,11 @@ from tqdm import tqdm
 
 from hermes_nnunet.core.images.remarks import Remark, remark_lines
 from hermes_nnunet.errors import HermesError, UsageError
+from hermes_nnunet.prediction.destination import Destination
 from hermes_nnunet.prediction.dicom_objects import check_dicom_writers
 from hermes_nnunet.prediction.failures import Failures
 from hermes_nnunet.prediction.finding import taken_channel
 from hermes_nnunet.prediction.image_sources import DicomSource, FileSource, ImageSource
-from hermes_nnunet.prediction.passes import Choice
 from hermes_nnunet.prediction.preparing import check_channels
 from hermes_nnunet.prediction.wishes import DICOM_OBJECTS, NIFTI, Wishes
 
@@ -36,8 +36,8 @@ def check_wishes(wishes: Wishes) -> None:
         check_dicom_writers(wishes.output_type)
 
 
-def check_cases(cases: Sequence[ImageSource], choice: Choice, wishes: Wishes, failures: Failures) -> list[str]:
-    """Read the headers of all cases; lines that people should read.
+def check_cases(cases: Sequence[ImageSource], destination: Destination, failures: Failures) -> list[str]:
+    """Read the headers of the cases that have not failed; lines that people should read.
 
     Args:
         failures: gets the cases with an image that cannot be read, is not of three dimensions, or does not say where it
@@ -46,19 +46,25 @@ def check_cases(cases: Sequence[ImageSource], choice: Choice, wishes: Wishes, fa
     Raises:
         HermesError: cases lack a channel, or are not DICOM where they must be.
     """
+    wishes = destination.wishes
     remarks: list[Remark] = []
-    for case in tqdm(cases, desc="Checking images", unit="case", leave=False):
+    for case in tqdm(
+        [case for case in cases if case.name not in failures], desc="Checking images", unit="case", leave=False
+    ):
         with failures.of(case.name):
             remarks += case.check()
         if case.name in failures:
             continue
         files = len(case.files) if isinstance(case, FileSource) else 1
-        check_channels(case, files, choice.passes)
+        check_channels(case, files, destination.choice_of(case.name).passes)
         if wishes.output_type in DICOM_OBJECTS and not isinstance(case, DicomSource):
             raise HermesError(f"{case.place} is not DICOM, so {wishes.output_type} cannot refer to it: leave that out")
-    taken_for = dict.fromkeys(one.context.modality for one in choice.passes)
     dicom = [case for case in cases if isinstance(case, DicomSource)]
-    said = {case.series.modality: case for case in dicom}
+    said = {
+        (case.series.modality, one.context.modality): case
+        for case in dicom
+        for one in destination.choice_of(case.name).passes
+    }
     nameless = [case for case in dicom if not case.series.uid and wishes.output_type in DICOM_OBJECTS]
     lines = [
         f"{case.place} has no series uid (it was made anonymous?): {wishes.output_type} gets uids of its own, and "
@@ -73,7 +79,6 @@ def check_cases(cases: Sequence[ImageSource], choice: Choice, wishes: Wishes, fa
     ][:_MOST_NAMED]
     return lines + [
         f"{case.place} is {by_header} by its header, but is taken for {modality}: check --modality"
-        for by_header, case in said.items()
-        for modality in taken_for
+        for (by_header, modality), case in said.items()
         if modality != by_header and {modality, by_header} & set(_TOLD_BY_DICOM)
     ]

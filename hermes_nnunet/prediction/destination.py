@@ -1,7 +1,7 @@
 """The folder that predictions are written to: what is there already, and what is still to do."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from hermes_nnunet.core.shortages import line_of
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import LONGEST_FILE_NAME
+from hermes_nnunet.planning.modality.classifier import FoundModality
 from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.label_table import write_colour_tables
 from hermes_nnunet.prediction.labels_file import LABELS_FILE, LabelsFile
@@ -23,8 +24,11 @@ class Destination:
     """An output folder, and the files that each case has in it.
 
     Attributes:
+        choice: what is segmented, in all cases together.
         file_ending: of NIfTI files.
         provenance: what makes the segmentations of this run.
+        choices: what is segmented in a case, where that is not the same in all.
+        found: modalities of cases, where nobody has named them.
     """
 
     folder: Path
@@ -32,6 +36,12 @@ class Destination:
     choice: Choice
     file_ending: str
     provenance: Provenance
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+    found: Mapping[str, FoundModality] = field(default_factory=dict)
+
+    def choice_of(self, case: str) -> Choice:
+        """What is segmented in a case."""
+        return self.choices.get(case, self.choice)
 
     def result(self, case: str) -> Path:
         """The segmentation: a file, or with `per_task` a folder."""
@@ -74,22 +84,43 @@ class Destination:
             HermesError: there are results, and neither `overwrite` nor `go_on` was asked for; or they are of other
                 tasks, so that they cannot be gone on with; or what would be replaced is no result.
         """
-        for case in cases:
-            self._check_replaceable(case)
+        self.check_free(cases, overwrite=overwrite, go_on=go_on)
         if overwrite:
             return list(cases), self._unexplained(cases)
-        there = [case for case in cases if all(path.exists() for path in self.files(case.name))]
         if not go_on:
-            files = [path for case in cases for path in self.files(case.name) if path.exists()]
-            files += [path for path in [self.folder / LABELS_FILE] if path.exists()]
-            if files:
-                raise HermesError(f"{files[0]} exists: choose another folder, or add --continue or --overwrite")
             return list(cases), []
+        there = [case for case in cases if all(path.exists() for path in self.files(case.name))]
         earlier = self._earlier_of_same_labels()
         of_others = {case.name for case in there if earlier.cases.get(case.name) != self.provenance.hash}
         measured = read_statistics(self.folder) if self.wishes.statistics else {case.name: {} for case in cases}
         finished = {case.name for case in there if case.name in measured} - of_others
         return [case for case in cases if case.name not in finished], self._redone(earlier, sorted(of_others))
+
+    def check_free(self, cases: Sequence[ImageSource], *, overwrite: bool, go_on: bool) -> None:
+        """See that there is a place for the results of all cases; needs no choice of what is segmented.
+
+        Raises:
+            HermesError: there are results, and neither `overwrite` nor `go_on` was asked for; or what would be
+                replaced is no result.
+        """
+        for case in cases:
+            self._check_replaceable(case)
+        if not (overwrite or go_on):
+            files = [path for case in cases for path in self.files(case.name) if path.exists()]
+            files += [path for path in [self.folder / LABELS_FILE] if path.exists()]
+            if files:
+                raise HermesError(f"{files[0]} exists: choose another folder, or add --continue or --overwrite")
+
+    def found_before(self) -> dict[str, FoundModality]:
+        """Modalities of cases that a run of this very model has found and finished."""
+        earlier = self._earlier()
+        if earlier is None:
+            return {}
+        return {
+            case: FoundModality(**content)
+            for case, content in earlier.modalities.items()
+            if earlier.cases.get(case) == self.provenance.hash
+        }
 
     def open(self) -> None:
         """Make the folder and write the tables of labels.
@@ -110,7 +141,7 @@ class Destination:
 
     def record(self, case: str) -> None:
         """Say in labels.json what has made the results of a case, which are in their places."""
-        self._labels.finished(case, self.provenance)
+        self._labels.finished(case, self.provenance, self.found.get(case))
         self._labels.write(self.folder)
 
     @cached_property

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from typing_extensions import TypedDict
 
 from hermes_nnunet.core.files import read_json, write_json
+from hermes_nnunet.planning.modality.classifier import FoundModality
 from hermes_nnunet.prediction.provenance import Provenance
-from hermes_nnunet.schema import WITH_MORE, Text, Whole, shaped_as, versioned
+from hermes_nnunet.schema import WITH_MORE, Number, Text, Whole, shaped_as, versioned
 
 LABELS_FILE = "labels.json"
 FORMAT_VERSION = 1
@@ -36,6 +37,14 @@ class _Run(TypedDict):
     options: dict[Text, Any]
 
 
+class _Found(TypedDict):
+    modality: Text
+    probability: Number | None
+    runner_up: Text | None
+    runner_up_probability: Number
+    by: Text
+
+
 @dataclass
 class LabelsFile:
     """Content of the file.
@@ -45,12 +54,14 @@ class LabelsFile:
         passes: the contexts that the network is told.
         runs: `Provenance.to_json` of each run that has left a case here, by its hash.
         cases: hash of the run that has segmented a case, for each finished one. Older releases did not write it.
+        modalities: `FoundModality.to_json` of each case whose modality nobody has named.
     """
 
     labels: Annotated[list[dict[str, Any]], shaped_as(list[_Label])]
     passes: Annotated[list[dict[str, Any]], shaped_as(list[_Pass])]
     runs: Annotated[dict[str, dict[str, Any]], shaped_as(dict[Text, _Run])] = field(default_factory=dict)
     cases: dict[Text, Text] = field(default_factory=dict)
+    modalities: Annotated[dict[str, dict[str, Any]], shaped_as(dict[Text, _Found])] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> "LabelsFile | None":
@@ -72,10 +83,14 @@ class LabelsFile:
         """Take over what made the cases that are there already."""
         self.runs = {**earlier.runs, **self.runs}
         self.cases = {**earlier.cases, **self.cases}
+        self.modalities = {**earlier.modalities, **self.modalities}
 
-    def finished(self, case: str, made_by: Provenance) -> None:
-        """Say that a case has been segmented anew."""
+    def finished(self, case: str, made_by: Provenance, found: FoundModality | None = None) -> None:
+        """Say that a case has been segmented anew, and the modality that it was found to be of."""
         self.cases[case] = made_by.hash
+        self.modalities.pop(case, None)
+        if found is not None:
+            self.modalities[case] = found.to_json()
         self.runs[made_by.hash] = made_by.to_json()
 
     def write(self, folder: Path) -> None:
@@ -87,5 +102,6 @@ class LabelsFile:
             "passes": self.passes,
             "runs": {name: run for name, run in sorted(self.runs.items()) if name in of_cases},
             "cases": dict(sorted(self.cases.items())),
+            **({"modalities": dict(sorted(self.modalities.items()))} if self.modalities else {}),
         }
         write_json(content, folder / LABELS_FILE)

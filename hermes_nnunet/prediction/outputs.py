@@ -44,8 +44,8 @@ class CaseOutput:
         self._destination = destination
         self._wishes = destination.wishes
         self._reader = HermesImageIO()
-        self._labels = destination.choice.labels
-        self._pass_of = {label.name: one for one in destination.choice.passes for label in one.labels}
+        self._choice = destination.choice_of(self.case)
+        self._pass_of = {label.name: one for one in self._choice.passes for label in one.labels}
         self._images: dict[Path, np.ndarray] = {}
 
     def take(self, label: Label, logits: torch.Tensor) -> None:
@@ -69,17 +69,19 @@ class CaseOutput:
             voxels = in_own_direction(label_map, self._properties)
             slices = self._prepared.source.volume.slices()
             with naming(self._result):
-                write_dicom(self._wishes.output_type, voxels, self._labels, slices, self._temporary(self._result))
+                labels, path = self._choice.labels, self._temporary(self._result)
+                write_dicom(self._wishes.output_type, voxels, labels, slices, path)
         elif self._wishes.output_type == SEG_NRRD:
-            layers = layers_of_label_map(in_own_direction(label_map, self._properties), self._labels, own_values=True)
+            labels = self._choice.labels
+            layers = layers_of_label_map(in_own_direction(label_map, self._properties), labels, own_values=True)
             affine = self._properties["nibabel_stuff"]["original_affine"]
             with naming(self._result):
-                write_seg_nrrd(layers, self._labels, affine, self._temporary(self._result))
+                write_seg_nrrd(layers, labels, affine, self._temporary(self._result))
         elif not self._wishes.per_task:
             with naming(self._result):
                 self._reader.write_seg(label_map, str(self._temporary(self._result)), self._properties)
         if self._wishes.statistics and not self._wishes.per_task:
-            for one in self._destination.choice.passes:
+            for one in self._choice.passes:
                 self.statistics |= statistics_of_label_map(label_map, self._image(one), one.labels, self._voxel_mm3)
         if self._wishes.preview:
             self._draw(label_map)
@@ -112,10 +114,14 @@ class CaseOutput:
         # Written, not mapped: a full disk is an error then, and not the end of the process (SIGBUS).
         path = self._prepared.folder / _PROBABILITIES
         with naming(self._destination.probabilities(self.case)), open(path, "r+b" if path.exists() else "w+b") as file:
-            shape = (len(self._labels), *logits.shape)
+            # The channels of labels.json; those that are not segmented in this case stay 0.
+            names = [own.name for own in self._destination.choice.labels]
+            shape = (len(names), *logits.shape)
             header = {"descr": np.dtype(np.float32).str, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
-            file.seek(self._labels.index(label) * logits.numel() * np.dtype(np.float32).itemsize, os.SEEK_CUR)
+            channel = logits.numel() * np.dtype(np.float32).itemsize
+            file.truncate(file.tell() + len(names) * channel)
+            file.seek(names.index(label.name) * channel, os.SEEK_CUR)
             file.write(torch.sigmoid(logits.float()).contiguous().numpy().data)
 
     def _pack_probabilities(self) -> None:
@@ -127,12 +133,12 @@ class CaseOutput:
 
     def _draw(self, label_map: np.ndarray) -> None:
         # (D, H, W) is (z, y, x) of an image whose axes run to the right, the front and the head.
-        first = self._destination.choice.passes[0]
+        first = self._choice.passes[0]
         figure = draw_preview(
             self._image(first).T,
             label_map.T,
             self._properties["spacing"][::-1],
-            self._labels,
+            self._choice.labels,
             modality=first.context.modality,
             title=self.case,
         )
@@ -142,19 +148,19 @@ class CaseOutput:
 
     def _write_viewer(self, label_map: np.ndarray) -> None:
         # (D, H, W) as above; masks are read again, for they may be many.
-        first = self._destination.choice.passes[0]
+        first = self._choice.passes[0]
         if self._wishes.per_task:
             folder = self._prepared.folder / self.case
-            files = {label.name: folder / self._destination.mask_name(label.name) for label in self._labels}
+            files = {label.name: folder / self._destination.mask_name(label.name) for label in self._choice.labels}
             masks = ((task, self._reader.read_seg(str(file))[0][0].T > 0) for task, file in files.items())
             layers = layers_of_masks(masks, label_map.T.shape, len(files))
         else:
-            layers = layers_of_label_map(label_map.T, self._labels)
+            layers = layers_of_label_map(label_map.T, self._choice.labels)
         scene = Scene(
             name=self.case,
             image=as_small(self._image(first).T),
             affine=self._properties["nibabel_stuff"]["reoriented_affine"],
-            labels=self._labels,
+            labels=self._choice.labels,
             segmentations={PREDICTION: layers},
             modality=first.context.modality,
             most_voxels=SENT_VOXELS,

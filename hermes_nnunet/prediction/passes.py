@@ -1,16 +1,15 @@
 """Which contexts the network is told for the tasks or members that a person wants."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK, UNKNOWN_MODALITY, Context, Task
 from hermes_nnunet.core.pictures.labels import Label, colour_of
 from hermes_nnunet.core.wording import did_you_mean, left_out_line, listed
 from hermes_nnunet.errors import HermesError, UsageError
-from hermes_nnunet.plans import MODALITY_VARIABLE, HermesPlans, all_modalities_override
+from hermes_nnunet.plans import MODALITY_VARIABLE, HermesPlans, all_modalities_override, modality_override
 from hermes_nnunet.prediction.covering import fewest_members, knows
 from hermes_nnunet.prediction.model_folder import ModelFolder
 from hermes_nnunet.prediction.names import match_member, match_task
@@ -73,7 +72,12 @@ class Choice:
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        return tuple(label for one in self.passes for label in one.labels)
+        """Of all passes, one for each task."""
+        named: dict[str, Label] = {}
+        for one in self.passes:
+            for label in one.labels:
+                named.setdefault(label.name, label)
+        return tuple(named.values())
 
 
 def choose(
@@ -144,7 +148,7 @@ def wanted_modality(modality: str | None) -> str | None:
     Raises:
         HermesError: the two differ.
     """
-    of_environment = os.environ.get(MODALITY_VARIABLE) or None
+    of_environment = modality_override()
     if modality is not None and of_environment not in (None, modality):
         raise HermesError(
             f"{MODALITY_VARIABLE}={of_environment}, but the modality {modality} is asked for: unset the variable"
@@ -196,7 +200,8 @@ def _pass(
     values_of: Mapping[str, Task],
     modality: str | None,
 ) -> Pass:
-    hermes_plans = model.hermes_plans.of_members(members, modality)
+    # A pass is told its modality.
+    hermes_plans = replace(model.hermes_plans.of_members(members, modality), modality_classifier=None)
     labels = tuple(
         Label(
             name=task,
@@ -233,7 +238,14 @@ def _warnings(model: ModelFolder, chosen: Sequence[str], modality: str | None, *
         trained = {known for member in (members if named else model.members.values()) for known in member.modalities}
         if len(trained) > 1:
             taken = listed(f"{member.modalities[0]} ({member.name})" for member in members)
-            yield f"the images are taken for {taken}: name their modality with --modality if they are of another"
+            lacking = (
+                ""
+                if model.hermes_plans.can_find_modality
+                else (", which the plans of this model do not tell how to find")
+            )
+            yield (
+                f"the images are taken for {taken}: name their modality with --modality if they are of another{lacking}"
+            )
         return
     others = [f"{member.name} ({listed(member.modalities)})" for member in members if modality not in member.modalities]
     if others:

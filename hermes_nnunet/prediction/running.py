@@ -70,7 +70,6 @@ def _predict_cases(
     failures: Failures,
     record: RunRecord | None,
 ) -> None:
-    passes = destination.choice.passes
     begun: dict[str, float] = {}
     with (
         # On the disk of the results, so that a file gets its place by a change of its name.
@@ -84,6 +83,7 @@ def _predict_cases(
             begun[source.name] = time.monotonic()
             with failures.of(source.name):
                 folder = Path(tempfile.mkdtemp(dir=work))
+                passes = destination.choice_of(source.name).passes
                 return prepare(source, passes, predictor.model, predictor.configuration_manager, folder)
             shutil.rmtree(folder, ignore_errors=True)
             return None
@@ -121,7 +121,7 @@ def _predict_cases(
                 progress.write(f"hermes_nnunet: warning: {escaped(line)}", file=sys.stderr)
             output = CaseOutput(prepared, destination)
             decision = CaseDecision(predictor.plans_manager, predictor.configuration_manager)
-            for one in passes:
+            for one in destination.choice_of(output.case).passes:
                 with failures.of_network(output.case):
                     result = run_pass(predictor, one, prepared)
                 if output.case in failures:

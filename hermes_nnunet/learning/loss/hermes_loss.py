@@ -87,7 +87,8 @@ class HermesLoss(nn.Module):
             )
             if context.negatives is not None:
                 extra.append(self._extra_terms(sums[..., context.own_rows :], context.negatives))
-        terms = (*own, *extra, self.modality_terms(output.modality_logits, context.modality_index))
+        modality_index = context.modality_index if context.true_modality is None else context.true_modality
+        terms = (*own, *extra, self.modality_terms(output.modality_logits, modality_index))
         *means, modality = (
             batch_means(terms) if self.cases_per_mean is None else group_means(terms, self.cases_per_mean)
         )

@@ -10,25 +10,29 @@ from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPre
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
-from hermes_nnunet.collection import Collection
+from hermes_nnunet.collection import UNKNOWN_MODALITY, Collection
 from hermes_nnunet.core.images.endings import split_ending
 from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
 from hermes_nnunet.core.trusted_plans import check_plans
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.networks.told_by_image import with_mark
 from hermes_nnunet.planning.image_reader_writer import OwnReaderPlans
+from hermes_nnunet.planning.modality.classifier import ModalityClassifier
 from hermes_nnunet.planning.preprocessing.intensity import clip_intensities, fixed_normalization, intensity_rule
 from hermes_nnunet.planning.preprocessing.locations import OneClass, sample_locations
+from hermes_nnunet.planning.preprocessing.unknown_copies import folder_of_copies, needs_copy
 from hermes_nnunet.planning.resampling.size import check_size
-from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
+from hermes_nnunet.plans import MODALITY_VARIABLE, PLANS_REMEDY, HermesPlans
 
 
 class HermesPreprocessor(DefaultPreprocessor):
     """Crop to nonzero, clip and normalise by modality, resample.
 
-    A training case's modality is that of its member; at prediction it is that of the model folder's context, or of the
-    environment variable HERMES_MODALITY.
+    A training case's modality is that of its member; at prediction it is that of the environment variable
+    HERMES_MODALITY, or of the model folder's context. Where that is "unknown" and the plans can find it by the image,
+    it is what is found, and the image has one channel more, which tells the network: see `networks.told_by_image`.
     """
 
     def __init__(self, verbose: bool = True) -> None:
@@ -67,9 +71,14 @@ class HermesPreprocessor(DefaultPreprocessor):
         case = os.path.basename(output_filename_truncated)
         collection = Collection.from_dataset_json(dataset_json, plans_manager.dataset_name)
         self._training_modality = collection.context_of(case).modality
-        super().run_case_save(
-            output_filename_truncated, image_files, seg_file, plans_manager, configuration_manager, dataset_json
-        )
+        settings = (image_files, seg_file, plans_manager, configuration_manager, dataset_json)
+        super().run_case_save(output_filename_truncated, *settings)
+        plans = HermesPlans.from_plans(plans_manager.plans)
+        if plans.unknown_copies and needs_copy(plans, self._training_modality):
+            self._training_modality = UNKNOWN_MODALITY
+            copies = folder_of_copies(Path(output_filename_truncated).parent)
+            copies.mkdir(exist_ok=True)
+            super().run_case_save(str(copies / case), *settings)
 
     def run_case(
         self,
@@ -104,9 +113,34 @@ class HermesPreprocessor(DefaultPreprocessor):
         """Preprocess a case (channels, D, H, W) that is already in memory."""
         plans = HermesPlans.from_plans(plans_manager.plans)
         self._rules = plans.intensity_clipping
-        self._modality = self._training_modality or plans.with_modality_override().context.modality
+        finds = self._training_modality is None and plans.finds_modality
+        self._modality = (
+            self._found_modality(plans, data, properties)
+            if finds
+            else self._training_modality or plans.with_modality_override().context.modality
+        )
         self._spacing = [properties["spacing"][axis] for axis in plans_manager.transpose_forward]
-        return super().run_case_npy(data, seg, properties, plans_manager, configuration_manager, dataset_json)
+        data, seg, properties = super().run_case_npy(
+            data, seg, properties, plans_manager, configuration_manager, dataset_json
+        )
+        return with_mark(data, plans.modalities.index(self._modality)) if finds else data, seg, properties
+
+    def _found_modality(self, plans: HermesPlans, data: np.ndarray, properties: dict[str, Any]) -> str:
+        """The modality that the image has by its looks, printed.
+
+        Raises:
+            HermesError: it is not clear, or nothing can be told of such an image.
+        """
+        where = "the plans of this model"
+        assert plans.modality_classifier is not None
+        classifier = ModalityClassifier.from_json(plans.modality_classifier, where)
+        found = classifier.of_image(data[0], properties["spacing"], self._name)
+        if not found.sure:
+            raise HermesError(
+                f"{self._name}: the modality is not clear, {found.in_words}: set {MODALITY_VARIABLE} to what it is"
+            )
+        print(found.remark or f"{self._name}: {found.in_words} by its looks")
+        return found.modality
 
     def _normalize(
         self,

@@ -1,0 +1,1 @@
+"""Telling the modality of an image from its intensities and its geometry."""

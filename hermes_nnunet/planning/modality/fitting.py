@@ -1,0 +1,214 @@
+"""Fitting the classifier of modalities on the cases of a collection."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from nnunetv2.configuration import default_num_processes
+from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
+
+from hermes_nnunet.collection import Collection
+from hermes_nnunet.core.processes import map_cases
+from hermes_nnunet.core.wording import listed
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.planning.modality.classifier import MemberLook, ModalityClassifier
+from hermes_nnunet.planning.modality.features import FEATURES, image_features
+
+CASES_PER_MEMBER = 20
+FEW_CASES = 8
+_PATIENT_FOLDS = 5
+# Inverse of the regularisation. With scikit-learn's 1 cases that are told rightly are not sure enough to go on.
+STRENGTH = 10.0
+# All features are shares, ratios or logarithms: what is alike in a member's few cases may differ by this in others.
+SMALLEST_DEVIATION = 0.2
+
+
+@dataclass(frozen=True)
+class MeasuredCase:
+    """A training case.
+
+    Attributes:
+        features: FEATURES of its image.
+    """
+
+    member: str
+    modality: str
+    patient: str
+    features: np.ndarray
+
+
+@dataclass(frozen=True)
+class CaseToMeasure:
+    """What to read of a case."""
+
+    member: str
+    modality: str
+    patient: str
+    image: str
+    reader: type[BaseReaderWriter]
+
+
+def classifier_of(
+    collection: Collection, files: Mapping[str, Mapping[str, Sequence[str]]], reader: type[BaseReaderWriter]
+) -> tuple[ModalityClassifier | None, str]:
+    """The classifier of a collection, and a line about it; None where there is nothing to tell apart, or to measure.
+
+    Args:
+        files: by case, its 'images', as nnU-Net has them.
+    """
+    wanted = {(collection.cases[case].modality, collection.cases[case].member) for case in files}
+    if len({modality for modality, _ in wanted}) < 2:
+        return None, ""
+    measured = measure(cases_to_measure(collection, files, reader))
+    missing = sorted(wanted.difference((case.modality, case.member) for case in measured))
+    if missing:
+        return None, (
+            "The modality of an image will not be found by its looks: no case of "
+            f"{listed(f'{modality} of {member}' for modality, member in missing)} has several slices and intensities"
+        )
+    classifier = fit(measured)
+    tested = f"right in {classifier.right} of {classifier.tested} cases of a cross-validation"
+    return (
+        classifier,
+        f"The modality of an image is found by its looks, {tested if classifier.tested else 'not tested'}",
+    )
+
+
+def cases_to_measure(
+    collection: Collection, files: Mapping[str, Mapping[str, Sequence[str]]], reader: type[BaseReaderWriter]
+) -> list[CaseToMeasure]:
+    """At most CASES_PER_MEMBER of each modality of each member, evenly over their names; their first channels."""
+    groups = defaultdict(list)
+    for name in sorted(files):
+        entry = collection.cases[name]
+        groups[entry.member, entry.modality].append(name)
+    chosen = []
+    for names in groups.values():
+        for index in np.unique(np.linspace(0, len(names) - 1, min(len(names), CASES_PER_MEMBER)).astype(int)):
+            entry = collection.cases[names[index]]
+            patient = f"{entry.member}/{entry.patient}"
+            chosen.append(
+                CaseToMeasure(entry.member, entry.modality, patient, files[names[index]]["images"][0], reader)
+            )
+    return chosen
+
+
+def measure(cases: Sequence[CaseToMeasure]) -> list[MeasuredCase]:
+    """Read the images; those of which nothing can be told, such as single slices, are left out."""
+    processes = default_num_processes if len(cases) > FEW_CASES else 1
+    found = map_cases(
+        _measured,
+        cases,
+        processes,
+        "Measuring modalities",
+        when_one_died="set the environment variable nnUNet_def_n_proc to a smaller number",
+    )
+    return [case for case in found if case is not None]
+
+
+def _measured(case: CaseToMeasure) -> MeasuredCase | None:
+    image, properties = case.reader().read_images([case.image])
+    try:
+        features = image_features(image[0], properties["spacing"], case.image)
+    except HermesError:
+        return None
+    return MeasuredCase(case.member, case.modality, case.patient, features)
+
+
+def fit(cases: Sequence[MeasuredCase]) -> ModalityClassifier:
+    """Fit scikit-learn's logistic regression, and cross-validate it.
+
+    A member is held out where there are others of its modality, and else some of the patients.
+
+    Raises:
+        ValueError: the cases have fewer than two modalities.
+    """
+    features = np.stack([case.features for case in cases])
+    modalities = np.array([case.modality for case in cases])
+    names = sorted(set(modalities))
+    if len(names) < 2:
+        msg = "one modality only: there is nothing to tell"
+        raise ValueError(msg)
+    tested, right = _cross_validated(features, modalities, _folds(cases))
+    mean, scale, coefficients, intercepts = _regression(features, modalities)
+    return ModalityClassifier(
+        features=FEATURES,
+        mean=_row(mean),
+        scale=_row(scale),
+        modalities=tuple(names),
+        coefficients=tuple(_row(row) for row in coefficients),
+        intercepts=_row(intercepts),
+        looks=_looks(cases),
+        tested=tested,
+        right=right,
+    )
+
+
+def _cross_validated(features: np.ndarray, modalities: np.ndarray, folds: Sequence[np.ndarray]) -> tuple[int, int]:
+    """How many cases could be held out, and of how many the modality was told rightly."""
+    tested = right = 0
+    for held_out in folds:
+        names = np.unique(modalities[~held_out])
+        if len(names) < 2 or not set(modalities[held_out]) <= set(names):
+            continue
+        mean, scale, coefficients, intercepts = _regression(features[~held_out], modalities[~held_out])
+        scores = (features[held_out] - mean) / scale @ coefficients.T + intercepts
+        tested += len(scores)
+        right += int((names[scores.argmax(axis=1)] == modalities[held_out]).sum())
+    return tested, right
+
+
+def _regression(features: np.ndarray, modalities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and scale of the features, a row of coefficients and an intercept for each modality in order of names."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(features)
+    model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=1000).fit(
+        scaler.transform(features), modalities
+    )
+    coefficients, intercepts = model.coef_, model.intercept_
+    if len(coefficients) == 1:  # of two modalities scikit-learn has the second only
+        coefficients = np.concatenate([np.zeros_like(coefficients), coefficients])
+        intercepts = np.concatenate([np.zeros_like(intercepts), intercepts])
+    return scaler.mean_, scaler.scale_, coefficients, intercepts
+
+
+def _folds(cases: Sequence[MeasuredCase]) -> list[np.ndarray]:
+    """Masks of cases to hold out."""
+    members_of = defaultdict(set)
+    for case in cases:
+        members_of[case.modality].add(case.member)
+    held_out = defaultdict(list)
+    patients: dict[tuple[str, str], int] = {}
+    for index, case in enumerate(cases):
+        if len(members_of[case.modality]) > 1:
+            held_out[case.modality, case.member].append(index)
+        else:
+            of_modality = sum(modality == case.modality for modality, _ in patients)
+            number = patients.setdefault((case.modality, case.patient), of_modality)
+            held_out["", str(number % _PATIENT_FOLDS)].append(index)
+    masks = np.zeros((len(held_out), len(cases)), bool)
+    for mask, indices in zip(masks, held_out.values(), strict=True):
+        mask[indices] = True
+    return list(masks)
+
+
+def _looks(cases: Sequence[MeasuredCase]) -> tuple[MemberLook, ...]:
+    groups = defaultdict(list)
+    for case in cases:
+        groups[case.member, case.modality].append(case.features)
+    return tuple(
+        MemberLook(
+            member,
+            modality,
+            _row(np.mean(features, axis=0)),
+            _row(np.maximum(np.std(features, axis=0), SMALLEST_DEVIATION)),
+        )
+        for (member, modality), features in sorted(groups.items())
+    )
+
+
+def _row(numbers: np.ndarray) -> tuple[float, ...]:
+    return tuple(map(float, numbers))

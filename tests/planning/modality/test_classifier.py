@@ -1,0 +1,200 @@
+"""The modality of an image from its looks."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.planning.modality.classifier import ModalityClassifier
+from hermes_nnunet.planning.modality.features import FEATURES, image_features
+from hermes_nnunet.planning.modality.fitting import MeasuredCase, _regression, cases_to_measure, classifier_of, fit
+
+SPACING = (3.0, 1.0, 1.0)
+KINDS = {"CT": (-1000.0, 50.0), "T1": (0.0, 300.0), "T2": (0.0, 700.0)}
+
+
+def image_of(modality, seed, shape=(12, 24, 24)):
+    """Noise, bright in the middle (CT, T1) or at its edge (T2)."""
+    rng = np.random.default_rng(seed)
+    low, high = KINDS[modality]
+    image = np.full(shape, low)
+    image[2:-2, 4:-4, 4:-4] = high
+    image[4:-4, 8:-8, 8:-8] = (low + high) / 2 if modality == "T2" else high * 1.2
+    return (image + rng.normal(size=shape) * (high - low) / 50).astype(np.float32)
+
+
+def measured(modality, number, member=None):
+    member = member or f"set of {modality}"
+    features = image_features(image_of(modality, number), SPACING, "image")
+    return MeasuredCase(member, modality, f"{member}/{number}", features)
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return [measured(modality, number) for modality in KINDS for number in range(6)]
+
+
+@pytest.fixture(scope="module")
+def classifier(cases):
+    return fit(cases)
+
+
+class TestFeatures:
+    def test_has_a_number_for_each_name(self):
+        assert image_features(image_of("CT", 0), SPACING, "x").shape == (len(FEATURES),)
+
+    @settings(max_examples=20, deadline=None)
+    @given(scale=st.floats(0.01, 100), shift=st.floats(2000, 5000))
+    def test_scaled_and_shifted_intensities_change_nothing_but_the_shares_in_hounsfield_units(self, scale, shift):
+        image = image_of("T1", 1).astype(np.float64)
+        before, after = (image_features(voxels, SPACING, "x") for voxels in (image, image * scale + shift))
+        of_units = np.array(["_hu_" in name for name in FEATURES])
+        assert np.allclose(before[~of_units], after[~of_units], atol=1e-6)
+
+    def test_geometry_is_the_logarithm_of_spacing_and_extent(self):
+        features = dict(zip(FEATURES, image_features(image_of("T1", 0), SPACING, "x"), strict=True))
+        assert features["log_spacing_z"] == pytest.approx(np.log(3))
+        assert features["log_extent_y"] == pytest.approx(np.log(24))
+
+    def test_a_large_image_is_looked_at_in_part(self):
+        image = np.tile(image_of("T1", 0), (1, 20, 20))
+        assert np.isfinite(image_features(image, SPACING, "x")).all()
+
+    def test_a_constant_image_is_refused(self):
+        with pytest.raises(HermesError, match=r"a\.nii has the intensity 7 everywhere: its modality cannot be told"):
+            image_features(np.full((4, 5, 6), 7.0), SPACING, "a.nii")
+
+    def test_a_mostly_constant_image_is_not(self):
+        image = np.zeros((30, 30, 30))
+        image[15, 15, 15] = 1
+        assert np.isfinite(image_features(image, SPACING, "x")).all()
+
+    def test_a_single_slice_is_refused(self):
+        with pytest.raises(HermesError, match=r"a\.nii has 1 x 5 x 6 voxels: the modality of a single slice"):
+            image_features(np.random.default_rng(0).normal(size=(1, 5, 6)), SPACING, "a.nii")
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_what_is_no_number_is_refused(self, value):
+        image = image_of("T1", 0)
+        image[3, 3, 3] = value
+        with pytest.raises(HermesError, match=r"a\.nii has voxels that are not numbers"):
+            image_features(image, SPACING, "a.nii")
+
+
+class TestFit:
+    @pytest.mark.parametrize("modalities", [("CT", "T1"), ("CT", "T1", "T2")])
+    def test_probabilities_are_those_of_scikit_learn(self, cases, modalities):
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.preprocessing import StandardScaler
+
+        own = [case for case in cases if case.modality in modalities]
+        features, names = np.stack([case.features for case in own]), [case.modality for case in own]
+        scaler = StandardScaler().fit(features)
+        model = LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000)
+        expected = model.fit(scaler.transform(features), names).predict_proba(scaler.transform(features))
+        assert np.allclose(fit(own).probabilities(features), expected, atol=1e-9)
+        assert fit(own).modalities == tuple(model.classes_)
+
+    def test_held_out_cases_are_told_rightly(self, classifier):
+        assert (classifier.tested, classifier.right) == (18, 18)
+
+    def test_a_member_is_held_out_where_there_are_others_of_its_modality(self):
+        cases = [measured("CT", n, f"set {n % 2}") for n in range(4)] + [measured("T1", n) for n in range(2)]
+        from hermes_nnunet.planning.modality.fitting import _folds
+
+        folds = [tuple(np.flatnonzero(mask)) for mask in _folds(cases)]
+        assert folds == [(0, 2), (1, 3), (4,), (5,)]
+
+    def test_one_modality_leaves_nothing_to_tell(self, cases):
+        with pytest.raises(ValueError, match="one modality only"):
+            fit(cases[:6])
+
+    def test_a_feature_that_is_the_same_everywhere_does_no_harm(self, cases):
+        *_, coefficients, _ = _regression(np.ones((4, 2)) * [[1], [1], [2], [2]], np.array(["a", "a", "b", "b"]))
+        assert np.isfinite(coefficients).all()
+
+
+class TestOfImage:
+    @pytest.mark.parametrize("modality", list(KINDS))
+    def test_finds_the_modality_of_an_image_like_the_others(self, classifier, modality):
+        found = classifier.of_image(image_of(modality, 99), SPACING, "a.nii")
+        assert (found.modality, found.by, found.sure, found.remark) == (modality, "image", True, "")
+        assert found.probability > 0.8
+        assert found.runner_up in KINDS
+        assert found.in_words.startswith(f"{modality} ({found.probability:.2f}; {found.runner_up} ")
+
+    def test_an_image_that_resembles_no_member_is_unknown_with_a_remark(self, classifier):
+        image = np.random.default_rng(0).normal(size=(40, 40, 40)).astype(np.float32)
+        found = classifier.of_image(image, (0.1, 0.1, 0.1), "a.nii")
+        assert (found.modality, found.probability, found.sure) == ("unknown", None, True)
+        assert "a.nii resembles no image that the model was trained on (the nearest are " in found.remark
+
+    def test_what_lies_between_two_is_not_sure(self, classifier, cases):
+        first, second = (next(case.features for case in cases if case.modality == name) for name in ("T1", "T2"))
+        probabilities = [classifier.of_features(first * (1 - w) + second * w, "x") for w in np.linspace(0, 1, 101)]
+        lowest = min(probabilities, key=lambda found: found.probability or 1)
+        assert not lowest.sure
+        assert {lowest.modality, lowest.runner_up} == {"T1", "T2"}
+
+    def test_chooses_among_those_that_are_possible(self, classifier):
+        found = classifier.of_image(image_of("T1", 99), SPACING, "a.nii", ("T1", "T2"))
+        assert (found.modality, found.runner_up) == ("T1", "T2")
+        assert found.probability + found.runner_up_probability == pytest.approx(1)
+
+
+class TestJson:
+    def test_comes_back_the_same(self, classifier):
+        assert ModalityClassifier.from_json(json.loads(json.dumps(classifier.to_json())), "plans") == classifier
+
+    @pytest.mark.parametrize(
+        ("change", "line"),
+        [
+            ({"mean": "x"}, "hermes.modality_classifier.mean must be a list, not 'x'"),
+            ({"scale": [0.0] * len(FEATURES)}, r"hermes.modality_classifier.scale\[0\] must be greater than 0"),
+            ({"intercepts": [0.0]}, "has 23 features and 3 modalities, but lists of other lengths"),
+            ({"looks": []}, "the looks of hermes.modality_classifier are not those of its modalities"),
+            ({"more": 1}, "unknown key 'more'"),
+            ({"features": ["x"] * len(FEATURES)}, "is of another release, which measured other features"),
+        ],
+    )
+    def test_a_fault_is_one_line(self, classifier, change, line):
+        content = {**json.loads(json.dumps(classifier.to_json())), **change}
+        with pytest.raises(HermesError, match=line):
+            ModalityClassifier.from_json(content, "the plans P")
+
+
+class TestOfCollection:
+    class Reader:
+        """Reads the image that a file name stands for."""
+
+        def read_images(self, names):
+            modality, number = names[0].split(":")
+            image = image_of(modality, int(number)) if modality in KINDS else np.zeros((1, 4, 4))
+            return image[None], {"spacing": SPACING}
+
+    def files(self, collection, kinds=None):
+        kinds = kinds or {"CT": "CT", "T1": "T1"}
+        return {
+            case: {"images": [f"{kinds[entry.modality]}:{n}"]}
+            for n, (case, entry) in enumerate(collection.cases.items())
+        }
+
+    def test_measures_some_cases_of_each_member(self, collection, monkeypatch):
+        monkeypatch.setattr("hermes_nnunet.planning.modality.fitting.CASES_PER_MEMBER", 2)
+        chosen = cases_to_measure(collection, self.files(collection), self.Reader)
+        assert [(case.member, case.image) for case in chosen] == [
+            ("abdomen", "CT:0"), ("abdomen", "CT:2"), ("brain", "T1:3"), ("brain", "T1:4"),
+        ]  # fmt: skip
+
+    def test_is_fitted_on_the_images(self, collection):
+        classifier, line = classifier_of(collection, self.files(collection), self.Reader)
+        assert classifier.modalities == ("CT", "T1")
+        assert line == "The modality of an image is found by its looks, right in 5 of 5 cases of a cross-validation"
+
+    def test_says_where_it_cannot_be(self, collection):
+        classifier, line = classifier_of(collection, self.files(collection, {"CT": "CT", "T1": "flat"}), self.Reader)
+        assert classifier is None
+        assert "no case of T1 of brain has several slices and intensities" in line

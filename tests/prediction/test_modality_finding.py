@@ -1,0 +1,226 @@
+"""Images whose modality nobody names."""
+
+import json
+import re
+from functools import partial
+
+import nibabel
+import numpy as np
+import pytest
+
+from hermes_nnunet import HermesModel
+from hermes_nnunet.data.dicom.sequences import modality_of_words
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.planning.modality.features import image_features
+from hermes_nnunet.planning.modality.fitting import MeasuredCase, fit
+from hermes_nnunet.prediction.modality_finding import is_to_find
+from hermes_nnunet.prediction.model_folder import read_model_folder
+
+from .conftest import make_model
+
+SHAPE = (18, 20, 22)
+
+
+def voxels_of(modality, seed):
+    """CT: a body in air; T1: bright all over, brightest at its edge."""
+    rng = np.random.default_rng(seed)
+    if modality == "CT":
+        voxels = np.full(SHAPE, -1000.0)
+        voxels[4:-4, 5:-5, 6:-6] = 40
+    else:
+        voxels = np.full(SHAPE, 600.0)
+        voxels[4:-4, 5:-5, 6:-6] = 200
+    return (voxels + 20 * rng.normal(size=SHAPE)).astype(np.float32)
+
+
+def write(path, voxels, spacing=2.0):
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([spacing] * 3 + [1.0])), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def classifier():
+    """Content of the plans."""
+    return fit([
+        MeasuredCase(member, modality, f"{member}{seed}", image_features(voxels_of(modality, seed).T, (2, 2, 2), "x"))
+        for member, modality in (("abdomen", "CT"), ("brain", "T1"))
+        for seed in range(4)
+    ]).to_json()  # fmt: skip
+
+
+@pytest.fixture
+def model(results, plans, dataset_json, classifier):
+    """A universal model that tells CT from T1."""
+    plans["hermes"]["modality_classifier"] = json.loads(json.dumps(classifier))
+    return make_model(results, plans, dataset_json, seeds=(0,))
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name, modality in (("a", "CT"), ("b", "T1")):
+        write(folder / f"{name}_0000.nii.gz", voxels_of(modality, 9))
+    return folder
+
+
+class TestCommand:
+    def test_each_image_is_predicted_as_if_its_modality_were_named(self, predict, images, out, tmp_path, capsys):
+        assert predict("--all", "--probabilities") == 0
+        printed = capsys.readouterr().out
+        content = json.loads((out / "labels.json").read_text())
+        assert {case: found["modality"] for case, found in content["modalities"].items()} == {"a": "CT", "b": "T1"}
+        assert content["modalities"]["a"]["by"] == "image"
+        assert content["modalities"]["a"]["probability"] > 0.8
+        assert content["modalities"]["a"]["runner_up"] == "T1"
+        assert "1 case taken for CT (a: CT (" in printed
+        names = [label["name"] for label in content["labels"]]
+        for case, modality in (("a", "CT"), ("b", "T1")):
+            named = tmp_path / modality
+            source = images / f"{case}_0000.nii.gz"
+            assert predict("--all", "--modality", modality, "--probabilities", source=source, output=named) == 0
+            found, expected = (nibabel.load(folder / f"{case}.nii.gz").get_fdata() for folder in (out, named))
+            assert np.array_equal(found, expected)
+            own = [label["name"] for label in json.loads((named / "labels.json").read_text())["labels"]]
+            ours, theirs = (np.load(folder / f"{case}.npz")["probabilities"] for folder in (out, named))
+            assert ours.shape[0] == len(names)
+            for channel, name in enumerate(names):
+                assert np.array_equal(ours[channel], theirs[own.index(name)] if name in own else 0 * ours[channel])
+
+    def test_goes_on_without_looking_at_finished_images_again(self, predict, images, out, monkeypatch):
+        assert predict("--all") == 0
+        (out / "b.nii.gz").unlink()
+        looked_at = []
+        from hermes_nnunet.prediction import modality_finding
+
+        find = modality_finding.find_modality
+        monkeypatch.setattr(
+            modality_finding, "find_modality", lambda case, model: looked_at.append(case.name) or find(case, model)
+        )
+        before = (out / "labels.json").read_text()
+        assert predict("--all", "--continue") == 0
+        assert looked_at == []
+        assert (out / "labels.json").read_text() == before
+
+    def test_an_image_that_is_not_clear_stops_it_with_what_to_type(self, predict, images, out, model, capsys):
+        plans = json.loads((model / "plans.json").read_text())
+        plans["hermes"]["modality_classifier"]["sure"] = 1.0
+        (model / "plans.json").write_text(json.dumps(plans))
+        assert predict("--all") == 1
+        error = capsys.readouterr().err
+        assert "the modality of 2 images is not clear (a: CT (" in error
+        assert "name their modalities with --modality" in error
+        assert not list(out.glob("*.nii.gz"))
+
+    def test_an_image_that_resembles_none_is_unknown_with_a_warning(self, predict, images, out, capsys):
+        write(images / "a_0000.nii.gz", voxels_of("CT", 9), spacing=0.3)
+        assert predict("--all") == 0
+        assert "a_0000.nii.gz resembles no image that the model was trained on" in capsys.readouterr().err
+        content = json.loads((out / "labels.json").read_text())
+        assert content["modalities"]["a"]["modality"] == "unknown"
+        assert content["modalities"]["a"]["probability"] is None
+
+    @pytest.mark.parametrize(
+        ("voxels", "line"),
+        [
+            (np.full(SHAPE, 5.0), "has the intensity 5 everywhere: its modality cannot be told"),
+            (np.where(np.arange(22) == 3, np.nan, voxels_of("CT", 0)), "holds NaN or infinite voxels"),
+            (voxels_of("CT", 0)[..., :1], "1 x 20 x 18 voxels: the modality of a single slice cannot be told"),
+        ],
+    )
+    def test_of_bad_images_nothing_is_told(self, predict, images, out, capsys, voxels, line):
+        write(images / "a_0000.nii.gz", voxels.astype(np.float32))
+        assert predict("--all") == 1
+        error = capsys.readouterr().err
+        assert "1 of 2 cases failed, the others are finished" in error
+        assert re.search(line, error)
+        assert (out / "b.nii.gz").is_file()
+        assert not (out / "a.nii.gz").exists()
+
+    def test_a_named_modality_is_not_doubted(self, predict, images, out):
+        assert predict("--all", "--modality", "T1", source=images / "a_0000.nii.gz") == 0
+        assert "modalities" not in json.loads((out / "labels.json").read_text())
+
+
+class TestPythonModel:
+    def test_says_what_it_has_found(self, model, images):
+        loaded = HermesModel.load(model, device="cpu")
+        found = loaded.predict(images / "b_0000.nii.gz", everything=True)
+        named = loaded.predict(images / "b_0000.nii.gz", everything=True, modality="T1")
+        assert found.modality == found.found_modality.modality == "T1"
+        assert named.found_modality is None
+        assert np.array_equal(found.array, named.array)
+
+    def test_an_array_is_looked_at_too(self, model):
+        loaded = HermesModel.load(model, device="cpu")
+        found = loaded.predict((voxels_of("CT", 8), (2, 2, 2)), tasks=["brain/core"], modality="auto")
+        assert found.modality == "CT"
+
+
+class TestWhenItIsToFind:
+    def test_where_nobody_says_it_and_there_are_several(self, model):
+        folder = read_model_folder(model)
+        finds = partial(is_to_find, folder)
+        assert finds([], None)
+        assert finds([], "auto")
+        assert finds(["abdomen", "brain"], None)
+        assert finds(["abdomen"], "auto")
+        assert not finds(["abdomen"], None)
+        assert not finds([], "CT")
+
+    def test_plans_without_the_numbers_go_on_as_before_and_say_what_they_lack(
+        self, model, predict, images, out, capsys
+    ):
+        plans = json.loads((model / "plans.json").read_text())
+        del plans["hermes"]["modality_classifier"]
+        (model / "plans.json").write_text(json.dumps(plans))
+        folder = read_model_folder(model)
+        assert not is_to_find(folder, [], None)
+        with pytest.raises(HermesError, match="does not say what tells the modalities of all members"):
+            is_to_find(folder, [], "auto")
+        assert predict("--all", source=images / "a_0000.nii.gz") == 0
+        assert "which the plans of this model do not tell how to find" in capsys.readouterr().err
+
+
+class TestStockPredictor:
+    def test_finds_the_modality_of_each_image(self, model, images, tmp_path, stock_predict, monkeypatch, capsys):
+        stock_predict(model, images, tmp_path / "found")
+        printed = capsys.readouterr().out
+        assert "The modality of each image is found by its looks" in printed
+        assert "a_0000.nii.gz: CT (" in printed
+        for case, modality in (("a", "CT"), ("b", "T1")):
+            monkeypatch.setenv("HERMES_MODALITY", modality)
+            stock_predict(model, images, tmp_path / modality)
+            found, named = (nibabel.load(tmp_path / f / f"{case}.nii.gz").get_fdata() for f in ("found", modality))
+            assert np.array_equal(found, named)
+            assert found.any()
+
+    def test_stops_where_it_is_not_clear(self, model, images, tmp_path, stock_predict):
+        plans = json.loads((model / "plans.json").read_text())
+        plans["hermes"]["modality_classifier"]["sure"] = 1.0
+        (model / "plans.json").write_text(json.dumps(plans))
+        with pytest.raises(HermesError, match=r"a_0000.nii.gz: the modality is not clear, CT \(.*set HERMES"):
+            stock_predict(model, images, tmp_path / "found")
+
+
+class TestSequences:
+    @pytest.mark.parametrize(
+        ("words", "modality"),
+        [
+            ("t1 mprage sag", "T1"),
+            ("ax t2 tse", "T2"),
+            ("t2 flair", "FLAIR"),
+            ("t1 vibe post gd", "T1c"),
+            ("t1 t2 map", None),
+            ("localizer", None),
+            ("psir t1 tfl", "LGE-MRI"),
+            ("ep2d diff b1000", "DWI"),
+            ("cine retro sa", "cineMRI"),
+            ("ax pd tse", "PD"),
+        ],
+    )
+    def test_words_name_a_modality(self, words, modality):
+        assert modality_of_words(words) == modality
+
+    def test_words_of_the_collection_come_first(self):
+        assert modality_of_words("ax stir t2", ["STIR"]) == "STIR"
