@@ -134,4 +134,4 @@ class TestModalities:
         assert [look.member for look in classifier.looks] == ["abdomen", "brain"]
         assert "right in 5 of 5 cases of a cross-validation" in capsys.readouterr().out
         ct = np.choose(np.arange(216).reshape(6, 6, 6) // 72, [-80, 240, -1000]).astype(np.float32)
-        assert classifier.of_image(ct, (1, 1, 1), "image").modality == "CT"
+        assert classifier.of_image(ct.T, (1, 1, 1), "image").modality == "CT"
