@@ -156,7 +156,9 @@ class TestUniversalModel:
         images = image_of(number)
         checkpoint = with_random_weights(trained.model(trained.collection) / "fold_0")
         arguments = ("-chk", checkpoint.name)
-        (unknown,) = trained.predict(trained.collection, images, tmp_path / "unknown", *arguments).values()
+        not_told = {"HERMES_MODALITY": "unknown"}
+        (unknown,) = trained.predict(trained.collection, images, tmp_path / "unknown", *arguments, **not_told).values()
+        (found,) = trained.predict(trained.collection, images, tmp_path / "found", *arguments).values()
         modality = {"HERMES_MODALITY": trained.members[number]}
         (told,) = trained.predict(trained.collection, images, tmp_path / "told", *arguments, **modality).values()
         checkpoint.unlink()
@@ -168,8 +170,10 @@ class TestUniversalModel:
         assert len(values_of(told)) > 2
         assert (tmp_path / "told.log").read_text().count("Tasks left out, since no") == 1
         assert not np.array_equal(np.asarray(unknown.dataobj), np.asarray(told.dataobj))
-        notice = "The modality of the images is not named"
-        assert (tmp_path / "unknown.log").read_text().count(notice) == 1
+        assert np.array_equal(np.asarray(found.dataobj), np.asarray(told.dataobj))
+        assert f": {trained.members[number]} (" in (tmp_path / "found.log").read_text()
+        notice = "The modality of each image is found by its looks"
+        assert (tmp_path / "found.log").read_text().count(notice) == 1
         assert notice not in (tmp_path / "told.log").read_text()
 
     def test_an_unknown_modality_is_refused_with_the_known(self, trained, image_of, tmp_path):

@@ -102,7 +102,8 @@ class TestWhoHasNotNamedTheModality:
     def test_is_told_which_there_are(self, plans, capsys):
         build(plans, 4)
         assert capsys.readouterr().out == (
-            "The modality of the images is not named, so less is found in them, or nothing: "
+            "The modality of the images is not named, and these plans lack what it is found by (a modality_classifier "
+            "of all members, which older releases and additions do not bring), so less is found in them, or nothing: "
             "set HERMES_MODALITY to what they are (CT, T1)\n"
         )
 

@@ -26,6 +26,9 @@ def planned(tmp_path, monkeypatch, dataset_json):
         hounsfield = np.choose(labels, [-1000, -80, 240]).astype(np.float32)
         for array, name in ((hounsfield, f"{case}_0000"), (labels, case)):
             nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), raw / f"{name}.nii.gz")
+    for case in (case for case in cases if case.startswith("brain")):
+        image = np.arange(6**3, dtype=np.float32).reshape(6, 6, 6)
+        nibabel.save(nibabel.Nifti1Image(image, np.eye(4)), raw / f"{case}_0000.nii.gz")
 
     def plan(planner_name, abdomen_mm=(210, 210, 210), brain_mm=(60, 150, 150), **arguments):
         from nnunetv2.experiment_planning.experiment_planners.hermes import hermes_planner, hermes_planner_paper

@@ -3,8 +3,10 @@ import pytest
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.planning.modality.classifier import ModalityClassifier
 from hermes_nnunet.planning.resampling.images import resample_linear
 from hermes_nnunet.planning.resampling.logits import resample_logits_by_task
+from hermes_nnunet.plans import HermesPlans
 
 
 class TestConfiguration:
@@ -137,3 +139,15 @@ def test_a_member_without_labels_has_no_context_to_predict(planned, dataset_json
     block["members"]["scans"] = {**block["members"]["brain"], "name": "scans", "tasks": [], "labels": {"background": 0}}
     block["cases"]["brain__y"] = {"member": "scans", "modality": "T1", "patient": "y", "annotated": []}
     assert list(planned("HermesPlannerS")["hermes"]["members"]) == ["abdomen", "brain"]
+
+
+class TestModalities:
+    def test_plans_keep_what_tells_them_apart(self, planned, capsys):
+        plans = HermesPlans.from_plans(planned("HermesPlannerS"))
+        assert plans.finds_modality
+        classifier = ModalityClassifier.from_json(plans.modality_classifier, "the plans")
+        assert classifier.modalities == ("CT", "T1")
+        assert [look.member for look in classifier.looks] == ["abdomen", "brain"]
+        assert "right in 5 of 5 cases of a cross-validation" in capsys.readouterr().out
+        ct = np.choose(np.arange(216).reshape(6, 6, 6) // 72, [-80, 240, -1000]).astype(np.float32)
+        assert classifier.of_image(ct.T, (1, 1, 1), "image").modality == "CT"
