@@ -1,0 +1,154 @@
+"""Actions in forked processes, which are killed, or run out of disk, at a chosen change of a file."""
+
+import errno
+import io
+import json
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from file_changes import changed_path
+
+CPU_SECONDS = 60
+# On a machine that others use as well.
+WALL_SECONDS = 600
+_MEMORY = 24 << 30
+_EXECUTIONS = frozenset({"os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn"})
+# What a full disk still allows.
+_FREEING = frozenset({"os.remove", "os.rmdir", "os.rename", "os.truncate"})
+
+KILL = "kill"
+FULL = "full disk"
+READ_ONLY = "read-only"
+FAULTS = {FULL: errno.ENOSPC, READ_ONLY: errno.EROFS}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended.
+
+    Attributes:
+        code: its exit code, or minus the signal that ended it.
+        output: what it printed.
+        changes: files that it changed, or would have changed, in turn; of processes that were not killed.
+        outside: those of them outside the folders that it may change.
+        executed: commands that it ran.
+    """
+
+    code: int
+    output: str
+    changes: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    executed: tuple[str, ...] = ()
+
+    @property
+    def is_hang(self) -> bool:
+        return self.code in (-signal.SIGALRM, -signal.SIGPROF)
+
+
+class Children:
+    """Runs actions in forked processes; modules that one of them imports are imported here, for the next.
+
+    Attributes:
+        folder: what they may change; changes are counted there.
+        others: more folders that they may change.
+    """
+
+    def __init__(self, folder: Path, *others: Path) -> None:
+        self.folder = folder
+        self._allowed = tuple(f"{path}/" for path in (folder, *others, "/dev"))
+        self._report = folder.with_name(f"{folder.name}.report")
+
+    def run(self, action: Callable[[], int | None], *, fault: str | None = None, at: int = 0) -> Ended:
+        """Run an action; a fault comes at its change of number `at`, and a full or read-only disk stays so."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        output = self._report.with_suffix(".txt")
+        self._report.unlink(missing_ok=True)
+        child = os.fork()
+        if child == 0:
+            self._run_and_exit(action, output, fault, at)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        text = output.read_text(errors="replace")
+        if not self._report.exists():
+            return Ended(code, text)
+        report = json.loads(self._report.read_text())
+        for module in report.pop("modules"):
+            with suppress(Exception), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                import_module(module)
+        return Ended(code, text, *(tuple(report[name]) for name in ("changes", "outside", "executed")))
+
+    def _run_and_exit(self, action: Callable[[], int | None], output: Path, fault: str | None, at: int) -> None:
+        code = 70
+        watch = _Watch(str(self.folder), self._allowed, fault, at)
+        try:
+            descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            for stream in (1, 2):
+                os.dup2(descriptor, stream)
+            _limit()
+            modules = set(sys.modules)
+            sys.addaudithook(watch.see)
+            try:
+                code = action() or 0
+            except SystemExit as error:
+                code = error.code if isinstance(error.code, int) else 1
+            except BaseException:
+                traceback.print_exc()
+            watch.is_over = True
+            sys.stdout.flush()
+            sys.stderr.flush()
+            imported = sorted(name for name in set(sys.modules) - modules if not name.startswith("__"))
+            content = {"modules": imported, **{name: getattr(watch, name) for name in Ended.__annotations__ if name in vars(watch)}}
+            self._report.write_text(json.dumps(content))
+        finally:
+            os._exit(code)
+
+
+class _Watch:
+    """An audit hook that counts changes and brings the fault."""
+
+    def __init__(self, folder: str, allowed: tuple[str, ...], fault: str | None, at: int) -> None:
+        self.changes: list[str] = []
+        self.outside: list[str] = []
+        self.executed: list[str] = []
+        self.is_over = False
+        self._folder, self._allowed, self._fault, self._at = folder, allowed, fault, at
+
+    def see(self, event: str, arguments: tuple) -> None:
+        if self.is_over:
+            return
+        if event in _EXECUTIONS:
+            self.executed.append(f"{event} {arguments[0]!r:.200}")
+            return
+        path = changed_path(event, arguments)
+        if path is None:
+            return
+        if os.path.isabs(path) and not f"{os.path.normpath(path)}/".startswith(f"{self._folder}/"):
+            if not f"{os.path.normpath(path)}/".startswith(self._allowed):
+                self.outside.append(f"{event} {path}")
+            return
+        number = len(self.changes)
+        self.changes.append(f"{event} {os.path.relpath(path, self._folder) if os.path.isabs(path) else path}")
+        if self._fault is None or number < self._at:
+            return
+        if self._fault == KILL:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self._fault == READ_ONLY or event not in _FREEING:
+            code = FAULTS[self._fault]
+            raise OSError(code, os.strerror(code), path)
+
+
+def _limit() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for name in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(name, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
