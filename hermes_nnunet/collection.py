@@ -3,9 +3,9 @@
 It is stored as the `hermes` block of the collection's dataset.json, beside what nnU-Net itself reads there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import (
@@ -14,14 +14,22 @@ from hermes_nnunet.file_names import (
     check_file_ending,
     check_file_name,
     check_task_name,
+    quoted,
 )
+from hermes_nnunet.schema import OURS, Number, Text, Whole, checked_by, must_be, versioned
 
 FORMAT_VERSION = 1
 HERMES_BLOCK = "hermes"
 UNKNOWN_MODALITY = "unknown"
 
-Labels = dict[str, int | list[int]]
-
+TaskName = Annotated[str, checked_by(check_task_name, "task")]
+MemberName = Annotated[str, checked_by(check_file_name, "member")]
+ModalityName = Annotated[str, checked_by(check_file_name, "modality")]
+CaseName = Annotated[str, checked_by(check_case_name, "case")]
+DatasetName = Annotated[str, checked_by(check_dataset_name, "data set")]
+FileEnding = Annotated[str, checked_by(check_file_ending, "file_ending")]
+LabelValues = Annotated[int | list[Whole], must_be("a whole number or a list of them")]
+Labels = dict[Text, LabelValues]
 
 # Separates the parts of a case's name; the merge allows it in no member's name.
 CASE_SEPARATOR = "__"
@@ -37,9 +45,11 @@ class Task:
         written_value: the value that marks it in a segmentation of the whole collection.
     """
 
-    name: str
-    values: tuple[int, ...]
-    written_value: int
+    name: TaskName
+    values: tuple[Whole, ...]
+    written_value: Whole
+
+    __pydantic_config__ = OURS
 
 
 @dataclass(frozen=True)
@@ -58,15 +68,17 @@ class Member:
         sampling_weight: share of the training patches in relation to the other members' weights.
     """
 
-    name: str
-    dataset_name: str
-    tasks: tuple[str, ...]
+    name: MemberName
+    dataset_name: DatasetName
+    tasks: tuple[TaskName, ...]
     labels: Labels
-    regions_class_order: tuple[int, ...] | None
-    channels: dict[str, int | None]
-    channel_names: dict[str, str]
-    file_ending: str
-    sampling_weight: float
+    regions_class_order: tuple[Whole, ...] | None
+    channels: dict[ModalityName, Whole | None]
+    channel_names: dict[Text, Text]
+    file_ending: FileEnding
+    sampling_weight: Number
+
+    __pydantic_config__ = OURS
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -77,17 +89,21 @@ class Member:
 class Case:
     """One image of the collection: its member, its modality, and the patient that folds must not part."""
 
-    member: str
-    modality: str
-    patient: str
+    member: Text
+    modality: Text
+    patient: Text
+
+    __pydantic_config__ = OURS
 
 
 @dataclass(frozen=True)
 class Context:
     """What the network is told about an image: the tasks to segment, in this order, and its modality."""
 
-    tasks: tuple[str, ...]
-    modality: str
+    tasks: tuple[Text, ...]
+    modality: Text
+
+    __pydantic_config__ = OURS
 
 
 @dataclass(frozen=True)
@@ -104,11 +120,14 @@ class Collection:
     """
 
     tasks: tuple[Task, ...]
-    modalities: tuple[str, ...]
-    members: dict[str, Member]
-    cases: dict[str, Case]
-    excludes: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    absent: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    modalities: tuple[ModalityName, ...]
+    members: dict[MemberName, Member]
+    cases: dict[CaseName, Case]
+    # Collections of earlier releases know neither.
+    excludes: dict[Text, tuple[Text, ...]] = field(default_factory=dict)
+    absent: dict[Text, tuple[Text, ...]] = field(default_factory=dict)
+
+    __pydantic_config__ = OURS
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -145,90 +164,81 @@ class Collection:
         """Read the `hermes` block of a dataset.json that `where` names in messages.
 
         Raises:
-            HermesError: there is no such block, it is of another format version or incomplete, or a name in it could
-                not be part of a file's name.
+            HermesError: there is no such block, it is of another format version, or something in it is missing, not
+                what it must be, or names a task or member that there is not.
         """
-        block = hermes_block(dataset_json, f"dataset.json of {where}", "merge its members with 'hermes_nnunet merge'")
-        try:
-            collection = cls(
-                tasks=tuple(
-                    Task(check_task_name(t["name"]), tuple(t["values"]), t["written_value"]) for t in block["tasks"]
-                ),
-                modalities=modalities_from_json(block["modalities"]),
-                members=members_from_json(block["members"]),
-                cases={check_case_name(name): Case(**case) for name, case in block["cases"].items()},
-                # Collections of earlier releases know neither.
-                excludes={task: tuple(others) for task, others in block.get("excludes", {}).items()},
-                absent={member: tuple(tasks) for member, tasks in block.get("absent", {}).items()},
-            )
-            collection._check_names()
-        except (AttributeError, KeyError, TypeError) as error:
-            raise HermesError(
-                f"the hermes block in dataset.json of {where} is damaged ({error}): run 'hermes_nnunet merge' again"
-            ) from None
+        where, remedy = f"dataset.json of {where}", "merge its members with 'hermes_nnunet merge'"
+        collection = read_block(cls, dataset_json, where, remedy)
+        collection._check_names(where, remedy)
         return collection
 
-    def _check_names(self) -> None:
-        """Raises: KeyError where what is known of tasks names a task or member that there is not."""
-        tasks = dict.fromkeys(self.task_names)
-        for known, names in ((self.excludes, tasks), (self.absent, self.members)):
-            for name, others in known.items():
-                _ = names[name], *(tasks[other] for other in others)
+    def _check_names(self, where: str, remedy: str) -> None:
+        tasks, members = frozenset(self.task_names), self.members
+        check_members(members, tasks, where, remedy)
+        named = [
+            *((f"cases.{name}.member", "member", (case.member,), members) for name, case in self.cases.items()),
+            ("excludes", "task", self.excludes, tasks),
+            *((f"excludes.{task}", "task", others, tasks) for task, others in self.excludes.items()),
+            ("absent", "member", self.absent, members),
+            *((f"absent.{member}", "task", others, tasks) for member, others in self.absent.items()),
+        ]
+        check_known(named, where, remedy)
 
 
-def hermes_block(content: Mapping[str, Any], where: str, remedy: str) -> Mapping[str, Any]:
+Block = TypeVar("Block")
+
+
+def read_block(schema: type[Block], content: Mapping[str, Any], where: str, remedy: str) -> Block:
     """The `hermes` block of a dataset.json or plans file.
 
     Raises:
-        HermesError: the block is missing or of a format version that this release does not know.
+        HermesError: the block is missing, of a format version that this release does not know, or not as its schema.
     """
-    if HERMES_BLOCK not in content:
+    if not isinstance(content, Mapping) or HERMES_BLOCK not in content:
         raise HermesError(f"{where} has no '{HERMES_BLOCK}' block, so it is not made for Hermes: {remedy}")
-    block = content[HERMES_BLOCK]
-    version = block.get("format_version")
-    if version != FORMAT_VERSION:
-        raise HermesError(
-            f"the '{HERMES_BLOCK}' block of {where} has format version {version}, this release reads "
-            f"{FORMAT_VERSION}: {remedy} with this release"
-        )
-    return block
+    return versioned(schema, content[HERMES_BLOCK], FORMAT_VERSION, where, remedy, inside=HERMES_BLOCK)
+
+
+def check_known(named: Iterable[tuple[str, str, Iterable[str], Container[str]]], where: str, remedy: str) -> None:
+    """See that a block names nothing that it does not have.
+
+    Args:
+        named: place in the block, what is named there, the names, and those that there are.
+
+    Raises:
+        HermesError: it does.
+    """
+    for place, what, names, known in named:
+        for name in names:
+            if name not in known:
+                raise HermesError(
+                    f"{where}: {HERMES_BLOCK}.{place} names {what} {quoted(name)}, which there is not: {remedy}"
+                )
+
+
+def check_members(members: Mapping[str, Member], tasks: Container[str], where: str, remedy: str) -> None:
+    """See that the members of a block have tasks that there are, and a label for each.
+
+    Raises:
+        HermesError: one has not.
+    """
+    for name, member in members.items():
+        check_known([(f"members.{name}.tasks", "task", member.tasks, tasks)], where, remedy)
+        order = member.regions_class_order
+        for what, number in (
+            ("labels", len(member.labels.keys() - {"background", "ignore"})),
+            ("regions_class_order", len(member.tasks if order is None else order)),
+        ):
+            if number != len(member.tasks):
+                raise HermesError(
+                    f"{where}: {HERMES_BLOCK}.members.{name} has {len(member.tasks)} tasks, but {number} in {what}: "
+                    f"{remedy}"
+                )
 
 
 def members_to_json(members: Mapping[str, Member]) -> dict[str, Any]:
     """Members as JSON stores them, by name."""
     return {name: asdict(member) for name, member in members.items()}
-
-
-def members_from_json(content: Mapping[str, Any]) -> dict[str, Member]:
-    """The inverse of `members_to_json`.
-
-    Raises:
-        HermesError: a name could not be part of a file's name.
-        AttributeError, KeyError, TypeError: the content is damaged.
-    """
-    members = {}
-    for name, fields in content.items():
-        order = fields["regions_class_order"]
-        members[check_file_name(name, "member")] = Member(
-            **{
-                **fields,
-                "name": check_file_name(fields["name"], "member"),
-                "dataset_name": check_dataset_name(fields["dataset_name"], f"data set of member {name}:"),
-                "tasks": tuple(check_task_name(task) for task in fields["tasks"]),
-                "file_ending": check_file_ending(fields["file_ending"], f"file_ending of member {name}:"),
-                "regions_class_order": None if order is None else tuple(order),
-            }
-        )
-    return members
-
-
-def modalities_from_json(content: Sequence[str]) -> tuple[str, ...]:
-    """Names of modalities.
-
-    Raises:
-        HermesError: a name could not be part of a file's name.
-    """
-    return tuple(check_file_name(modality, "modality") for modality in content)
 
 
 def case_identifier(member: str, case: str, modality: str | None = None) -> str:

@@ -7,3 +7,14 @@ class HermesError(Exception):
 
 class UsageError(HermesError):
     """A call that no data could make right."""
+
+
+class TrainingEndedError(HermesError, SystemExit):
+    """A training that cannot go on.
+
+    nnU-Net's own command catches nothing. Python then prints this error's line without a traceback, and exits with 1.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = message

@@ -1,6 +1,8 @@
 """Names that come from files and become parts of paths: a name is never a path, and can be seen."""
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 from hermes_nnunet.errors import HermesError
 
@@ -88,6 +90,13 @@ def quoted(name: object) -> str:
         return f"{name!r:.80}"
     seen = escaped(name).replace("\n", "\\n")
     return f"'{seen if len(seen) <= 80 else seen[:77] + '...'}'"
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """ " (did you mean 'CT'?)" where a known word is near `word`, else nothing."""
+    by_lower_case = {other.lower(): other for other in known}
+    near = get_close_matches(str(word).lower(), by_lower_case, n=1)
+    return f" (did you mean '{by_lower_case[near[0]]}'?)" if near else ""
 
 
 def _problem(name: object, separators: str, longest: int) -> str | None:

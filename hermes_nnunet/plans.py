@@ -4,28 +4,87 @@ import os
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from hermes_nnunet.collection import (
     FORMAT_VERSION,
-    HERMES_BLOCK,
     UNKNOWN_MODALITY,
     Collection,
     Context,
     Member,
-    hermes_block,
-    members_from_json,
+    MemberName,
+    ModalityName,
+    TaskName,
+    check_known,
+    check_members,
     members_to_json,
-    modalities_from_json,
+    read_block,
 )
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.file_names import check_file_name, check_task_name
-from hermes_nnunet.voxel_orders import OUR_ORDER
+from hermes_nnunet.file_names import check_file_name
+from hermes_nnunet.schema import OURS, Number, Text, Whole, checked_by, must_be, shaped_as
+from hermes_nnunet.voxel_orders import OUR_ORDER, turn_of
 
 MODALITY_VARIABLE = "HERMES_MODALITY"
 ALL_MODALITIES_VARIABLE = "HERMES_ALL_MODALITIES"
 _SWITCH = {"": False, "0": False, "false": False, "1": True, "true": True}
 PLANS_REMEDY = "plan the collection with 'nnUNetv2_plan_and_preprocess -d ID -pl HermesPlanner -c 3d_fullres'"
+
+# Low and high.
+Bounds = Annotated[list[Number], Field(min_length=2, max_length=2)]
+Rows = Annotated[Whole, Field(ge=1)]
+
+
+VoxelOrder = Annotated[Text, checked_by(turn_of)]
+
+
+class _Clipped(TypedDict):
+    range: Bounds
+
+    __pydantic_config__ = OURS  # type: ignore[misc]
+
+
+class _Normalised(_Clipped):
+    mean: Number
+    std: Annotated[Number, Field(gt=0)]
+
+
+class _ClippedByImage(TypedDict):
+    percentiles: Bounds
+
+    __pydantic_config__ = OURS  # type: ignore[misc]
+
+
+IntensityRule = Annotated[
+    dict[str, Any],
+    shaped_as(_Clipped | _Normalised | _ClippedByImage),
+    must_be("range: [low, high], which may have mean: and std: beside it, or percentiles: [low, high]"),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ContextInBlock(Context):
+    channels: dict[ModalityName, Whole | None]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The `hermes` block as it lies in the file; the same keys as the fields of HermesPlans."""
+
+    tasks: tuple[TaskName, ...]
+    modalities: tuple[ModalityName, ...]
+    context: _ContextInBlock
+    intensity_clipping: dict[Text, IntensityRule]
+    members: dict[MemberName, Member]
+    # Earlier releases wrote none, and only imported weights have orders.
+    rows_per_case: Rows | None = None
+    voxel_order: VoxelOrder = OUR_ORDER
+    voxel_orders: dict[Text, VoxelOrder] = field(default_factory=dict)
+
+    __pydantic_config__ = OURS
 
 
 @dataclass(frozen=True)
@@ -213,23 +272,24 @@ class HermesPlans:
             if key in plans:
                 check_file_name(plans[key], f"{key} of the plans:")
         where = f"the plans {plans.get('plans_name')} of {plans.get('dataset_name')}"
-        block = hermes_block(plans, where, PLANS_REMEDY)
-        try:
-            context = block["context"]
-            members = members_from_json(block["members"])
-            return cls(
-                tasks=tuple(check_task_name(task) for task in block["tasks"]),
-                modalities=modalities_from_json(block["modalities"]),
-                members=members,
-                context=Context(tuple(context["tasks"]), context["modality"]),
-                context_channels=context["channels"],
-                intensity_clipping=block["intensity_clipping"],
-                rows_per_case=block["rows_per_case"] if "rows_per_case" in block else _most_tasks(members),
-                voxel_order=block.get("voxel_order", OUR_ORDER),
-                voxel_orders=dict(block.get("voxel_orders", {})),
-            )
-        except (AttributeError, KeyError, TypeError) as error:
-            raise HermesError(f"the '{HERMES_BLOCK}' block of {where} is damaged ({error}): {PLANS_REMEDY}") from None
+        block = read_block(_Block, plans, where, PLANS_REMEDY)
+        named = [
+            ("context.tasks", "task", block.context.tasks, block.tasks),
+            ("context.modality", "modality", (block.context.modality,), block.modalities),
+        ]
+        check_members(block.members, block.tasks, where, PLANS_REMEDY)
+        check_known(named, where, PLANS_REMEDY)
+        return cls(
+            tasks=block.tasks,
+            modalities=block.modalities,
+            members=block.members,
+            context=Context(block.context.tasks, block.context.modality),
+            context_channels=block.context.channels,
+            intensity_clipping=block.intensity_clipping,
+            rows_per_case=_most_tasks(block.members) if block.rows_per_case is None else block.rows_per_case,
+            voxel_order=block.voxel_order,
+            voxel_orders=block.voxel_orders,
+        )
 
 
 def all_modalities_override() -> bool:

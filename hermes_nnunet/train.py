@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train; return 1 for an error that the user can mend.
 
     Raises:
-        SystemExit: the call is wrong (2), or help was asked for (0).
+        SystemExit: the call is wrong (2), help was asked for (0), or a signal ended the training (128 and its number).
     """
     arguments = _parsed(argv)
     from hermes_nnunet.learning.distributed.training import train
@@ -27,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except HermesError as error:
         print(f"hermes_nnunet.train: error: {escaped(str(error))}", file=sys.stderr, flush=True)
         return 1
+    except KeyboardInterrupt:
+        return 130  # as shells report it
     return 0
 
 

@@ -33,12 +33,13 @@ class TestBlock:
             ({"excludes": {"abdomen/liver": ["brain/hole"]}}, "brain/hole"),
             ({"absent": {"brian": []}}, "brian"),
             ({"absent": {"brain": ["abdomen/livre"]}}, "abdomen/livre"),
-            ({"excludes": ["abdomen/liver"]}, "items"),
+            ({"excludes": ["abdomen/liver"]}, "must be keys with values"),
+            ({"absent": {"brain": "abdomen/liver"}}, r"absent\.brain must be a list, not 'abdomen/liver'"),
         ],
     )
     def test_names_that_there_are_not_are_told(self, collection, changed, name):
         block = {**collection.to_block(), **changed}
-        with pytest.raises(HermesError, match=f"damaged .*{name}.*: run 'hermes_nnunet merge' again"):
+        with pytest.raises(HermesError, match=rf"dataset\.json of Dataset900_Both: hermes\..*{name}.*: merge its"):
             Collection.from_dataset_json({"hermes": block}, "Dataset900_Both")
 
     def test_a_data_set_that_was_not_merged_says_how_to_merge(self):
@@ -55,7 +56,7 @@ class TestBlock:
     def test_a_missing_key_is_named(self, collection):
         block = collection.to_block()
         del block["modalities"]
-        with pytest.raises(HermesError, match=r"damaged .*modalities"):
+        with pytest.raises(HermesError, match=r"hermes: modalities is missing: merge its members"):
             Collection.from_dataset_json({"hermes": block}, "Dataset900_Both")
 
 

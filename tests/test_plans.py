@@ -22,7 +22,7 @@ class TestBlock:
 
     def test_a_damaged_block_names_what_is_missing(self, plans):
         del plans["hermes"]["context"]
-        with pytest.raises(HermesError, match=r"damaged .*context"):
+        with pytest.raises(HermesError, match=r"hermes: context is missing: plan the collection"):
             HermesPlans.from_plans(plans)
 
 

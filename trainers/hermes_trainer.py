@@ -8,35 +8,28 @@ import numpy as np
 import torch
 from nnunetv2.paths import nnUNet_raw, nnUNet_results
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import (
-    nnUNetTrainerNoMirroring,
-)
 from nnunetv2.utilities.helpers import dummy_context
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from rich.console import Console
 from torch import distributed as dist
 from torch import nn
-from torch._dynamo import OptimizedModule
-from torch.nn.parallel import DistributedDataParallel
 
 from hermes_nnunet.collection import Collection
-from hermes_nnunet.core.checkpoints import loading_without_code
 from hermes_nnunet.core.dice import dice_table, mean_of_defined
-from hermes_nnunet.core.files import read_json, written_beside
+from hermes_nnunet.core.nnunet_files import read_splits
 from hermes_nnunet.core.trusted_plans import check_plans
 from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.distributed.data_parallel import check_batch_size, data_parallel, own_device
 from hermes_nnunet.learning.loss.hermes_loss import HermesLoss
 from hermes_nnunet.learning.training.case_context import announcing_dataset_class
-from hermes_nnunet.learning.training.continuation import Continuation
 from hermes_nnunet.learning.training.extra_tasks import ExtraTasks
 from hermes_nnunet.learning.training.hard_counts import hard_counts
+from hermes_nnunet.learning.training.interruptible_trainer import InterruptibleTrainer
 from hermes_nnunet.learning.training.learning_curves import FILE_NAME as LEARNING_CURVES
 from hermes_nnunet.learning.training.learning_curves import LearningCurves, member_sums, summed_over_processes
-from hermes_nnunet.learning.training.member_dice import dice_by_member, write_member_dice
+from hermes_nnunet.learning.training.member_dice import dice_by_member, read_summary, write_member_dice
 from hermes_nnunet.learning.training.parameter_groups import parameter_groups
-from hermes_nnunet.learning.training.random_state import random_states, set_random_states
 from hermes_nnunet.learning.training.sampling import case_probabilities, weighted_identifiers
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
 from hermes_nnunet.networks.build import build_network, prediction_context
@@ -46,7 +39,7 @@ from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
 from hermes_nnunet.prediction.views.write import write_views
 
 
-class HermesTrainer(nnUNetTrainerNoMirroring):
+class HermesTrainer(InterruptibleTrainer):
     """Trains one network on a collection; every case is run with the tasks and modality of its member.
 
     Nothing is mirrored, in training or at prediction: left and right are different tasks.
@@ -80,8 +73,6 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
     extra_tasks = 2
 
     # nnU-Net's own attributes that are set anew here
-    is_ddp: bool
-    network: nn.Module
     dataset_class: type
     save_every: int
 
@@ -123,7 +114,6 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         self.oversample_foreground_percent = self.foreground_oversampling
         self.context_of_batch = ContextIndexer.of_plans(self.hermes_plans)
         self.learning_curves = LearningCurves()
-        self.interrupted: Continuation | None = None
         self.step_of_epoch = 0
         self.set_recipe()
 
@@ -158,14 +148,6 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         return build_network(
             plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
         )
-
-    @property
-    def bare_network(self) -> nn.Module:
-        """The network without the wrappers of DDP and torch.compile."""
-        network = self.network
-        if isinstance(network, DistributedDataParallel):
-            network = network.module
-        return network._orig_mod if isinstance(network, OptimizedModule) else network
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolynomialSchedule]:
         """AdamW: nnU-Net's SGD learns next to nothing of small structures in short runs."""
@@ -211,7 +193,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         """
         if self.fold != "all":
             file = Path(self.preprocessed_dataset_folder_base) / "splits_final.json"
-            folds = len(read_json(file, f"copy it from the collection's folder in nnUNet_raw, or {PLANS_REMEDY}"))
+            folds = len(read_splits(file, f"copy it from the collection's folder in nnUNet_raw, or {PLANS_REMEDY}"))
             if not 0 <= self.fold < folds:
                 raise HermesError(f"{file} has {folds} folds, so fold {self.fold} does not exist: use 0 to {folds - 1}")
         return super().do_split()
@@ -230,29 +212,16 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
         return case_probabilities(cases, self.collection)
 
     def on_train_start(self) -> None:
-        # A twentieth of the training is the most that a killed run loses.
+        # Beside the checkpoints by time.
         self.save_every = max(1, min(self.save_every, self.num_epochs // 20))
         self.learning_curves = LearningCurves.continued(Path(self.output_folder) / LEARNING_CURVES, self.current_epoch)
         super().on_train_start()
         candidates = ", ".join(f"{len(self.extra.candidates(name))} for {name}" for name in self.collection.members)
         self.print_to_log_file(f"extra tasks of a case: {self.extra.rows}, drawn from {candidates}")
-        if self.interrupted is not None:
-            self.resume(self.interrupted)
-            self.interrupted = None
-
-    def resume(self, interrupted: Continuation) -> None:
-        """Last step before the first epoch of a continued training."""
-        # nnU-Net saves the latest checkpoint before it compares the epoch's Dice with the best.
-        self._best_ema = max(self.logger.get_value("ema_fg_dice", None), default=None)
-        if not set_random_states(interrupted.random_states, self.device):
-            self.print_to_log_file(
-                f"the training began with {len(interrupted.random_states)} processes, so its random numbers are not "
-                f"those of an uninterrupted training"
-            )
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
-        self.step_of_epoch = 0
+        self.step_of_epoch = self.steps_done
         first, last = self.dice_exponents
         self.loss.dice_exponent = first + (last - first) * self.current_epoch / max(1, self.num_epochs - 1)
 
@@ -317,44 +286,6 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
             self.learning_curves.add(self.current_epoch, rate, train_loss, val_loss, dice, sums, members)
             self.learning_curves.write(Path(self.output_folder) / LEARNING_CURVES)
 
-    def save_checkpoint(self, filename: str) -> None:
-        """Save beside and rename, so that a kill leaves the old checkpoint or the new one, never half of one."""
-        state = self.state_to_resume()
-        if self.local_rank != 0 or self.disable_checkpointing:
-            super().save_checkpoint(filename)  # writes nothing, and says so
-            return
-        with written_beside(filename) as temporary:
-            torch.save({**self.checkpoint(), **state.to_entry()}, temporary)
-
-    def checkpoint(self) -> dict[str, Any]:
-        """The entries of nnU-Net's checkpoint; its own method writes them at once, and lets nobody add to them."""
-        return {
-            "network_weights": self.bare_network.state_dict(),
-            "optimizer_state": self.optimizer.state_dict(),
-            "grad_scaler_state": None if self.grad_scaler is None else self.grad_scaler.state_dict(),
-            "logging": self.logger.get_checkpoint(),
-            "_best_ema": self._best_ema,
-            "current_epoch": self.current_epoch + 1,
-            "init_args": self.my_init_kwargs,
-            "trainer_name": type(self).__name__,
-            "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
-        }
-
-    def state_to_resume(self) -> Continuation:
-        """What `resume` needs; called by every process."""
-        return Continuation(random_states(self.device))
-
-    def load_checkpoint(self, filename: str) -> None:
-        """nnU-Net's loading, but without code. The rest waits for on_train_start, since --val has no use for it.
-
-        Raises:
-            HermesError: the file is missing or damaged, or holds more than tensors and numbers.
-        """
-        interrupted = Continuation.read(Path(filename))
-        with loading_without_code():
-            super().load_checkpoint(filename)
-        self.interrupted = interrupted
-
     def on_train_end(self) -> None:
         super().on_train_end()
         self._write_views()
@@ -372,7 +303,7 @@ class HermesTrainer(nnUNetTrainerNoMirroring):
             self.dataset_class = dataset_class
         if self.local_rank == 0:
             folder = Path(self.output_folder) / "validation"
-            members = dice_by_member(read_json(folder / "summary.json", "run the validation again"), self.collection)
+            members = dice_by_member(read_summary(folder / "summary.json", self.collection), self.collection)
             write_member_dice(members, folder)
             Console().print(dice_table(members, f"{self.plans_manager.dataset_name}, validation of fold {self.fold}"))
             self._write_views()

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from hermes_nnunet.core.commands import KEEP_FREED_MEMORY, find_commands, run_logged
 from hermes_nnunet.core.dice import CaseDice, dice_of_folder, mean_by_label, mean_dice, mean_of_defined
-from hermes_nnunet.core.files import read_json, write_json
+from hermes_nnunet.core.files import write_json
+from hermes_nnunet.core.nnunet_files import read_dataset_json
 from hermes_nnunet.core.pictures.overlay import PictureCase
 from hermes_nnunet.core.pictures.report import draw_report
 from hermes_nnunet.data.phantoms.phantoms import PhantomDataset, write_phantoms
@@ -166,7 +167,7 @@ class _Demonstration:
         members: dict[str, CaseDice] = {}
         rows = []
         for phantom in phantoms:
-            dataset_json = read_json(phantom.folder / "dataset.json", "run the demo again")
+            dataset_json = read_dataset_json(phantom.folder / "dataset.json", "run the demo again")
             cases = dice_of_folder(self._predictions(phantom), phantom.folder / "labelsTs", dataset_json)
             members[phantom.kind.name] = cases
             rows.append(self._picture(phantom, dataset_json, cases))

@@ -1,16 +1,29 @@
 """Files and folders that are either complete or not there."""
 
+import codecs
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hermes_nnunet.core.leftovers import place_of, remove_leftovers, temporary_name
 from hermes_nnunet.core.shortages import is_of_torch_save, write_error
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import quoted
+
+HALF_A_CHARACTER = "an escape sequence is half of a character"
+TOO_DEEP = "it is nested too deeply"
+MOST_LEVELS = 50
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+Node = TypeVar("Node")
 
 
 @contextmanager
@@ -116,12 +129,79 @@ def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
     Raises:
         HermesError: the file is missing or is not JSON; the message ends with `remedy`.
     """
+    text = read_text(path, remedy)
     try:
-        return json.loads(Path(path).read_text())
+        content = json.loads(text, object_pairs_hook=_with_every_key_once)
+        check_extent(content, _children)
+        if _SURROGATE.search(text):
+            json.dumps(content, ensure_ascii=False).encode()
+        return content
+    except UnicodeEncodeError:
+        reason = HALF_A_CHARACTER
+    except json.JSONDecodeError as error:
+        reason = str(error)
+    except RecursionError:
+        reason = TOO_DEEP
+    except ValueError as error:
+        # Python's own message names a setting of Python.
+        reason = "a number of thousands of digits" if "digits" in str(error) else str(error)
+    raise HermesError(f"{path} is not valid JSON ({reason}): {remedy}")
+
+
+def read_text(path: str | os.PathLike[str], remedy: str) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        HermesError: the file is missing, empty or no such text.
+    """
+    try:
+        content = Path(path).read_bytes()
     except FileNotFoundError:
         raise HermesError(f"{path} does not exist: {remedy}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise HermesError(f"{path} is not valid JSON ({error}): {remedy}") from None
+    except IsADirectoryError:
+        raise HermesError(f"{path} is a folder, not a file: {remedy}") from None
+    except (OSError, ValueError) as error:
+        raise HermesError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error}): {remedy}") from None
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:4]:
+        raise HermesError(f"{path} is not UTF-8 but UTF-16 or UTF-32: save it as UTF-8 ({remedy})")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise HermesError(f"{path} is no text in UTF-8 (byte {error.start} is none of it): {remedy}") from None
+    if not text.strip():
+        raise HermesError(f"{path} is empty: {remedy}")
+    return text
+
+
+def check_extent(root: Node, children: Callable[[Node], Iterable[Node]], most: int = sys.maxsize - 1) -> None:
+    """See that a tree is as small as what it is read from; what several branches share counts in each of them.
+
+    Raises:
+        ValueError: it has more levels than any file needs, or more than `most` nodes.
+    """
+    level, count = [root], 0
+    for _ in range(MOST_LEVELS):
+        level = [*islice((child for node in level for child in children(node)), most - count + 1)]
+        count += len(level)
+        if count > most:
+            raise ValueError("it unfolds to too many entries")
+        if not level:
+            return
+    raise ValueError(TOO_DEEP)
+
+
+def _children(content: Any) -> Iterable[Any]:
+    if isinstance(content, dict):
+        return content.values()
+    return content if isinstance(content, list) else ()
+
+
+def _with_every_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise ValueError(f"key {quoted(twice)} stands twice")
+    return content
 
 
 def holds_json(path: Path, content: Any) -> bool:

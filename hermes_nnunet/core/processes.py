@@ -60,7 +60,7 @@ def _in_processes(
     function: Callable[[Item], Result], cases: Sequence[Item], processes: int, progress: "tqdm[Any]", when_one_died: str
 ) -> list[Result]:
     # A forked process would inherit the threads of whatever this one has loaded.
-    executor = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+    executor = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=end_with_parent)
     try:
         futures = [executor.submit(function, case) for case in cases]
         for future in as_completed(futures):
@@ -76,8 +76,8 @@ def _in_processes(
         executor.shutdown(cancel_futures=True)
 
 
-def _end_with_parent() -> None:
-    """Let this process end when its parent is killed, instead of waiting for work for ever."""
+def end_with_parent() -> None:
+    """Let this process, which multiprocessing started, end when its parent is killed, instead of working for nobody."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
@@ -86,3 +86,9 @@ def _end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def end_children() -> None:
+    """Kill the processes that this one has started with multiprocessing, before it exits without its usual end."""
+    for process in multiprocessing.active_children():
+        process.kill()

@@ -11,8 +11,10 @@ from contextvars import ContextVar
 from typing import Any
 
 from hermes_nnunet.core.images import READER_WRITER
+from hermes_nnunet.core.nnunet_files import Configuration, Plans
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import quoted
+from hermes_nnunet.schema import checked
 
 TRUST_VARIABLE = "HERMES_TRUST_PLANS"
 
@@ -82,6 +84,8 @@ _NORMALIZATION = frozenset(
     }
 )
 
+_REMEDY = "copy the plans again"
+
 _trusting: ContextVar[bool] = ContextVar("trusting", default=False)
 
 
@@ -104,13 +108,11 @@ def check_plans(plans: Mapping[str, Any], where: str) -> None:
     Raises:
         HermesError: they name something else, and nobody trusts them.
     """
+    checked(Plans, plans, where, _REMEDY)
     for key, known in _OF_PLANS.items():
         if key in plans:
             _check(plans[key], known, where, key)
-    configurations = plans.get("configurations")
-    if not isinstance(configurations, Mapping):
-        raise HermesError(f"{where}: 'configurations' is not there or no table: copy the plans again")
-    for name, configuration in configurations.items():
+    for name, configuration in plans["configurations"].items():
         check_configuration(configuration, f"{where}, {quoted(name)}")
 
 
@@ -120,25 +122,23 @@ def check_configuration(configuration: Mapping[str, Any], where: str) -> None:
     Raises:
         HermesError: it names something unknown, and nobody trusts it.
     """
-    if not isinstance(configuration, Mapping):
-        raise HermesError(f"{where}: a configuration must be a table: copy the plans again")
+    checked(Configuration, configuration, where, _REMEDY)
     for key, known in _OF_CONFIGURATION.items():
         if key in configuration:
             _check(configuration[key], known, where, key)
-    for scheme in configuration.get("normalization_schemes") or ():
+    for scheme in configuration.get("normalization_schemes", ()):
         _check(scheme, _NORMALIZATION, where, "normalization_schemes")
     if "architecture" not in configuration:
         return
     architecture = configuration["architecture"]
-    try:
-        _check(architecture["network_class_name"], _NETWORKS, where, "network_class_name")
-        arguments = architecture["arch_kwargs"]
-        # Some trainers of nnU-Net import the usual ones without being told.
-        for key in {*architecture["_kw_requires_import"], *_LAYER_ARGUMENTS.intersection(arguments)}:
-            if arguments[key] is not None:
-                _check(arguments[key], _LAYERS, where, key)
-    except (KeyError, TypeError, IndexError) as error:
-        raise HermesError(f"{where}: 'architecture' is damaged ({error!r}): copy the plans again") from None
+    _check(architecture["network_class_name"], _NETWORKS, where, "network_class_name")
+    arguments = architecture["arch_kwargs"]
+    # Some trainers of nnU-Net import the usual ones without being told.
+    for key in {*architecture["_kw_requires_import"], *_LAYER_ARGUMENTS.intersection(arguments)}:
+        if key not in arguments:
+            raise HermesError(f"{where}: arch_kwargs has no {quoted(key)}, which is to be imported: {_REMEDY}")
+        if arguments[key] is not None:
+            _check(arguments[key], _LAYERS, where, key)
 
 
 def _check(name: Any, known: frozenset[str], where: str, key: str) -> None:

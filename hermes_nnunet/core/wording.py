@@ -1,16 +1,10 @@
 """Parts of messages."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+
+from hermes_nnunet.file_names import did_you_mean as did_you_mean
 
 LISTED = 10
-
-
-def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """ " (did you mean 'CT'?)" where a known word is near `word`, else nothing."""
-    by_lower_case = {other.lower(): other for other in known}
-    near = get_close_matches(str(word).lower(), by_lower_case, n=1)
-    return f" (did you mean '{by_lower_case[near[0]]}'?)" if near else ""
 
 
 def listed(items: Iterable[object], limit: int = LISTED) -> str:

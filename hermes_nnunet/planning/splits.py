@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hermes_nnunet.core.files import read_json
+from hermes_nnunet.core.nnunet_files import read_splits
 from hermes_nnunet.errors import HermesError
 
 SPLITS_FILE = "splits_final.json"
@@ -21,7 +21,7 @@ def check_planned_splits(raw: Path, preprocessed: Path) -> None:
     merged, planned = raw / SPLITS_FILE, preprocessed / SPLITS_FILE
     if not (merged.is_file() and planned.is_file()):
         return
-    new, old = (read_json(file, "merge again") for file in (merged, planned))
+    new, old = (read_splits(file, "merge again") for file in (merged, planned))
     same = len(new) <= len(old) and all(
         set(a[half]) == set(b[half]) for a, b in zip(new, old, strict=False) for half in ("train", "val")
     )

@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection
 from hermes_nnunet.core.checkpoints import read_checkpoint
-from hermes_nnunet.core.files import read_json, temporary_folder_in
+from hermes_nnunet.core.files import temporary_folder_in
+from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
 from hermes_nnunet.core.nnunet_folders import dataset_id, datasets_with_id
 from hermes_nnunet.core.trusted_plans import check_plans, trusting_plans
 from hermes_nnunet.core.wording import listed
@@ -125,9 +126,8 @@ def _check_free(units: list[PurePosixPath], results: Path, overwrite: bool) -> N
 def _check_model(folder: Path) -> None:
     """Read all that a prediction reads, so that what is installed can be used."""
     remedy = "export the model again"
-    plans, dataset_json = (read_json(folder / name, remedy) for name in (PLANS_FILE, DATASET_FILE))
-    if not isinstance(plans, dict) or not isinstance(dataset_json, dict):
-        raise HermesError(f"{folder}: {PLANS_FILE} or {DATASET_FILE} is no table: {remedy}")
+    plans = read_plans(folder / PLANS_FILE, remedy)
+    dataset_json = read_dataset_json(folder / DATASET_FILE, remedy)
     check_plans(plans, str(folder / PLANS_FILE))
     if HERMES_BLOCK in plans:
         HermesPlans.from_plans(plans)

@@ -3,15 +3,37 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from typing_extensions import TypedDict
 
 from hermes_nnunet.core.files import read_json, write_json
-from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.provenance import Provenance
+from hermes_nnunet.schema import WITH_MORE, Text, Whole, shaped_as, versioned
 
 LABELS_FILE = "labels.json"
 FORMAT_VERSION = 1
 _REMEDY = "add --overwrite, or choose another folder"
+
+
+class _Label(TypedDict):
+    name: Text
+    values: list[Whole]
+
+    __pydantic_config__ = WITH_MORE  # type: ignore[misc]
+
+
+class _Pass(TypedDict):
+    modality: Text
+    tasks: list[Text]
+
+    __pydantic_config__ = WITH_MORE  # type: ignore[misc]
+
+
+class _Run(TypedDict):
+    weights: dict[Text, Text]
+    model: Text
+    options: dict[Text, Any]
 
 
 @dataclass
@@ -25,10 +47,10 @@ class LabelsFile:
         cases: hash of the run that has segmented a case, for each finished one. Older releases did not write it.
     """
 
-    labels: list[dict[str, Any]]
-    passes: list[dict[str, Any]]
-    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    cases: dict[str, str] = field(default_factory=dict)
+    labels: Annotated[list[dict[str, Any]], shaped_as(list[_Label])]
+    passes: Annotated[list[dict[str, Any]], shaped_as(list[_Pass])]
+    runs: Annotated[dict[str, dict[str, Any]], shaped_as(dict[Text, _Run])] = field(default_factory=dict)
+    cases: dict[Text, Text] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> "LabelsFile | None":
@@ -40,14 +62,7 @@ class LabelsFile:
         path = folder / LABELS_FILE
         if not path.exists():
             return None
-        content = read_json(path, _REMEDY)
-        if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
-            raise HermesError(f"{path} is not of format version {FORMAT_VERSION}: {_REMEDY}")
-        parts = {"labels": list, "passes": list, "runs": dict, "cases": dict}
-        for name, kind in parts.items():
-            if not isinstance(content.get(name, kind()), kind):
-                raise HermesError(f"{path}: {name} is no {'list' if kind is list else 'object'}: {_REMEDY}")
-        return cls(**{name: content.get(name, kind()) for name, kind in parts.items()})
+        return versioned(cls, read_json(path, _REMEDY), FORMAT_VERSION, str(path), _REMEDY)
 
     def says_the_same(self, other: "LabelsFile") -> bool:
         """Whether values and contexts are those of the other, so that cases of both can lie side by side."""

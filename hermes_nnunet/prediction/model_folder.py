@@ -7,13 +7,12 @@ from pydoc import locate
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection, Member, Task
-from hermes_nnunet.core.files import read_json
 from hermes_nnunet.core.label_values import foreground_values
+from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
 from hermes_nnunet.core.nnunet_folders import RESULTS, datasets_with_id, optional_folder
 from hermes_nnunet.core.trusted_plans import check_plans, trusting_plans
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.file_names import check_file_ending
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.views.write import CHECKPOINTS
 
@@ -154,12 +153,11 @@ def read_model_folder(
         HermesError: it is a model of plain nnU-Net, or incomplete.
     """
     remedy = "copy the model's folder again"
-    plans = read_json(path / PLANS_FILE, remedy)
-    dataset_json = read_json(path / DATASET_FILE, remedy)
+    plans = read_plans(path / PLANS_FILE, remedy)
+    dataset_json = read_dataset_json(path / DATASET_FILE, remedy)
     if HERMES_BLOCK not in plans:
         raise HermesError(f"{path} is a model of plain nnU-Net, not of Hermes: predict with nnUNetv2_predict")
     hermes_plans = HermesPlans.from_plans(plans)
-    check_file_ending(dataset_json.get("file_ending"), f"{path / DATASET_FILE}: file_ending")
     collection = None
     if HERMES_BLOCK in dataset_json:
         collection = Collection.from_dataset_json(dataset_json, str(path))

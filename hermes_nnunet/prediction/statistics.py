@@ -2,14 +2,16 @@
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from hermes_nnunet.core.files import read_json, write_json, written_beside
 from hermes_nnunet.core.pictures.labels import Label
-from hermes_nnunet.errors import HermesError
+from hermes_nnunet.schema import OURS, Measure, Text, shaped_as, versioned
 
 JSON_FILE = "statistics.json"
 CSV_FILE = "statistics.csv"
@@ -17,6 +19,21 @@ FORMAT_VERSION = 1
 
 # Task -> {"volume_ml": ..., "mean_intensity": ...}.
 CaseStatistics = dict[str, dict[str, float | None]]
+
+
+class _Entry(TypedDict):
+    volume_ml: Measure
+    mean_intensity: Measure | None
+
+    __pydantic_config__ = OURS  # type: ignore[misc]
+
+
+@dataclass(frozen=True)
+class _File:
+    cases: dict[Text, Annotated[CaseStatistics, shaped_as(dict[Text, _Entry])]]
+
+    __pydantic_config__ = OURS
+
 
 _MM3_PER_ML = 1000
 
@@ -55,10 +72,8 @@ def read_statistics(folder: Path) -> dict[str, CaseStatistics]:
     path = folder / JSON_FILE
     if not path.is_file():
         return {}
-    content = read_json(path, "remove it and predict again")
-    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION or "cases" not in content:
-        raise HermesError(f"{path} is not of format version {FORMAT_VERSION}: remove it and predict again")
-    return content["cases"]
+    remedy = "remove it and predict again"
+    return versioned(_File, read_json(path, remedy), FORMAT_VERSION, str(path), remedy).cases
 
 
 def write_statistics(cases: Mapping[str, CaseStatistics], folder: Path) -> None:

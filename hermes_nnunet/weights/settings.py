@@ -1,23 +1,43 @@
 """Settings of a released network that no tensor tells: assumed, or read from the YAML file of the release."""
 
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-import yaml
+from pydantic import Field
+from typing_extensions import NotRequired, TypedDict
 
+from hermes_nnunet.core.yaml_files import read_yaml
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
 from hermes_nnunet.networks.hermes_resunet import STAGES, HermesResUNet
 from hermes_nnunet.networks.preactivation import ACTIVATIONS
+from hermes_nnunet.schema import Text, Whole, checked, must_be
 
 ARCHITECTURES = {HermesResUNet: "resunet", HermesMedFormer: "medformer"}
 BLOCK_KEY = {HermesResUNet: "block", HermesMedFormer: "conv_block"}
 HALVING = [[2, 2, 2]] * STAGES
 # Of the configuration's eight stages those with attention: 2, 3, 4 down and 1, 2 up.
 ATTENTION_STAGES = slice(1, 6)
+
+_Heads = Annotated[Whole, Field(ge=1)]
+
+
+class _Config(TypedDict):
+    """A configuration of the release, as far as it is read; the other keys are about its training."""
+
+    arch: Text
+    base_chan: NotRequired[Whole]
+    tn: NotRequired[Whole]
+    mn: NotRequired[Whole]
+    norm: NotRequired[Text]
+    block: NotRequired[Text]
+    conv_block: NotRequired[Text]
+    act: NotRequired[Text]
+    down_scale: NotRequired[Annotated[list[Whole | list[Whole]], must_be("a list of strides")]]
+    num_heads: NotRequired[list[_Heads]]
+    fusion_heads: NotRequired[_Heads]
 
 
 def settings_of_config(
@@ -39,7 +59,8 @@ def settings_of_config(
     Raises:
         HermesError: the file cannot be read, is of other weights, or says what this project's networks do not do.
     """
-    config = _load(Path(path))
+    config = read_yaml(path, "give the YAML file of the release")
+    checked(_Config, config, str(path), "give hermes_*_3d.yaml of the release")
     known = {
         "arch": ARCHITECTURES[network_class],
         "base_chan": arguments["base_width"],
@@ -70,7 +91,7 @@ def settings_of_config(
     shared_out = [*zip(widths[ATTENTION_STAGES], settings.get("heads", []), strict=False)]
     shared_out += [(arguments["fusion_width"], settings["fusion_heads"])] if "fusion_heads" in settings else []
     for width, number in shared_out:
-        if not isinstance(number, int) or number < 1 or width % number:
+        if width % number:
             raise HermesError(f"{path}: {number} attention heads do not share {width} channels evenly")
     return settings
 
@@ -89,20 +110,8 @@ def settings_in_words(network_class: type[ContextualNetwork], arguments: Mapping
     )
 
 
-def _load(path: Path) -> Mapping[str, Any]:
-    try:
-        config = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise HermesError(f"{path} cannot be read ({error}): give the YAML file of the release") from None
-    except yaml.YAMLError as error:
-        raise HermesError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(config, dict) or "arch" not in config:
-        raise HermesError(f"{path} is no configuration of the release (it has no 'arch'): give hermes_*_3d.yaml")
-    return config
-
-
 def _list(config: Mapping[str, Any], key: str, default: Any, length: int, path: str | os.PathLike[str]) -> Any:
     value = config.get(key, default)
-    if value is not None and not (isinstance(value, Sequence) and len(value) == length):
+    if value is not None and len(value) != length:
         raise HermesError(f"{path}: {key} is {value}: it must be a list of {length}")
     return value

@@ -54,6 +54,15 @@ def test_start_up_waits_for_output(run_benchmark):
     assert python["seconds"] < doctor["seconds"]
 
 
+@pytest.mark.slow
+def test_growth_runs_every_command_for_every_number_of_cases(run_benchmark):
+    rows = run_benchmark("growth", "--cases", 20)
+    assert [row["command"] for row in rows] == ["merge", "merge, up to date", "inspect"]
+    for row in rows:
+        assert row["ms a case"] == pytest.approx(50 * row["seconds"])
+        assert row["peak MB"] > 50
+
+
 class TestPeakMegabytes:
     def test_is_the_most_that_tensors_took_at_one_time(self, run_benchmark):
         import torch

@@ -1,6 +1,7 @@
 import contextlib
 import errno
 import json
+import math
 import resource
 
 import numpy as np
@@ -118,3 +119,49 @@ class TestJson:
         (tmp_path / "x.json").write_text(json.dumps({"a": 1})[:-1])
         with pytest.raises(HermesError, match=r"x\.json is not valid JSON .*: merge again"):
             read_json(tmp_path / "x.json", "merge again")
+
+
+DEEP = 3000
+ODD_FILES = {
+    "empty": (b"", "is empty"),
+    "blank": (b" \n", "is empty"),
+    "nul": (b"{\0}", "is not UTF-8 but UTF-16 or UTF-32: save it as UTF-8"),
+    "utf-16": ('{"a": 1}'.encode("utf-16"), "is not UTF-8 but UTF-16 or UTF-32"),
+    "utf-16 without a mark": ('{"a": 1}'.encode("utf-16-be"), "is not UTF-8 but UTF-16 or UTF-32"),
+    "latin-1": ('{"a": "ü"}'.encode("latin-1"), r"is no text in UTF-8 \(byte 7 is none of it\)"),
+    "deep": (b"[" * DEEP + b"]" * DEEP, r"is not valid JSON \(it is nested too deeply\)"),
+    "deep enough to be parsed": (b"[" * 60 + b"]" * 60, r"is not valid JSON \(it is nested too deeply\)"),
+    "long number": (b'{"a": ' + b"9" * 5000 + b"}", r"is not valid JSON \(a number of thousands of digits\)"),
+    "key twice": (b'{"a": 1, "b": {"c": 1, "c": 2}}', r"is not valid JSON \(key 'c' stands twice\)"),
+    "half a character": (rb'{"a": "\ud83d"}', r"is not valid JSON \(an escape sequence is half of a character\)"),
+}
+
+
+class TestOddFiles:
+    @pytest.mark.parametrize(("content", "message"), ODD_FILES.values(), ids=ODD_FILES)
+    def test_are_told_in_one_line_with_the_remedy(self, tmp_path, content, message):
+        (tmp_path / "x.json").write_bytes(content)
+        with pytest.raises(HermesError, match=rf"x\.json {message}.*merge again") as error:
+            read_json(tmp_path / "x.json", "merge again")
+        assert "\n" not in str(error.value)
+
+    def test_a_folder_and_a_path_through_a_file_are_told(self, tmp_path):
+        with pytest.raises(HermesError, match="is a folder, not a file: merge again"):
+            read_json(tmp_path, "merge again")
+        (tmp_path / "x").touch()
+        with pytest.raises(HermesError, match=r"cannot be read \(Not a directory\): merge again"):
+            read_json(tmp_path / "x" / "y.json", "merge again")
+
+    def test_a_byte_order_mark_and_whole_characters_are_no_matter(self, tmp_path):
+        (tmp_path / "x.json").write_bytes(b"\xef\xbb\xbf" + rb'{"a": "\ud83d\ude00", "b": "\\ud83d"}')
+        assert read_json(tmp_path / "x.json", "") == {"a": "\N{GRINNING FACE}", "b": "\\ud83d"}
+
+    def test_not_a_number_is_read_for_files_that_may_hold_it(self, tmp_path):
+        (tmp_path / "x.json").write_text("[NaN]")
+        assert math.isnan(read_json(tmp_path / "x.json", "")[0])
+
+    def test_a_large_file_with_a_key_twice_is_told_at_once(self, tmp_path):
+        pairs = ", ".join(f'"{number}": 0' for number in range(50_000))
+        (tmp_path / "x.json").write_text(f'{{{pairs}, "49999": 1}}')
+        with pytest.raises(HermesError, match="key '49999' stands twice"):
+            read_json(tmp_path / "x.json", "")

@@ -35,7 +35,7 @@ MARKS = {
     "download",  # needs a public data set
 }
 # What a block may call beside commands with a parser of their own.
-SHELL_WORDS = {"export", "cd", "source", "pip", "srun", "scontrol", "head"}
+SHELL_WORDS = {"export", "cd", "source", "pip", "srun", "sbatch", "scontrol", "head", "test", "exit"}
 SEPARATORS = set("();<>|&")
 PARSE_ARGS = argparse.ArgumentParser.parse_args
 

@@ -1,17 +1,23 @@
 """torchrun on two machines, which are two commands on this one."""
 
 import json
+import os
 import platform
+import signal
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
+import torch
 
 pytestmark = pytest.mark.end_to_end
 TRAINER = "HermesTrainerOnce"
 MACHINES = 2
 TIMEOUT_S = 600
+LOSS_S = 60  # until all processes have ended
 
 
 def free_port():
@@ -20,15 +26,15 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def torchrun(workplace, folder, results):
-    """Train on as many machines as there are results folders; exit code and output of each."""
+def start_torchrun(workplace, folder, results, trainer, **variables):
+    """Train on as many machines as there are results folders; process and file of the output of each."""
     port = free_port()
     processes = []
     for machine, own in enumerate(results):
         command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", MACHINES, "--node_rank", machine]
         command += ["--nproc_per_node", 1, "--master_addr", "127.0.0.1", "--master_port", port]
         command += ["-m", "hermes_nnunet.train", workplace.collection, "3d_fullres", 0]
-        command += ["-tr", TRAINER, "-p", workplace.plans, "-device", "cpu"]
+        command += ["-tr", trainer, "-p", workplace.plans, "-device", "cpu"]
         own.mkdir(exist_ok=True)
         environment = {"nnUNet_results": str(own), "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
         output = folder / f"output_{machine}.txt"
@@ -36,11 +42,17 @@ def torchrun(workplace, folder, results):
             process = subprocess.Popen(
                 list(map(str, command)),
                 cwd=folder,
-                env={**workplace.environment, **environment},
+                env={**workplace.environment, **environment, **variables},
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
         processes.append((process, output))
+    return processes
+
+
+def torchrun(workplace, folder, results):
+    """Exit code and output of a training on each machine."""
+    processes = start_torchrun(workplace, folder, results, TRAINER)
     try:
         return [(process.wait(TIMEOUT_S), output.read_text()) for process, output in processes]
     finally:
@@ -83,6 +95,59 @@ class TestTwoMachines:
             view = results / planned.dataset(number) / f"{TRAINER}__{planned.plans}__3d_fullres"
             assert (view / "fold_0/checkpoint_final.pth").is_file()
             assert len(json.loads((view / "fold_0/validation/summary.json").read_text())["metric_per_case"]) == 2
+
+
+class TestEnd:
+    """Of one of two machines' processes, in the middle of an epoch."""
+
+    TRAINER = "HermesTrainerEndless"
+
+    @pytest.fixture
+    def end(self, planned, tmp_path):
+        """A function that sends a signal to the second process: what each machine printed, and the fold's folder."""
+        results = tmp_path / "results"
+        model = results / planned.dataset(planned.collection) / f"{self.TRAINER}__{planned.plans}__3d_fullres"
+
+        def send(number):
+            machines = start_torchrun(
+                planned, tmp_path, [results] * MACHINES, self.TRAINER, HERMES_SAVE_MINUTES="0.001"
+            )
+            deadline = time.monotonic() + TIMEOUT_S
+            try:
+                while not (model / "fold_0/checkpoint_latest.pth").is_file():
+                    assert all(process.poll() is None for process, _ in machines)
+                    assert time.monotonic() < deadline
+                    time.sleep(0.1)
+                second = machines[1][0].pid
+                (worker,) = Path(f"/proc/{second}/task/{second}/children").read_text().split()
+                os.kill(int(worker), number)
+                sent = time.monotonic()
+                assert all(process.wait(TIMEOUT_S) != 0 for process, _ in machines)
+                print(f"{signal.Signals(number).name}: all have ended after {time.monotonic() - sent:.1f} s")
+                assert time.monotonic() - sent < LOSS_S
+            finally:
+                for process, _ in machines:
+                    process.terminate()
+            return [output.read_text() for _, output in machines], model / "fold_0"
+
+        return send
+
+    def test_by_a_kill_ends_the_other_with_one_line(self, end):
+        (first, _), _ = end(signal.SIGKILL)
+        own = [line for line in first.splitlines() if line.startswith("hermes_nnunet: ")]
+        assert own == [
+            f"hermes_nnunet: error: rank 1 on {platform.node()} has ended (it was killed, or its machine is gone), so "
+            f"the others end as well: look for its error there, and continue with --c"
+        ]
+
+    def test_by_a_signal_to_one_ends_both_with_a_checkpoint_of_both(self, end):
+        printed, fold = end(signal.SIGTERM)
+        assert [text.count("ended by SIGTERM; checkpoint_latest.pth holds epoch") for text in printed] == [1, 0]
+        assert "hermes_nnunet: error" not in "".join(printed)
+        state = torch.load(fold / "checkpoint_latest.pth", weights_only=False)["hermes_continuation"]
+        assert len(state["random_states"]) == MACHINES
+        first, second = state["step_outputs"]
+        assert len(first) == len(second)
 
 
 def test_folders_that_are_not_shared_end_all_processes_with_the_folders_name(planned, tmp_path):

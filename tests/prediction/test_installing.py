@@ -236,7 +236,9 @@ class TestModels:
         def change(plans):
             plans["hermes"]["members"]["brain"]["dataset_name"] = "../../x"
 
-        assert "data set of member brain: '../../x' is a path" in refused(zipped(self.change_plans(contents, change)))
+        assert "hermes.members.brain.dataset_name: data set '../../x' is a path" in refused(
+            zipped(self.change_plans(contents, change))
+        )
 
     def test_half_of_one(self, contents, zipped, refused):
         del contents[f"{MODEL}/dataset.json"]

@@ -53,5 +53,5 @@ class TestFiles:
 
     def test_of_another_release_are_refused(self, tmp_path):
         (tmp_path / "statistics.json").write_text('{"format_version": 99, "cases": {}}')
-        with pytest.raises(HermesError, match="not of format version 1"):
+        with pytest.raises(HermesError, match="has format version 99, this release reads 1"):
             read_statistics(tmp_path)

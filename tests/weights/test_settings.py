@@ -118,11 +118,11 @@ class TestConfiguration:
         assert list(results.iterdir()) == []
 
     def test_files_of_another_kind_are_refused(self, imported, tmp_path):
-        for content, message in (("a: 1", "no configuration of the release"), ("a: [", "is not valid YAML")):
+        for content, message in (("a: 1", "other\\.yaml: arch is missing: give hermes"), ("a: [", "is not valid YAML")):
             (tmp_path / "other.yaml").write_text(content)
             with pytest.raises(HermesError, match=message):
                 imported(config=tmp_path / "other.yaml")
-        with pytest.raises(HermesError, match="cannot be read"):
+        with pytest.raises(HermesError, match="does not exist: give the YAML file of the release"):
             imported(config=tmp_path / "none.yaml")
 
 

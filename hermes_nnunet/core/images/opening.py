@@ -17,7 +17,7 @@ from nibabel.spatialimages import SpatialImage
 from hermes_nnunet.core.images.endings import KNOWN, is_nifti, split_ending
 from hermes_nnunet.core.images.geometry import Geometry, axis_lengths, check_plausible, is_usable
 from hermes_nnunet.core.images.itk import itk_geometry, read_information, read_voxels, voxel_bytes, voxels_of
-from hermes_nnunet.core.images.nifti_headers import nifti_geometry
+from hermes_nnunet.core.images.nifti_headers import NiftiGeometry, nifti_geometry
 from hermes_nnunet.core.images.remarks import PADDING, Remark
 from hermes_nnunet.core.images.voxels import EXTREME, image_voxels, is_small, label_voxels
 from hermes_nnunet.core.reading import reading
@@ -176,10 +176,10 @@ def open_image(path: Path, spacing_from: str | None = None) -> OpenImage:
         raise HermesError(f"{path} is no image file ({KNOWN}): give one of these formats")
     if is_nifti(path):
         with reading(path):
-            image = load_nifti(path)
+            image, header = load_nifti(path)
         if not isinstance(image, nibabel.Nifti1Image):
             raise HermesError(f"{path} is no NIfTI file: give one, or name it by its own format ({KNOWN})")
-        opened = _of_nifti(image, stored_header(path, image), str(path), spacing_from)
+        opened = _of_nifti(image, header, str(path), spacing_from)
         proxy = image.dataobj
         if isinstance(proxy, ArrayProxy):
             check_length(path, proxy.offset + math.prod(proxy.shape) * proxy.dtype.itemsize, opened.shape)
@@ -190,6 +190,23 @@ def open_image(path: Path, spacing_from: str | None = None) -> OpenImage:
     geometry = itk_geometry(header, str(path))
     check_length(path, voxel_bytes(header), geometry.shape)
     return ItkFile(str(path), geometry, path)
+
+
+def read_geometry(path: Path) -> Geometry:
+    """Where the voxels of a file lie: `open_image(path).geometry`, for which a NIfTI file is opened once.
+
+    Raises:
+        HermesError: as `open_image`.
+    """
+    if is_nifti(path):
+        with reading(path):
+            kind, start = _start_of(path)
+            if kind is not None:
+                checked = _header(kind, start, check=True)
+                shape, dtype = checked.get_data_shape(), checked.get_data_dtype()
+        if kind is not None:
+            return _nifti_geometry(shape, dtype, _header(kind, start), str(path), None)[0]
+    return open_image(path).geometry
 
 
 def open_nibabel(image: SpatialImage, name: str, spacing_from: str | None = None) -> OpenImage:
@@ -275,27 +292,42 @@ def check_numbers(dtype: np.dtype, name: str) -> None:
 def _of_nifti(
     image: nibabel.Nifti1Image, header: nibabel.Nifti1Header, name: str, spacing_from: str | None
 ) -> NiftiImage:
-    shape = _three(image.shape, name)
-    check_numbers(image.get_data_dtype(), name)
-    geometry, mended, chosen, remark = nifti_geometry(header, shape, name, spacing_from)
+    geometry, mended, chosen, remark = _nifti_geometry(image.shape, image.get_data_dtype(), header, name, spacing_from)
     remarks = () if remark is None else (Remark(remark, name),)
     return NiftiImage(name, geometry, image, mended=mended, chosen=chosen, remarks=remarks)
 
 
-def load_nifti(path: Path) -> FileBasedImage:
-    """What nibabel.load gives, also for names such as a.Nii, of which it looks for a.nii."""
+def _nifti_geometry(
+    shape: tuple[int, ...], dtype: np.dtype, header: nibabel.Nifti1Header, name: str, spacing_from: str | None
+) -> NiftiGeometry:
+    three = _three(shape, name)
+    check_numbers(dtype, name)
+    return nifti_geometry(header, three, name, spacing_from)
+
+
+def load_nifti(path: Path) -> tuple[FileBasedImage, nibabel.Nifti1Header]:
+    """What nibabel.load gives, also for names such as a.Nii, of which it looks for a.nii; and the header in the file.
+
+    That of the image is another where the file has a spacing of 0: nibabel has put 1 there.
+    """
+    kind, start = _start_of(path)
+    if kind is None:
+        image = nibabel.load(path, mmap=False)
+        return image, image.header
+    image = kind.from_file_map(kind.make_file_map({"image": str(path)}), mmap=False)
+    return image, _header(kind, start)
+
+
+def _start_of(path: Path) -> tuple[type[nibabel.Nifti1Image] | None, bytes]:
+    """The kind of NIfTI that a file is, and its first bytes; None for another format."""
     with ImageOpener(path) as file:
         start = file.read(_ENOUGH_OF_A_HEADER)
-    for kind in (nibabel.Nifti1Image, nibabel.Nifti2Image):
-        if kind.header_class.may_contain_header(start):
-            return kind.from_file_map(kind.make_file_map({"image": str(path)}), mmap=False)
-    return nibabel.load(path, mmap=False)
+    kinds = (nibabel.Nifti1Image, nibabel.Nifti2Image)
+    return next((kind for kind in kinds if kind.header_class.may_contain_header(start)), None), start
 
 
-def stored_header(path: Path, image: nibabel.Nifti1Image) -> nibabel.Nifti1Header:
-    """The header as the file has it: nibabel has put 1 where the spacing is 0."""
-    with reading(path), ImageOpener(path) as file:
-        return type(image.header).from_fileobj(file, check=False)
+def _header(kind: type[nibabel.Nifti1Image], start: bytes, *, check: bool = False) -> nibabel.Nifti1Header:
+    return kind.header_class(start[: kind.header_class.sizeof_hdr], check=check)
 
 
 def _three(shape: tuple[int, ...], name: str) -> tuple[int, int, int]:

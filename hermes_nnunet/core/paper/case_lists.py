@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hermes_nnunet.core.files import read_json
-from hermes_nnunet.errors import HermesError
+from hermes_nnunet.schema import Text, versioned
 
 FORMAT_VERSION = 1
 LISTS_FOLDER = Path(__file__).parent / "splits"
@@ -14,9 +14,9 @@ LISTS_FOLDER = Path(__file__).parent / "splits"
 class CaseLists:
     """Names of the cases (or patients) that the paper trained on, chose the model by, and tested on."""
 
-    train: tuple[str, ...]
-    val: tuple[str, ...]
-    test: tuple[str, ...]
+    train: tuple[Text, ...]
+    val: tuple[Text, ...]
+    test: tuple[Text, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -32,7 +32,4 @@ def paper_case_lists(member: str) -> CaseLists:
     """
     path = LISTS_FOLDER / f"{member}.json"
     remedy = "install hermes_nnunet again"
-    content = read_json(path, remedy)
-    if content.get("format_version") != FORMAT_VERSION:
-        raise HermesError(f"{path}: format_version is not {FORMAT_VERSION}: {remedy}")
-    return CaseLists(*(tuple(content[part]) for part in ("train", "val", "test")))
+    return versioned(CaseLists, read_json(path, remedy), FORMAT_VERSION, str(path), remedy)

@@ -4,14 +4,34 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.data.conversion.converter import Converter, SourceCase, nothing_found
 from hermes_nnunet.data.conversion.finding import files_by_key, nifti_pairs
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.schema import Text, checked, must_be
 
 _REMEDY = "give the folder of a task, such as Task07_Pancreas, with its dataset.json"
+
+
+_Number = Annotated[Text, Field(pattern="^[0-9]{1,9}$"), must_be("a number, as text")]
+
+
+class _Image(TypedDict):
+    image: Text
+
+
+class _Task(TypedDict):
+    """The Decathlon's dataset.json."""
+
+    name: Text
+    labels: dict[_Number, Text]
+    modality: dict[_Number, Text]
+    training: list[_Image]
 
 
 def decathlon_converter(
@@ -52,15 +72,11 @@ def decathlon_converter(
 def _resolved(converter: Converter, source: Path, task: str | None) -> Converter:
     path = _task_folder(source) / "dataset.json"
     content = read_json(path, _REMEDY)
-    try:
-        title = str(content["name"])
-        labels = _by_number(content["labels"])
-        channels = tuple(_by_number(content["modality"]).values())
-        training = tuple(_case_name(entry["image"]) for entry in content["training"])
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise HermesError(
-            f"{path} lacks name, labels, modality or training, as the Decathlon has them: {_REMEDY}"
-        ) from None
+    checked(_Task, content, str(path), _REMEDY)
+    title = content["name"]
+    labels = _by_number(content["labels"])
+    channels = tuple(_by_number(content["modality"]).values())
+    training = tuple(_case_name(entry["image"]) for entry in content["training"])
     if task is not None and title.lower() != task.lower():
         raise HermesError(f"{path} is of the task {title}, not {task}: use 'hermes_nnunet convert msd'")
     names = {value: name for value, name in labels.items() if value != 0}

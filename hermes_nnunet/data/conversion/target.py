@@ -14,6 +14,7 @@ from hermes_nnunet.data.conversion.volumes import FILE_ENDING
 from hermes_nnunet.data.conversion.writing import CaseTask
 from hermes_nnunet.data.merge.folds import SPLITS_FILE
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.schema import Text, shown, versioned
 from hermes_nnunet.version import __version__
 
 RECORD_FILE = "conversion.json"
@@ -70,12 +71,11 @@ class TargetFolder:
         if not holds_files(self.path):
             return
         remedy = f"choose another -d, or remove {self.path}"
-        record = read_json(self.path / RECORD_FILE, remedy)
-        if record.get("format_version") != FORMAT_VERSION:
-            raise HermesError(f"{self.path / RECORD_FILE}: format_version is not {FORMAT_VERSION}: {remedy}")
+        path = self.path / RECORD_FILE
+        record = versioned(dict[Text, Any], read_json(path, remedy), FORMAT_VERSION, str(path), remedy)
         for key, value in _as_json(settings).items():
             if record.get(key) != value:
-                raise HermesError(f"{self.path} was made with {key} {record.get(key)}, not {value}: {remedy}")
+                raise HermesError(f"{self.path} was made with {key} {shown(record.get(key))}, not {value}: {remedy}")
 
     def begin(self, settings: Settings, tasks: Sequence[CaseTask], *, complete: bool) -> None:
         """Make the folders, take away what a killed conversion left half-done, and record the settings.

@@ -13,7 +13,7 @@ from nibabel.arrayproxy import ArrayProxy
 
 from hermes_nnunet.core.files import written_beside
 from hermes_nnunet.core.images.nifti_headers import nifti_geometry
-from hermes_nnunet.core.images.opening import load_nifti, stored_header
+from hermes_nnunet.core.images.opening import load_nifti
 from hermes_nnunet.core.images.writing import compressed, save_stored
 from hermes_nnunet.core.reading import reading
 from hermes_nnunet.data.conversion.voxel_mending import without_gaps
@@ -143,7 +143,7 @@ class NiftiVolume(Volume):
     def _open(self) -> tuple[nibabel.Nifti1Image, bool]:
         """The file, and whether its header had to be mended."""
         with reading(self.path):
-            image = load_nifti(self.path)
+            image, header = load_nifti(self.path)
         if not isinstance(image, nibabel.Nifti1Image):
             raise HermesError(f"{self.path} is no NIfTI file")
         if image.get_data_dtype().kind not in "iuf":
@@ -153,7 +153,6 @@ class NiftiVolume(Volume):
             raise HermesError(f"{self.path} has shape {image.shape}: expected three dimensions")
         if (self.index or 0) >= volumes:
             raise HermesError(f"{self.path} has shape {image.shape}, and no volume {self.index} counted from 0")
-        header = stored_header(self.path, image)
         geometry, mended, *_ = nifti_geometry(header, image.shape[:3], str(self.path), self.spacing_from)
         if mended:
             header = image.header.copy()

@@ -1,6 +1,8 @@
 """Folds of a collection: members' own where they have some, the rest made to agree with them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from hermes_nnunet.data.merge.folds import (
@@ -45,12 +47,16 @@ def collection_folds(
     # Those that are given come first, so that the others can agree with them.
     for member in sorted(own, key=lambda name: own[name] is None):
         groups = links.groups[member]
-        bonds = {group: links.bonds[member, group] for group in groups.values() if (member, group) in links.bonds}
+        cases_of: dict[str, set[str]] = defaultdict(set)
+        for case, group in groups.items():
+            cases_of[group].add(case)
+        bonds = {group: links.bonds[member, group] for group in cases_of if (member, group) in links.bonds}
         settled = {group: validated[bond] for group, bond in bonds.items() if bond in validated}
         folds = own[member]
         folds_of[member] = folds = make_folds(member, groups, number, settled) if folds is None else folds
+        in_validation = [set(fold["val"]) for fold in folds]
         for group, bond in bonds.items():
-            sides = _validated(folds, {case for case in groups if groups[case] == group}, number)
+            sides = _validated(in_validation, cases_of[group], number)
             validated[bond] = [one or other for one, other in zip(sides, validated.get(bond, sides), strict=True)]
     joined = join_folds([folds_of[member] for member in own], list(identifiers.values()), number)
     bond_of = _bond_of_case(links, identifiers)
@@ -64,10 +70,9 @@ def collection_folds(
     return CollectionFolds(folds, lost, links)
 
 
-def _validated(folds: Sequence[Fold], cases: Iterable[str], number: int) -> list[bool]:
+def _validated(in_validation: Sequence[AbstractSet[str]], cases: AbstractSet[str], number: int) -> list[bool]:
     """Whether some of the cases are validated, for each fold of the collection."""
-    chosen = set(cases)
-    return [not chosen.isdisjoint(folds[fold % len(folds)]["val"]) for fold in range(number)]
+    return [not cases.isdisjoint(in_validation[fold % len(in_validation)]) for fold in range(number)]
 
 
 def _bond_of_case(links: Links, identifiers: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, tuple[str, ...]]:

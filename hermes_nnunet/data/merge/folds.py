@@ -3,11 +3,10 @@
 from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from hermes_nnunet.core.files import read_json
+from hermes_nnunet.core.nnunet_files import read_splits
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 
@@ -25,22 +24,10 @@ def read_own_folds(path: Path, patients: Mapping[str, str]) -> list[Fold]:
     Raises:
         HermesError: it names an unknown case, leaves a half empty, has a case in both halves or parts a patient.
     """
-    splits = read_json(path, "mend it, or remove it to have folds made")
-    if not isinstance(splits, list) or not splits or not all(_is_fold(split) for split in splits):
-        raise HermesError(
-            f'{path} must be a list of folds, each {{"train": [cases], "val": [cases]}}: mend it, or remove it to have '
-            "folds made"
-        )
+    splits = read_splits(path, "mend it, or remove it to have folds made")
     for number, split in enumerate(splits):
         _check_fold(split, patients, f"{path}, fold {number}")
     return [{half: list(split[half]) for half in ("train", "val")} for split in splits]
-
-
-def _is_fold(split: Any) -> bool:
-    return isinstance(split, dict) and all(
-        isinstance(split.get(half), list) and all(isinstance(case, str) for case in split[half])
-        for half in ("train", "val")
-    )
 
 
 def _check_fold(split: Fold, patients: Mapping[str, str], where: str) -> None:

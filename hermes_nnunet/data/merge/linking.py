@@ -109,9 +109,8 @@ def _bonds(roots: Mapping[Node, Node]) -> dict[Node, int]:
         nodes_of[root].append(node)
     bonds: dict[Node, int] = {}
     for number, nodes in enumerate(nodes_of.values()):
-        if len({member for member, _ in nodes}) > 1:
-            for member, patient in nodes:
-                # The first of a member's patients names their group.
-                if not any(node in bonds for node in nodes if node[0] == member):
-                    bonds[member, patient] = number
+        # The first of a member's patients names their group.
+        first_of = dict(reversed(nodes))
+        if len(first_of) > 1:
+            bonds.update({(member, first_of[member]): number for member in sorted(first_of)})
     return bonds

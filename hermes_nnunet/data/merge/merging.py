@@ -86,7 +86,8 @@ def merge(specification: MergeSpecification, *, processes: int | None = None, dr
     processes = processes or default_processes()
     known = _known_hashes(plan, record, pending)
     # Collections of releases that did not compare images have no hashes.
-    unread = {name: case.images for name, case in plan.cases.items() if name not in {*known, *pending}}
+    read = {*known, *pending}
+    unread = {name: case.images for name, case in plan.cases.items() if name not in read}
     if unread and not dry_run:
         known |= image_hashes(unread, specification.spacing_from, processes)
     plan = plan.with_hashes(known)
@@ -121,7 +122,8 @@ def _known_hashes(plan: MergePlan, record: MergeRecord | None, pending: Iterable
     """Hashes of the images of cases that have not changed since an earlier merge read them."""
     if record is None:
         return {}
-    return {case: record.hashes[case] for case in plan.cases if case in record.hashes and case not in set(pending)}
+    changed = set(pending)
+    return {case: record.hashes[case] for case in plan.cases if case in record.hashes and case not in changed}
 
 
 def _compare(plan: MergePlan, record: MergeRecord | None) -> tuple[list[str], list[str], dict[str, MemberChanges]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.schema import shown
 
 # The largest value that a label file of type uint16 can hold.
 LARGEST_OWN_VALUE = 65535
@@ -52,7 +53,7 @@ def read_own_labels(dataset_json: Mapping[str, Any], where: str) -> OwnLabels:
         raise HermesError(f'{where} does not declare background as 0: add "background": 0 to its labels')
     ignore = declared.get("ignore")
     if ignore is not None and not (_is_integer(ignore) and 0 < ignore <= LARGEST_OWN_VALUE):
-        raise HermesError(f"{where}: ignore is {ignore!r}: it must be one value above all others")
+        raise HermesError(f"{where}: ignore is {shown(ignore)}: it must be one value above all others")
     values = {
         name: _values(name, declared_values, where)
         for name, declared_values in declared.items()
@@ -67,7 +68,8 @@ def _values(name: str, declared: Any, where: str) -> tuple[int, ...]:
     values = declared if isinstance(declared, list) else [declared]
     if not values or not all(_is_integer(value) and 1 <= value <= LARGEST_OWN_VALUE for value in values):
         raise HermesError(
-            f"{where}: label {name} is {declared!r}: give whole numbers from 1 to {LARGEST_OWN_VALUE}, one or a list"
+            f"{where}: label {name} is {shown(declared)}: give whole numbers from 1 to {LARGEST_OWN_VALUE}, one or "
+            "a list"
         )
     return tuple(sorted(set(values)))
 
@@ -98,13 +100,13 @@ def _written_values(values: Mapping[str, tuple[int, ...]], order: Any, where: st
     if not isinstance(order, list) or len(order) != len(values):
         raise HermesError(
             f"{where} has regions, so regions_class_order must list one value for each of its {len(values)} labels "
-            f"beside background, not {order!r}"
+            f"beside background, not {shown(order)}"
         )
     written = dict(zip(values, order, strict=True))
     for name, value in written.items():
         if value not in values[name]:
             raise HermesError(
-                f"{where}: regions_class_order marks {name} with {value!r}, which is none of its values "
+                f"{where}: regions_class_order marks {name} with {shown(value)}, which is none of its values "
                 f"{list(values[name])}: choose one of them"
             )
     return written

@@ -2,14 +2,18 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import ConfigDict
+from typing_extensions import TypedDict
 
 from hermes_nnunet.core.files import read_json, write_json
 from hermes_nnunet.data.merge.sources import SourceMember
 from hermes_nnunet.data.merge.specification import MergeSpecification
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.schema import OURS, Flag, Text, Whole, must_be, shaped_as, versioned
 
 RECORD_FILE = "hermes_merge.json"
 FORMAT_VERSION = 1
@@ -17,7 +21,19 @@ FORMAT_VERSION = 1
 _ABSENT = object()
 
 # Reference, size in bytes and time of last change (ns) of a file.
-Stamp = list[Any]
+Stamp = Annotated[list[Text | Whole], must_be("[reference, bytes, time of last change]")]
+
+
+class _MemberSpecification(TypedDict):
+    dataset: Text
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+
+class _Specification(TypedDict):
+    members: list[_MemberSpecification]
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
@@ -33,11 +49,14 @@ class MergeRecord:
             of `cases` are as this record says then, and dataset.json may be of either version.
     """
 
-    specification: dict[str, Any]
-    values: dict[str, dict[str, int]]
-    cases: dict[str, list[Stamp]]
-    hashes: dict[str, list[str]]
-    complete: bool = True
+    specification: Annotated[dict[str, Any], shaped_as(_Specification)]
+    values: dict[Text, dict[Text, Whole]]
+    cases: dict[Text, list[Stamp]]
+    # Releases that did not compare images wrote no hashes, and older ones no mark.
+    hashes: dict[Text, list[Text]] = field(default_factory=dict)
+    complete: Flag = True
+
+    __pydantic_config__ = OURS
 
     def write(self, folder: Path) -> None:
         write_json({"format_version": FORMAT_VERSION, **vars(self)}, folder / RECORD_FILE)
@@ -59,20 +78,7 @@ def read_record(folder: Path, remedy: str) -> MergeRecord:
         HermesError: there is none, or this release cannot read it; the message ends with `remedy`.
     """
     path = folder / RECORD_FILE
-    content = read_json(path, remedy)
-    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
-        raise HermesError(f"{path} is not of format version {FORMAT_VERSION}, which this release reads: {remedy}")
-    try:
-        return MergeRecord(
-            content["specification"],
-            content["values"],
-            content["cases"],
-            # Releases that did not compare images wrote no hashes, and older ones no mark.
-            content.get("hashes", {}),
-            content.get("complete", True),
-        )
-    except KeyError as error:
-        raise HermesError(f"{path} has no {error}: {remedy}") from None
+    return versioned(MergeRecord, read_json(path, remedy), FORMAT_VERSION, str(path), remedy)
 
 
 def check_whole(collection: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK
-from hermes_nnunet.core.files import read_json
 from hermes_nnunet.core.images.endings import IMAGE_ENDINGS, KNOWN
+from hermes_nnunet.core.nnunet_files import read_member_json
 from hermes_nnunet.core.nnunet_folders import find_dataset
 from hermes_nnunet.core.wording import did_you_mean, listed, problem_lines
 from hermes_nnunet.data.merge.member_files import Files, files_in_folders
@@ -17,7 +17,8 @@ from hermes_nnunet.data.merge.old_datasets import check_not_old
 from hermes_nnunet.data.merge.own_labels import OwnLabels, read_own_labels
 from hermes_nnunet.data.merge.specification import MemberSpecification, check_word
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.file_names import check_case_name, check_file_name
+from hermes_nnunet.file_names import check_case_name, check_file_name, quoted
+from hermes_nnunet.schema import shown
 
 _MEND_FILES = "every case needs an image for each channel and a label file"
 
@@ -67,10 +68,8 @@ def read_member(raw: Path, specification: MemberSpecification) -> SourceMember:
     """
     dataset_name = check_file_name(find_dataset(raw, specification.dataset), "data set")
     folder = raw / dataset_name
-    dataset_json = read_json(folder / "dataset.json", "a member needs nnU-Net's dataset.json")
+    dataset_json = read_member_json(folder / "dataset.json", "a member needs nnU-Net's dataset.json")
     where = str(folder / "dataset.json")
-    if not isinstance(dataset_json, dict):
-        raise HermesError(f"{where} holds no keys with values: a member needs nnU-Net's dataset.json")
     if HERMES_BLOCK in dataset_json:
         raise HermesError(f"{dataset_name} is itself a collection: name its members instead of it")
     check_not_old(dataset_json, folder)
@@ -93,7 +92,7 @@ def read_member(raw: Path, specification: MemberSpecification) -> SourceMember:
 
 def _count_notes(dataset_json: Mapping[str, Any], cases: int, where: str) -> list[str]:
     declared = dataset_json.get("numTraining", cases)
-    return [] if declared == cases else [f"{where} says numTraining {declared}, but there are {cases} cases"]
+    return [] if declared == cases else [f"{where} says numTraining {shown(declared)}, but there are {cases} cases"]
 
 
 def _name(specification: MemberSpecification, dataset_name: str) -> str:
@@ -109,9 +108,10 @@ def _file_ending(dataset_json: Mapping[str, Any], where: str) -> str:
     if isinstance(ending, str) and f".{ending}".lower() in IMAGE_ENDINGS:
         return f".{ending}"
     if not isinstance(ending, str) or ending.lower() not in IMAGE_ENDINGS:
+        file = f"x_0000{ending if isinstance(ending, str) else '.mhd'}"
         raise HermesError(
-            f"{where}: file_ending is {ending!r}, but members' files must be of one of {KNOWN}: convert every image "
-            f"and label file, for example with SimpleITK.WriteImage(SimpleITK.ReadImage('x_0000{ending or '.mhd'}'), "
+            f"{where}: file_ending is {shown(ending)}, but members' files must be of one of {KNOWN}: convert every "
+            f"image and label file, for example with SimpleITK.WriteImage(SimpleITK.ReadImage({quoted(file)}), "
             "'x_0000.nii.gz'), and set file_ending to .nii.gz"
         )
     return ending
@@ -121,7 +121,8 @@ def _channel_names(dataset_json: Mapping[str, Any], where: str) -> dict[str, str
     names = dataset_json.get("channel_names")
     if not isinstance(names, dict) or set(names) != {str(index) for index in range(len(names))} or not names:
         raise HermesError(
-            f'{where}: channel_names is {names!r}: give one name a channel, counted from 0, for example {{"0": "CT"}}'
+            f"{where}: channel_names is {shown(names)}: give one name a channel, counted from 0, for example "
+            '{"0": "CT"}'
         )
     return {key: str(names[key]) for key in sorted(names, key=int)}
 
@@ -186,21 +187,16 @@ def _cases(
     return cases, notes
 
 
-def _referenced_files(folder: Path, dataset: Any, channels: int) -> tuple[Files, list[str]]:
+def _referenced_files(folder: Path, dataset: Mapping[str, Any], channels: int) -> tuple[Files, list[str]]:
     """Files of a data set whose dataset.json references them."""
 
     def absolute(path: str) -> Path:
         return Path(os.path.abspath(folder / os.path.expandvars(path)))
 
-    try:
-        files = {
-            name: ([absolute(image) for image in entry["images"]], absolute(entry["label"]))
-            for name, entry in dataset.items()
-        }
-    except (AttributeError, KeyError, TypeError):
-        raise HermesError(
-            f"{folder / 'dataset.json'}: dataset must hold, for each case, a list of images and a label"
-        ) from None
+    files = {
+        name: ([absolute(image) for image in entry["images"]], absolute(entry["label"]))
+        for name, entry in dataset.items()
+    }
     problems = [
         f"{folder / 'dataset.json'}: case {name} has {len(images)} images for {channels} channels"
         for name, (images, _) in files.items()

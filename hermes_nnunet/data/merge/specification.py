@@ -4,22 +4,57 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
 
 from hermes_nnunet.core.images.spacing_choice import check_spacing_from
 from hermes_nnunet.core.wording import did_you_mean, listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import check_file_name, check_task_name, quoted
 from hermes_nnunet.modalities import KNOWN_MODALITIES
+from hermes_nnunet.schema import OURS, Flag, Number, Text, Whole, must_be, shaped_as
 
 # nnU-Net takes the id from three digits of the folder's name.
 LARGEST_ID = 999
 RESERVED_LABELS = ("background", "ignore")
 # What `absent` says for all tasks of other members.
-OTHERS = "others"
+OTHERS: Literal["others"] = "others"
 
 _COLLECTION_NAME = re.compile(r"[A-Za-z0-9_-]+")
 # "__" separates the parts of a case's name in the collection, so no part may hold it or touch it with "_".
 _WORD = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._+-]*[A-Za-z0-9+])?")
+
+
+def _as_id(word: int | str) -> int | str:
+    return int(word) if isinstance(word, str) and word.isdecimal() else word
+
+
+# As a merge file says them: what YAML reads bare words such as no and 5 as is no word.
+_Word = Annotated[Text, must_be("a word (put it in quotes)")]
+_Words = Annotated[Sequence[Text], AfterValidator(tuple), must_be("a list of words")]
+_Dataset = Annotated[
+    Whole | Annotated[Text, Field(min_length=1), AfterValidator(_as_id)],
+    must_be("an id such as 301 or a folder name such as Dataset301_HeadNeckCord"),
+]
+_Modality = Annotated[
+    Text | Annotated[Mapping[Text, Text], Field(min_length=1)],
+    must_be("a word, or map each modality to a pattern of its cases' names, for example {T1: '_t1$', T2: '_t2$'}"),
+]
+_Channel = Annotated[Whole | Text, must_be("the index or the name of a channel")]
+_Channels = Annotated[
+    Mapping[Whole | Text, Text], must_be("a map of each channel to its modality, for example {T1: T1, 1: FLAIR}")
+]
+_Labels = Annotated[
+    Mapping[Text, Text | None],
+    must_be("a map of own labels to new names, or to null to leave them out (put words such as no in quotes)"),
+]
+_Absent = Annotated[Literal["others"] | _Words, must_be(f"a list of names, or the word {OTHERS}")]
+_Groups = Annotated[
+    Sequence[_Words],
+    AfterValidator(tuple),
+    must_be("a list of lists of names, for example [[cord/stem, medulla]]"),
+]
 
 
 @dataclass(frozen=True)
@@ -41,15 +76,17 @@ class MemberSpecification:
             label.
     """
 
-    dataset: int | str
-    modality: str | Mapping[str, str] | None = None
-    name: str | None = None
-    channel: int | str | None = None
-    channels: Mapping[int | str, str] | None = None
-    labels: Mapping[str, str | None] = field(default_factory=dict)
-    sampling_weight: float | None = None
-    patient_pattern: str | None = None
-    absent: Sequence[str] = ()
+    dataset: _Dataset
+    modality: _Modality | None = None
+    name: _Word | None = None
+    channel: _Channel | None = None
+    channels: _Channels | None = None
+    labels: _Labels = field(default_factory=dict)
+    sampling_weight: Annotated[Number, Field(gt=0), must_be("a number above 0")] | None = None
+    patient_pattern: _Word | None = None
+    absent: _Absent = ()
+
+    __pydantic_config__ = OURS
 
     def __post_init__(self) -> None:
         where = f"member {self.dataset}"
@@ -89,6 +126,21 @@ class MemberSpecification:
         return tuple(self.modality_patterns) or (str(self.modality),)
 
 
+_Id = Annotated[
+    int,
+    shaped_as(Whole | Annotated[Text, Field(pattern=r"^\d+$"), AfterValidator(int)]),
+    must_be("the collection's id, such as 900"),
+]
+_Members = Annotated[
+    Sequence[MemberSpecification],
+    AfterValidator(tuple),
+    must_be("a list of data sets, each with dataset: and modality:", parts=False),
+]
+_SharedTasks = Annotated[
+    Mapping[Text, _Words], must_be("a map of a task's name to a list of member/label", parts=False)
+]
+
+
 @dataclass(frozen=True)
 class MergeSpecification:
     """A whole merge. One that could be made is valid as far as this can be said without looking at the data sets.
@@ -108,14 +160,16 @@ class MergeSpecification:
         HermesError: a name, modality, id or sharing is not possible.
     """
 
-    name: str
-    into: int
-    members: Sequence[MemberSpecification]
-    new_modalities: Sequence[str] = ()
-    shared_tasks: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    may_overlap: Sequence[Sequence[str]] = ()
-    shared_patients: bool | Sequence[str] = False
-    spacing_from: str | None = None
+    name: _Word
+    into: _Id
+    members: _Members
+    new_modalities: _Words = ()
+    shared_tasks: _SharedTasks = field(default_factory=dict)
+    may_overlap: _Groups = ()
+    shared_patients: Annotated[Flag | _Words, must_be("true, false or a list of members")] = False
+    spacing_from: _Word | None = None
+
+    __pydantic_config__ = OURS
 
     def __post_init__(self) -> None:
         check_spacing_from(self.spacing_from)

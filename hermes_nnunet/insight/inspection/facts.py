@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from hermes_nnunet.collection import Member
-from hermes_nnunet.core.files import read_json
 from hermes_nnunet.core.label_values import foreground_values
+from hermes_nnunet.core.nnunet_files import read_splits
 from hermes_nnunet.core.overlaps import may_overlap
 from hermes_nnunet.insight.inspection.finding import Found
 from hermes_nnunet.insight.inspection.geometry import read_geometries
@@ -91,5 +91,5 @@ def _folds(found: Found) -> list[dict[str, dict[str, int]]]:
     cases = found.collection.cases
     return [
         {half: dict(Counter(cases[case].member for case in fold[half] if case in cases)) for half in ("train", "val")}
-        for fold in read_json(found.splits, "merge again")
+        for fold in read_splits(found.splits, "merge again")
     ]

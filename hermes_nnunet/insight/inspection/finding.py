@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection
-from hermes_nnunet.core.files import read_json
+from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, RAW, RESULTS, datasets_with_id, optional_folder
 from hermes_nnunet.data.merge.folds import SPLITS_FILE
 from hermes_nnunet.data.merge.record import check_whole
@@ -92,22 +92,23 @@ def find(asked: str) -> Found:
 
 def _collection(path: Path) -> Found:
     check_whole(path)
-    dataset_json = read_json(path / DATASET_FILE, "")
+    dataset_json = read_dataset_json(path / DATASET_FILE, "merge again")
     collection = Collection.from_dataset_json(dataset_json, str(path))
     return Found(COLLECTION, path, path.resolve().name, dataset_json, collection, None)
 
 
 def _plans_file(path: Path) -> Found:
-    plans = read_json(path, "give a plans file, a folder or the id of a collection")
+    plans = read_plans(path, "give a plans file, a folder or the id of a collection")
     hermes_plans = HermesPlans.from_plans(plans)
-    dataset_json = read_json(path.parent / DATASET_FILE, "a plans file lies beside it")
+    dataset_json = read_dataset_json(path.parent / DATASET_FILE, "a plans file lies beside it")
     collection = Collection.from_dataset_json(dataset_json, str(path.parent))
     return Found(PLANS, path, plans["dataset_name"], dataset_json, collection, hermes_plans)
 
 
 def _model(path: Path) -> Found:
     remedy = "copy the model's folder again"
-    plans, dataset_json = (read_json(path / name, remedy) for name in (PLANS_FILE, DATASET_FILE))
+    plans = read_plans(path / PLANS_FILE, remedy)
+    dataset_json = read_dataset_json(path / DATASET_FILE, remedy)
     hermes_plans = HermesPlans.from_plans(plans)
     if HERMES_BLOCK in dataset_json:
         collection = Collection.from_dataset_json(dataset_json, str(path))

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from hermes_nnunet.core.files import read_json
-from hermes_nnunet.core.images.opening import open_image
+from hermes_nnunet.core.images.opening import read_geometry
+from hermes_nnunet.core.nnunet_files import read_fingerprint
 from hermes_nnunet.core.nnunet_folders import RAW, optional_folder
 from hermes_nnunet.insight.inspection.finding import Found
+from hermes_nnunet.plans import PLANS_REMEDY
 
 # (spacing in mm, voxels) along x, y, z of an image.
 _Geometry = tuple[tuple[float, ...], tuple[int, ...]]
@@ -60,8 +61,8 @@ def read_geometries(found: Found) -> Geometries | None:
     fingerprint = found.fingerprint
     if fingerprint is None:
         return None
-    content = read_json(fingerprint, "")
-    lists = content.get("spacings", []), content.get("shapes_after_crop", [])
+    content = read_fingerprint(fingerprint, PLANS_REMEDY)
+    lists = content["spacings"], content["shapes_after_crop"]
     if any(len(values) != len(found.collection.cases) for values in lists):
         return None
     # In the order of the cases; arrays are (z, y, x).
@@ -85,7 +86,7 @@ def _image_files(found: Found) -> dict[str, Path]:
 
 
 def _of_file(path: Path) -> _Geometry:
-    geometry = open_image(path).geometry
+    geometry = read_geometry(path)
     return geometry.ras_spacing, geometry.ras_shape
 
 

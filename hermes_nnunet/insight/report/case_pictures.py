@@ -49,7 +49,9 @@ def draw_member_cases(model: TrainedModel, raw: Path | None) -> Iterator[MemberP
 def _picture(model: TrainedModel, raw: Path, case: str, title: str) -> PictureCase:
     dataset = raw / model.content.plans["dataset_name"]
     entry = model.collection.cases[case]
-    files = model.content.dataset_json["dataset"][case]
+    files = model.content.dataset_json.get("dataset", {}).get(case)
+    if files is None:
+        raise HermesError(f"dataset.json of the model does not say where the files of case {case} lie")
     member = model.collection.members[entry.member]
     values = {task.name: task.values for task in model.collection.tasks}
     names = {task: short_name(task, member.name) for task in member.tasks}

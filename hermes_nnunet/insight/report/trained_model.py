@@ -7,10 +7,9 @@ from pathlib import Path
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.checkpoints import best_checkpoint, read_checkpoint
 from hermes_nnunet.core.dice import CaseDice
-from hermes_nnunet.core.files import read_json
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.training.learning_curves import FILE_NAME, Epoch, LearningCurves
-from hermes_nnunet.learning.training.member_dice import dice_by_member
+from hermes_nnunet.learning.training.member_dice import dice_by_member, read_summary
 from hermes_nnunet.prediction.model_folder import ModelFolder, read_model_folder
 
 VALIDATION = "validation"
@@ -81,7 +80,7 @@ def _read_fold(folder: Path, checkpoint: Path, collection: Collection) -> Fold:
     summary = folder / VALIDATION / _SUMMARY
     dice = {}
     if summary.is_file():
-        dice = dice_by_member(read_json(summary, "run the validation again (nnUNetv2_train ... --val)"), collection)
+        dice = dice_by_member(read_summary(summary, collection), collection)
     return Fold(folder.name.removeprefix("fold_"), folder, curves, has_member_curves, dice)
 
 

@@ -1,6 +1,7 @@
 """Means over the whole batch, of which each process may hold a part only."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import distributed
@@ -9,6 +10,33 @@ from torch import distributed
 def number_of_processes() -> int:
     """Processes that train together; 1 where there is no process group."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def largest_of_processes(number: int, device: torch.device) -> int:
+    """The largest of the numbers that the processes have; all of them have to call this together."""
+    if number_of_processes() == 1:
+        return number
+    largest = torch.tensor(number, device=device)
+    distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+    return int(largest)
+
+
+def from_first_process(value: Any) -> Any:
+    """What the first process has; all of them have to call this together."""
+    if number_of_processes() == 1:
+        return value
+    values = [value]
+    distributed.broadcast_object_list(values)
+    return values[0]
+
+
+def of_all_processes(value: Any) -> list[Any]:
+    """What each process has, by rank; all of them have to call this together."""
+    if number_of_processes() == 1:
+        return [value]
+    values: list[Any] = [None] * number_of_processes()
+    distributed.all_gather_object(values, value)
+    return values
 
 
 def group_means(terms: Iterable[tuple[torch.Tensor, torch.Tensor]], cases: int) -> list[torch.Tensor]:

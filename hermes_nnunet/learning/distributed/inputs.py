@@ -6,7 +6,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from hermes_nnunet.core.files import read_json
+from hermes_nnunet.core.nnunet_files import read_plans
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, RESULTS, optional_folder
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.plans import PLANS_REMEDY
@@ -36,7 +36,7 @@ def find_inputs(dataset: str, plans: str, configuration: str, pretrained_weights
         HermesError: something is missing.
     """
     folder = _set_folder(PREPROCESSED) / _dataset_name(dataset)
-    content = read_json(folder / f"{plans}.json", PLANS_REMEDY)
+    content = read_plans(folder / f"{plans}.json", PLANS_REMEDY)
     if configuration not in content["configurations"]:
         known = ", ".join(content["configurations"])
         raise HermesError(f"{folder / plans}.json has no configuration {configuration}: use {known}")

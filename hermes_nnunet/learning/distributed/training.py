@@ -15,6 +15,7 @@ from torch import distributed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.distributed.inputs import Inputs, find_inputs
 from hermes_nnunet.learning.distributed.meeting import MEETING_TIMEOUT, Meeting, Place
+from hermes_nnunet.learning.distributed.peers import watched_peers
 from hermes_nnunet.learning.distributed.pretrained import load_pretrained
 from hermes_nnunet.learning.distributed.shared_folders import check_shared_folders
 
@@ -69,7 +70,8 @@ def _all_processes(place: Place, arguments: argparse.Namespace) -> Iterator[None
         world_size=place.processes,
         timeout=COLLECTIVE_TIMEOUT,
     )
-    yield
+    with watched_peers():
+        yield
     # Not after an error: it would wait for processes that are still computing.
     distributed.destroy_process_group()
 

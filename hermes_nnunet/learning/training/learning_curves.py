@@ -12,10 +12,10 @@ import torch
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.files import read_json, write_json
 from hermes_nnunet.core.versions import package_versions
-from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.distributed.averaging import number_of_processes
 from hermes_nnunet.learning.loss.hermes_loss import HermesLoss
 from hermes_nnunet.networks.output import HermesOutput
+from hermes_nnunet.schema import OURS, Number, Text, Whole, versioned
 
 FORMAT_VERSION = 1
 FILE_NAME = "learning_curves.json"
@@ -32,21 +32,33 @@ class MemberEpoch:
         modality_accuracy: share of the patches of known modality whose modality the network told.
     """
 
-    patches: int
-    loss: float | None
-    modality_accuracy: float | None
+    patches: Whole
+    loss: Number | None
+    modality_accuracy: Number | None
+
+    __pydantic_config__ = OURS
 
 
 @dataclass(frozen=True)
 class Epoch:
     """One epoch; `dice` is the pseudo Dice of each task, over all members that annotate it."""
 
-    epoch: int
-    learning_rate: float
-    train_loss: float | None
-    validation_loss: float | None
-    dice: Mapping[str, float | None]
-    members: Mapping[str, MemberEpoch]
+    epoch: Whole
+    learning_rate: Number
+    train_loss: Number | None
+    validation_loss: Number | None
+    dice: Mapping[Text, Number | None]
+    members: Mapping[Text, MemberEpoch]
+
+    __pydantic_config__ = OURS
+
+
+@dataclass(frozen=True)
+class _File:
+    epochs: list[Epoch]
+    versions: dict[Text, Text]
+
+    __pydantic_config__ = OURS
 
 
 @dataclass
@@ -64,18 +76,8 @@ class LearningCurves:
             HermesError: the file is missing, damaged or of another format version.
         """
         remedy = "delete it, the curves then begin with the next epoch"
-        content = read_json(path, remedy)
-        version = content.get("format_version") if isinstance(content, dict) else None
-        if version != FORMAT_VERSION:
-            raise HermesError(f"{path} has format version {version}, this release reads {FORMAT_VERSION}: {remedy}")
-        try:
-            epochs = [
-                Epoch(**{**entry, "members": {name: MemberEpoch(**m) for name, m in entry["members"].items()}})
-                for entry in content["epochs"]
-            ]
-            return cls(epochs, dict(content["versions"]))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise HermesError(f"{path} is damaged ({error}): {remedy}") from None
+        content = versioned(_File, read_json(path, remedy), FORMAT_VERSION, str(path), remedy)
+        return cls(content.epochs, content.versions)
 
     @classmethod
     def continued(cls, path: Path, epoch: int) -> "LearningCurves":

@@ -6,11 +6,56 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict
+from typing_extensions import TypedDict
+
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.dice import CaseDice, mean_by_label, mean_dice, mean_of_defined
-from hermes_nnunet.core.files import write_json, written_beside
+from hermes_nnunet.core.files import read_json, write_json, written_beside
+from hermes_nnunet.core.wording import listed
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import quoted
+from hermes_nnunet.schema import Measure, Text, checked
 
 FORMAT_VERSION = 1
+
+
+class _OfCase(TypedDict):
+    prediction_file: Text
+    metrics: dict[Text, dict[Text, Measure]]
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+
+class _Summary(TypedDict):
+    metric_per_case: list[_OfCase]
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+
+def read_summary(path: Path, collection: Collection) -> dict[str, Any]:
+    """nnU-Net's summary.json of the validation of a collection.
+
+    Raises:
+        HermesError: it cannot be read, is of other cases, or lacks the Dice of a task, or a measure that others have.
+    """
+    remedy = "run the validation again (nnUNetv2_train ... --val)"
+    content = read_json(path, remedy)
+    checked(_Summary, content, str(path), remedy)
+    key_of = {task.name: summary_key(task.values) for task in collection.tasks}
+    measures = None
+    for number, entry in enumerate(content["metric_per_case"]):
+        case, where = case_of_entry(entry), f"{path}: metric_per_case[{number}]"
+        if case not in collection.cases:
+            raise HermesError(f"{where}: case {quoted(case)} is not in the collection: {remedy}")
+        for task in collection.context_of(case).tasks:
+            own = entry["metrics"].get(key_of[task], {})
+            measures = measures or own.keys() | {"Dice"}
+            if own.keys() != measures:
+                raise HermesError(
+                    f"{where}: metrics has not {listed(sorted(measures))} of {key_of[task]} ({task}): {remedy}"
+                )
+    return content
 
 
 def summary_key(values: Sequence[int]) -> str:

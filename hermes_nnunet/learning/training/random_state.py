@@ -26,19 +26,8 @@ def set_random_state(state: Mapping[str, Any], device: torch.device) -> None:
         torch.cuda.set_rng_state(state["cuda"].cpu(), device)
 
 
-def random_states(device: torch.device) -> list[dict[str, Any]]:
-    """States of all processes of a distributed training, by rank; every process has to call this."""
-    own = random_state(device)
-    processes = number_of_processes()
-    if processes == 1:
-        return [own]
-    states: list[dict[str, Any]] = [{}] * processes
-    distributed.all_gather_object(states, own)
-    return states
-
-
 def set_random_states(states: Sequence[Mapping[str, Any]], device: torch.device) -> bool:
-    """Set this process's own of `random_states`; False, and nothing done, if there were more or fewer processes."""
+    """Set this process's own of the states by rank; False, and nothing done, if there were more or fewer processes."""
     processes = number_of_processes()
     if len(states) != processes:
         return False

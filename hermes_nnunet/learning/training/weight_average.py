@@ -32,6 +32,7 @@ class WeightAverage:
         self._highest_decay = highest_decay
         self._other = AveragedModel(network, multi_avg_fn=self._move)
         self._other.requires_grad_(False)
+        self._is_inside = False
 
     @property
     def updates(self) -> int:
@@ -45,6 +46,7 @@ class WeightAverage:
     @torch.no_grad()
     def exchange(self) -> None:
         """Put the average into the network and the network's weights aside, or back again."""
+        self._is_inside = not self._is_inside
         for inside, aside in zip(self._network.parameters(), self._other.module.parameters(), strict=True):
             kept = inside.clone()
             inside.copy_(aside)
@@ -52,7 +54,10 @@ class WeightAverage:
 
     @contextmanager
     def in_network(self) -> Iterator[None]:
-        """The network has the averaged weights within the block."""
+        """The network has the averaged weights within the block, as it may have before and after."""
+        if self._is_inside:
+            yield
+            return
         self.exchange()
         try:
             yield

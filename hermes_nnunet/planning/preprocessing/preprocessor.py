@@ -11,8 +11,8 @@ from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_datas
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from hermes_nnunet.collection import Collection
-from hermes_nnunet.core.files import read_json
 from hermes_nnunet.core.images.endings import split_ending
+from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
 from hermes_nnunet.core.trusted_plans import check_plans
 from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
@@ -49,7 +49,7 @@ class HermesPreprocessor(DefaultPreprocessor):
         path = (
             Path(nnUNet_preprocessed) / maybe_convert_to_dataset_name(dataset_name_or_id) / f"{plans_identifier}.json"
         )
-        check_plans(read_json(path, PLANS_REMEDY), str(path))
+        check_plans(read_plans(path, PLANS_REMEDY), str(path))
         _check_collection(Path(nnUNet_raw) / path.parent.name, path.parent)
         super().run(dataset_name_or_id, configuration_name, plans_identifier, num_processes)
 
@@ -137,7 +137,7 @@ def _check_collection(raw: Path, preprocessed: Path) -> None:
     """The label files in nnUNet_raw must have the values of the dataset.json that the planner copied."""
     check_whole(raw)
     merged, planned = (
-        Collection.from_dataset_json(read_json(folder / "dataset.json", PLANS_REMEDY), str(folder))
+        Collection.from_dataset_json(read_dataset_json(folder / "dataset.json", PLANS_REMEDY), str(folder))
         for folder in (raw, preprocessed)
     )
     if merged.tasks != planned.tasks:

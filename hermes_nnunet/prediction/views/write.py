@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,29 @@ from hermes_nnunet.core.files import (
     written_beside,
 )
 from hermes_nnunet.core.leftovers import remove_leftovers
+from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.learning.training.member_dice import read_summary
 from hermes_nnunet.prediction.views.content import view_dataset_json, view_plans, view_summary
 from hermes_nnunet.prediction.views.segmentations import write_own_segmentations
+from hermes_nnunet.schema import OURS, Text, versioned
 
 FORMAT_VERSION = 1
 MARKER = "hermes_view.json"
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 COPIED_FOLD_FILES = ("debug.json", "progress.png")
 FINGERPRINT = "dataset_fingerprint.json"
+
+
+@dataclass(frozen=True)
+class _Marker:
+    """hermes_view.json: folder of the universal model, and which of its folds the view has."""
+
+    member: Text
+    folds: list[Text]
+    model: Text | None = None
+
+    __pydantic_config__ = OURS
 
 
 def write_views(model: Path, results: Path, folds: Sequence[int | str], *, replace: bool = False) -> list[str]:
@@ -50,8 +65,8 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str], *, repla
         HermesError: the model folder is incomplete.
     """
     remedy = "train the collection first"
-    plans = read_json(model / "plans.json", remedy)
-    dataset_json = read_json(model / "dataset.json", remedy)
+    plans = read_plans(model / "plans.json", remedy)
+    dataset_json = read_dataset_json(model / "dataset.json", remedy)
     collection = Collection.from_dataset_json(dataset_json, str(model))
     for fold in folds:
         if not (model / f"fold_{fold}" / CHECKPOINTS[0]).is_file():
@@ -85,8 +100,13 @@ def _owner(view: Path) -> str | None:
     """Data set of the model that a view was made of; None where no view is, or nothing was written into it yet."""
     if not (view / MARKER).is_file():
         return None
-    model = read_json(view / MARKER, "delete the view").get("model")
+    model = _read_marker(view).model
     return None if model is None else Path(model).parent.name
+
+
+def _read_marker(view: Path) -> _Marker:
+    remedy = "delete the view"
+    return versioned(_Marker, read_json(view / MARKER, remedy), FORMAT_VERSION, str(view / MARKER), remedy)
 
 
 def _write_view(
@@ -113,7 +133,7 @@ def _write_view(
                 # Into the hidden folder, which goes.
                 os.rename(view, new.with_name("replaced"))
         return
-    known_folds = read_json(view / MARKER, "delete the view")["folds"]
+    known_folds = _read_marker(view).folds
     if any(not holds_json(view / name, new) for name, new in content.items()):
         (view / "plans.json").unlink(missing_ok=True)
     _write_content(view, model, member, content, collection, folds, known_folds)
@@ -129,8 +149,8 @@ def _write_content(
     known_folds: Sequence[str],
 ) -> None:
     all_folds = sorted({str(fold) for fold in (*known_folds, *folds)})
-    marker = {"format_version": FORMAT_VERSION, "member": member.name, "model": str(model), "folds": all_folds}
-    write_json(marker, view / MARKER)
+    marker = _Marker(member.name, all_folds, str(model))
+    write_json({"format_version": FORMAT_VERSION, **vars(marker)}, view / MARKER)
     if (model / FINGERPRINT).is_file():
         _copy(model / FINGERPRINT, view / FINGERPRINT)
     for fold in folds:
@@ -147,7 +167,7 @@ def _write_fold(target: Path, source: Path, member: Member, collection: Collecti
             _copy(source / name, target / name)
     summary = source / "validation" / "summary.json"
     if summary.is_file():
-        content = read_json(summary, "run the validation again (nnUNetv2_train ... --val)")
+        content = read_summary(summary, collection)
         write_own_segmentations(source / "validation", validation, member, collection)
         write_json(view_summary(content, collection, member.name), validation / "summary.json")
     for name in CHECKPOINTS:

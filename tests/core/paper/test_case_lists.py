@@ -43,5 +43,7 @@ class TestPaperCaseLists:
     def test_of_another_format_are_refused(self, tmp_path, monkeypatch):
         (tmp_path / "x.json").write_text('{"format_version": 2}')
         monkeypatch.setattr(case_lists, "LISTS_FOLDER", tmp_path)
-        with pytest.raises(HermesError, match="format_version is not 1: install hermes_nnunet again"):
+        with pytest.raises(
+            HermesError, match="has format version 2, this release reads 1: install hermes_nnunet again"
+        ):
             paper_case_lists("x")

@@ -76,8 +76,8 @@ class TestTables:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("members: {}", "members must map names"),
-            ("members: {a: {modality: CT, labels: [x], weight: 2}}", r"member a: unknown key 'weight'"),
+            ("members: {}", "members must be a map of names to tables"),
+            ("members: {a: {modality: CT, labels: [x], weight: 2}}", r"members\.a: unknown key 'weight'"),
             ("members: {a: {modality: CT, labels: [x, x]}}", "a label stands twice"),
             ("members: {a: {modality: CT, labels: x}}", "labels must be a list of names"),
             ("members: {a: {modality: CT, tasks_of: b, labels: [x]}}", "tasks_of names 'b'"),
@@ -89,9 +89,18 @@ class TestTables:
                 "members: {a: {modality: CT, labels: [x]}, b: {modality: T1, first_row: 0, labels: [y]}}",
                 "first_row is 0, but the rows before 1 belong to members above it",
             ),
-            ("members: {a: {modality: CT, labels: [x], voxel_order: LPL}}", "member a: voxel order 'LPL'"),
-            ("members: {a: {modality: CT, labels: [x]}}\nvoxel_order: up", "members.yaml: voxel order 'up'"),
-            ("members: {a: {modality: CT, labels: [x], sampling_weight: 0}}", "sampling_weight is 0"),
+            (
+                "members: {a: {modality: CT, labels: [x], voxel_order: LPL}}",
+                r"members\.a\.voxel_order: voxel order 'LPL'",
+            ),
+            (
+                "members: {a: {modality: CT, labels: [x]}}\nvoxel_order: up",
+                r"members\.yaml: voxel_order: voxel order 'up'",
+            ),
+            (
+                "members: {a: {modality: CT, labels: [x], sampling_weight: 0}}",
+                r"members\.a\.sampling_weight must be a number above 0, not 0",
+            ),
             (
                 "members: {a: {modality: CT, labels: [x, y]}}\nrows_per_case: 1",
                 "rows_per_case is 1, but a member has 2",
@@ -107,5 +116,5 @@ class TestTables:
 
     def test_another_format_version_is_refused(self, tmp_path):
         (tmp_path / "members.yaml").write_text("members: {}")
-        with pytest.raises(HermesError, match="format_version is None, this release reads 1"):
+        with pytest.raises(HermesError, match="has no format_version, this release reads 1"):
             read_member_table(tmp_path / "members.yaml")

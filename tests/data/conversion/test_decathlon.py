@@ -112,11 +112,17 @@ class TestTask:
         assert converted("msd_pancreas").folder.name == "Dataset011_MSD_Pancreas"
 
     @pytest.mark.parametrize(
-        "changes", [{"labels": None}, {"modality": ["CT"]}, {"training": [{}]}, {"labels": {"one": "PZ"}}]
+        ("changes", "place"),
+        [
+            ({"labels": None}, "labels must be keys with values"),
+            ({"modality": ["CT"]}, "modality must be keys with values"),
+            ({"training": [{}]}, r"training\[0\]: image is missing"),
+            ({"labels": {"one": "PZ"}}, "labels: a key must be a number, as text, not 'one'"),
+        ],
     )
-    def test_with_an_incomplete_dataset_json_is_refused(self, task, converted, changes):
+    def test_with_an_incomplete_dataset_json_is_refused(self, task, converted, changes, place):
         task(changes=changes)
-        with pytest.raises(HermesError, match=r"dataset\.json lacks name, labels, modality or training, as"):
+        with pytest.raises(HermesError, match=rf"dataset\.json: {place}.*: give the folder of a task"):
             converted("msd")
 
     def test_without_dataset_json_is_refused(self, source, converted):

@@ -1,10 +1,10 @@
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from hermes_nnunet.data.merge import MemberSpecification, MergeSpecification, merge, read_merge_file
-from hermes_nnunet.data.merge.merge_file import MEMBER_KEYS, MERGE_KEYS
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.modalities import KNOWN_MODALITIES
 
@@ -90,14 +90,21 @@ class TestMistakes:
         ("text", "message"),
         [
             ("membres: []", r"unknown key 'membres' \(did you mean 'members'\?\): the keys here are name, into,"),
-            ("name: A\ninto: 1\n", "members must be a list of data sets"),
+            ("name: A\ninto: 1\n", "members is missing"),
             ("name: A\ninto: 1\nmembers: {1: CT}", "members must be a list of data sets"),
-            ("into: 1\nmembers: [{dataset: 1}]", "name is missing; name it there or with --name"),
-            ("name: A\nmembers: [{dataset: 1}]", "into is missing"),
-            ("name: A\ninto: x\nmembers: [{dataset: 1}]", "into must be the collection's id"),
-            ("name: 5\ninto: 1\nmembers: [{dataset: 1}]", "name must be a word, not 5: put it in quotes"),
-            ("- a", "expected keys with values"),
-            ("", "expected keys with values"),
+            ("into: 1\nmembers: [{dataset: 1, modality: CT}]", "name is missing: .*--name and --into give these two"),
+            ("name: A\nmembers: [{dataset: 1, modality: CT}]", "into is missing"),
+            (
+                "name: A\ninto: x\nmembers: [{dataset: 1, modality: CT}]",
+                "into must be the collection's id, such as 900, not 'x'",
+            ),
+            (
+                "name: 5\ninto: 1\nmembers: [{dataset: 1, modality: CT}]",
+                r"name must be a word \(put it in quotes\), not 5",
+            ),
+            ("- a", r"must be keys with values, not \['a'\]"),
+            ("", "is empty: give --members"),
+            ("# nothing", "must be keys with values, not None"),
             ("name: [", "is not valid YAML: .*line 1"),
             ("name: A\nname: B", "is not valid YAML: key 'name' stands twice"),
             ("name: !!python/object/apply:os.getcwd []", "is not valid YAML: could not determine a constructor"),
@@ -111,10 +118,10 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("member", "message"),
         [
-            ("modality: CT", "member 1: dataset must be an id such as 301"),
-            ("dataset: 1", "member 1 has no modality"),
-            ("{dataset: 1, modalty: CT}", r"member 1: unknown key 'modalty' \(did you mean 'modality'\?\)"),
-            ("{dataset: 1, modality: 5}", r"member 1 \(1\): modality must be a word, not 5"),
+            ("modality: CT", r"members\[0\]: dataset is missing"),
+            ("dataset: 1", r"merge\.yaml: member 1 has no modality"),
+            ("{dataset: 1, modalty: CT}", r"members\[0\]: unknown key 'modalty' \(did you mean 'modality'\?\)"),
+            ("{dataset: 1, modality: 5}", r"members\[0\]\.modality must be a word, or map .*, not 5"),
             ("{dataset: 1, modality: {}}", "modality must be a word, or map each modality to a pattern"),
             ("{dataset: 1, modality: {T1: 5}}", "modality must be a word, or map .* not {'T1': 5}"),
             ("{dataset: 1, modality: {T1: '('}}", r"pattern of modality T1 '\(' of member 1 is not a regular expr"),
@@ -125,21 +132,27 @@ class TestMistakes:
             ),
             (
                 "{dataset: 1, modality: CT, sampling_weight: -1}",
-                "sampling_weight -1 of member 1: give a number above 0",
+                r"members\[0\]\.sampling_weight must be a number above 0, not -1",
             ),
-            ("{dataset: 1, modality: CT, channel: [1]}", r"a channel is named by its index or its name, not \[1\]"),
-            ("{dataset: 1, channels: [T1, T2]}", "channels must map each channel to its modality"),
-            ("{dataset: 1, channels: {T1: 5}}", "modality of channel T1 must be a word, not 5"),
+            (
+                "{dataset: 1, modality: CT, channel: [1]}",
+                r"members\[0\]\.channel must be the index or the name of a channel, not \[1\]",
+            ),
+            ("{dataset: 1, channels: [T1, T2]}", "channels must be a map of each channel to its modality"),
+            ("{dataset: 1, channels: {T1: 5}}", "channels must be a map of each channel .* not {'T1': 5}"),
             ("{dataset: 1, channels: {}}", "channels of member 1 is empty"),
             ("{dataset: 1, channels: {0: T1, 1: T1}}", "name the modality T1 2 times"),
             ("{dataset: 1, modality: CT, channels: {T1: T1}}", "has channels beside channel or modality"),
-            ("{dataset: 1, modality: CT, labels: [liver]}", "labels must map own labels to new names"),
+            ("{dataset: 1, modality: CT, labels: [liver]}", "labels must be a map of own labels to new names"),
             (
                 "{dataset: 1, modality: CT, absent: liver}",
                 "absent must be a list of names, or the word others, not 'li",
             ),
             ("{dataset: 1, modality: CT, absent: [5]}", r"absent must be a list of names, .* not \[5\]"),
-            ("{dataset: 1, modality: CT, labels: {no: liver}}", "labels hold False: 'liver', which are not both words"),
+            (
+                "{dataset: 1, modality: CT, labels: {no: liver}}",
+                r"labels must be a map .*\(put words such as no in quotes\), not {False: 'liver'}",
+            ),
         ],
     )
     def test_in_a_member_are_told(self, read, member, message):
@@ -147,7 +160,7 @@ class TestMistakes:
             read(f"name: A\ninto: 1\nmembers:\n  - {member}")
 
     def test_in_shared_tasks_are_told(self, read):
-        with pytest.raises(HermesError, match="shared_tasks: liver must be a list of words, not 'a/liver'"):
+        with pytest.raises(HermesError, match=r"shared_tasks\.liver must be a list of words, not 'a/liver'"):
             read("name: A\ninto: 1\nmembers: [{dataset: 1, modality: CT}]\nshared_tasks: {liver: a/liver}")
 
     @pytest.mark.parametrize("groups", ["[a, b]", "{a: b}", "[[a, 5]]", "a"])
@@ -192,5 +205,5 @@ def test_shared_patients_that_are_no_members_are_told(read, raw):
 def test_documentation_names_every_key_and_modality():
     text = DOCUMENTATION.read_text()
     assert f": {', '.join(KNOWN_MODALITIES)}." in text
-    for key in (*MERGE_KEYS, *MEMBER_KEYS):
+    for key in [field.name for kind in (MergeSpecification, MemberSpecification) for field in fields(kind)]:
         assert f"`{key}`" in text

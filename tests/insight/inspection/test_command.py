@@ -1,6 +1,9 @@
+import builtins
+import gzip
 import json
 import subprocess
 import sys
+from collections import Counter
 
 import nibabel
 import numpy as np
@@ -161,6 +164,23 @@ class TestTables:
         assert ["abdomen", "2", "+", "1", "1", "+", "2"] in shown
 
 
+def test_every_image_is_opened_once_and_no_voxel_is_read(raw, facts, monkeypatch):
+    opened, real = Counter(), builtins.open
+
+    def counting(file, *arguments, **others):
+        opened[str(file)] += 1
+        return real(file, *arguments, **others)
+
+    for path in raw.glob("*_0000.nii.gz"):
+        # All that an image without voxels has.
+        (raw / path.name).write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:352]))
+    monkeypatch.setattr(builtins, "open", counting)
+    assert facts(900)["members"]["brain"]["size_voxels"]["largest"] == [5, 6, 7]
+    images = {name: count for name, count in opened.items() if name.endswith(".nii.gz")}
+    assert sorted(images) == sorted(map(str, raw.glob("*_0000.nii.gz")))
+    assert set(images.values()) == {1}
+
+
 class TestProblems:
     def test_what_is_not_there_is_told(self, raw, capsys):
         assert main(["inspect", "901"]) == 1
@@ -169,7 +189,8 @@ class TestProblems:
     def test_a_plain_data_set_is_told(self, raw, capsys):
         folder = raw / "Dataset011_abdomen"
         folder.mkdir()
-        (folder / "dataset.json").write_text("{}")
+        content = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "file_ending": ".nii.gz"}
+        (folder / "dataset.json").write_text(json.dumps(content))
         assert main(["inspect", "11"]) == 1
         assert "has no 'hermes' block, so it is not made for Hermes" in capsys.readouterr().err
 

@@ -27,8 +27,8 @@ def test_a_checkpoint_without_it_has_none(checkpoint):
 
 
 def test_another_format_version_is_refused(checkpoint):
-    torch.save({CHECKPOINT_KEY: {"format_version": 2}}, checkpoint)
-    with pytest.raises(HermesError, match=r"checkpoint_latest\.pth has .* of format version 2"):
+    torch.save({CHECKPOINT_KEY: {"format_version": 3}}, checkpoint)
+    with pytest.raises(HermesError, match=r"checkpoint_latest\.pth has .* of format version 3"):
         Continuation.read(checkpoint)
 
 

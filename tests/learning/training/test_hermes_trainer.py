@@ -33,7 +33,7 @@ class TestPlans:
         assert list((tmp_path / "results").iterdir()) == []
 
     def test_a_collection_whose_merge_was_cut_short_is_refused(self, make_trainer, tmp_path):
-        record = {"format_version": 1, "specification": {}, "values": {}, "cases": {}, "complete": False}
+        record = {"format_version": 1, "specification": {"members": []}, "values": {}, "cases": {}, "complete": False}
         (tmp_path / "raw" / "Dataset900_Both").mkdir()
         (tmp_path / "raw" / "Dataset900_Both" / "hermes_merge.json").write_text(json.dumps(record))
         with pytest.raises(HermesError, match="run the merge again"):
@@ -45,7 +45,10 @@ class TestPlans:
             make_trainer()
 
     def test_plans_of_an_older_merge_are_refused(self, make_trainer, dataset_json):
-        dataset_json["hermes"]["tasks"] = dataset_json["hermes"]["tasks"][:-1]
+        block = dataset_json["hermes"]
+        block["tasks"] = block["tasks"][:-1]
+        whole = {"tasks": ["brain/whole"], "labels": {"background": 0, "whole": [1, 2]}, "regions_class_order": [1]}
+        block["members"]["brain"].update(whole)
         with pytest.raises(HermesError, match="merged again"):
             make_trainer()
 

@@ -1,5 +1,8 @@
 import math
+import os
 import random
+import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ from nnunetv2.run.run_training import maybe_load_checkpoint
 
 from hermes_nnunet.learning.loss.hermes_loss import adaptive_dice_loss
 from hermes_nnunet.learning.training.continuation import Continuation
+from hermes_nnunet.learning.training.learning_curves import LearningCurves
 
 BASE = "nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer.HermesTrainer"
 
@@ -300,51 +304,128 @@ class TestContinuing:
         """No picture of the progress, which takes longer than an epoch."""
         monkeypatch.setattr("nnunetv2.training.logging.nnunet_logger.MetaLogger.plot_progress_png", lambda *_: None)
 
-    def test_interrupted_and_resumed_equals_uninterrupted_in_every_bit(self, make, monkeypatch):
-        def trainer(**options):
+    @pytest.fixture
+    def trainer(self, make):
+        """A function that makes a trainer whose weights move from the first epoch on."""
+
+        def new(**options):
             made = make(epochs=self.EPOCHS, **options)
-            made.warm_up_epochs = 1  # so that the weights move
+            made.warm_up_epochs = 1
             return made
 
+        return new
+
+    @pytest.fixture
+    def uninterrupted(self, trainer):
+        """What the checkpoints of an uninterrupted training held, by file, and what its network was at the end."""
         seed(1)
         whole = trainer()
         whole.run_training()
-        files = {name: fold_of(whole) / f"checkpoint_{name}.pth" for name in ("final", "best")}
-        expected = {name: without_times(load(file)) for name, file in files.items()}
-        validated_with = dict(whole.network.state_dict())
-        for file in files.values():
+        files = [fold_of(whole) / f"checkpoint_{name}.pth" for name in ("final", "best")]
+        expected = {file: without_times(load(file)) for file in files}
+        for file in files:
             file.unlink()
+        return expected, dict(whole.network.state_dict())
 
-        seed(1)
-        killed = trainer()
+    @staticmethod
+    def run_until(trainer, monkeypatch, step, number, act, ending):
+        """Train until `act` is called in a step of this number, of all training or validation steps."""
         steps = 0
 
-        def step_or_die(self, batch):
+        def counted(self, batch):
             nonlocal steps
             steps += 1
-            if steps == 4:  # the second of the second epoch
-                raise KilledError
-            return train_step(self, batch)
+            if steps == number:
+                act()
+            return original(self, batch)
 
-        train_step = type(killed).train_step
+        original = getattr(type(trainer), step)
         with monkeypatch.context() as patch:
-            patch.setattr(type(killed), "train_step", step_or_die)
-            with pytest.raises(KilledError):
-                killed.run_training()
+            patch.setattr(type(trainer), step, counted)
+            with pytest.raises(ending) as end:
+                trainer.run_training()
+        return end.value
 
+    @staticmethod
+    def finish(trainer, epoch, steps):
+        """Continue as --c does; the checkpoint is that of so many steps of an epoch."""
         seed(2)
         resumed = trainer(continue_training=True)
         maybe_load_checkpoint(resumed, continue_training=True, validation_only=False)
-        assert resumed.current_epoch == 1
+        assert (resumed.current_epoch, len(resumed.interrupted.outputs_of(0, 1))) == (epoch, steps)
         resumed.run_training()
-        for name, file in files.items():
+        return resumed
+
+    @staticmethod
+    def check(resumed, uninterrupted):
+        expected, network = uninterrupted
+        for file, content in expected.items():
             found = without_times(load(file))
-            assert [key for key in found if not equal(found[key], expected[name][key])] == []
-        assert equal(dict(resumed.network.state_dict()), validated_with)
-        weights, trained = (expected["final"]["network_weights"], expected["final"]["hermes_continuation"])
-        assert equal(validated_with, dict(weights))
-        assert not equal(dict(weights), dict(trained["training_weights"]))
-        assert trained["averaged_updates"] == 2 * self.EPOCHS
+            assert [key for key in found if not equal(found[key], content[key])] == []
+        assert equal(dict(resumed.network.state_dict()), network)
+        final = load(fold_of(resumed) / "checkpoint_final.pth")
+        trained = final["hermes_continuation"]
+        assert equal(network, dict(final["network_weights"]))
+        assert not equal(network, dict(trained["training_weights"]))
+        assert trained["averaged_updates"] == 2 * TestContinuing.EPOCHS
+        epochs = LearningCurves.read(fold_of(resumed) / "learning_curves.json").epochs
+        assert [entry.epoch for entry in epochs] == list(range(TestContinuing.EPOCHS))
+
+    def test_killed_and_resumed_equals_uninterrupted_in_every_bit(self, trainer, uninterrupted, monkeypatch):
+        def die():
+            raise KilledError
+
+        seed(1)
+        self.run_until(trainer(), monkeypatch, "train_step", 4, die, KilledError)
+        self.check(self.finish(trainer, epoch=1, steps=0), uninterrupted)
+
+    @pytest.mark.parametrize(
+        ("step", "number", "epoch", "steps"),
+        [
+            ("train_step", 1, 0, 1),
+            ("train_step", 3, 1, 1),
+            ("train_step", 4, 1, 2),
+            ("validation_step", 3, 1, 2),  # the first of two in the second epoch
+            ("validation_step", 4, 2, 0),
+        ],
+    )
+    def test_sigterm_loses_no_step(self, trainer, uninterrupted, monkeypatch, step, number, epoch, steps):
+        seed(1)
+        interrupted = trainer()
+        terminate = partial(os.kill, os.getpid(), signal.SIGTERM)
+        end = self.run_until(interrupted, monkeypatch, step, number, terminate, SystemExit)
+        assert end.code == 143
+        log = log_of(interrupted)
+        assert log.count("SIGTERM") == 1
+        assert f"checkpoint_latest.pth holds epoch {epoch}, step {steps} of 2: continue with --c" in log
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        self.check(self.finish(trainer, epoch, steps), uninterrupted)
+
+    def test_interrupted_in_a_resumed_epoch_counts_all_its_steps(self, trainer, uninterrupted, monkeypatch):
+        terminate = partial(os.kill, os.getpid(), signal.SIGUSR1)
+        seed(1)
+        assert self.run_until(trainer(), monkeypatch, "train_step", 3, terminate, SystemExit).code == 138
+        second = trainer(continue_training=True)
+        maybe_load_checkpoint(second, continue_training=True, validation_only=False)
+        self.run_until(second, monkeypatch, "train_step", 1, terminate, SystemExit)
+        self.check(self.finish(trainer, epoch=1, steps=2), uninterrupted)
+
+    def test_a_kill_loses_the_minutes_since_the_last_checkpoint(self, trainer, uninterrupted, monkeypatch):
+        def die():
+            raise KilledError
+
+        monkeypatch.setenv("HERMES_SAVE_MINUTES", "1e-6")
+        seed(1)
+        self.run_until(trainer(), monkeypatch, "train_step", 4, die, KilledError)
+        self.check(self.finish(trainer, epoch=1, steps=1), uninterrupted)
+
+    def test_no_checkpoint_is_written_before_its_time(self, trainer, monkeypatch):
+        saved = []
+        new = trainer()
+        save = new.save_checkpoint
+        monkeypatch.setattr(new, "save_checkpoint", lambda name: saved.append(Path(name).name) or save(name))
+        new.run_training()
+        assert saved.count("checkpoint_latest.pth") == self.EPOCHS - 1
 
     def test_another_seed_gives_other_weights(self, make):
         """Else the test above could not fail."""
@@ -356,6 +437,8 @@ class TestContinuing:
             trainer.initialize()
             seed(number)
             trainer.run_training()
+            (fold_of(trainer) / "checkpoint_final.pth").unlink()
+            (fold_of(trainer) / "checkpoint_best.pth").unlink()
             weights.append(dict(trainer.network.state_dict()))
         assert not equal(*weights)
 

@@ -137,7 +137,7 @@ class TestFile:
     @pytest.mark.parametrize("content", ["{", "[]", '{"format_version": 2}', '{"format_version": 1, "epochs": [{}]}'])
     def test_another_content_is_told_with_what_to_do(self, tmp_path, content):
         (tmp_path / "curves.json").write_text(content)
-        with pytest.raises(HermesError, match=r"curves\.json .*: delete it"):
+        with pytest.raises(HermesError, match=r"curves\.json.*: delete it"):
             LearningCurves.read(tmp_path / "curves.json")
 
 

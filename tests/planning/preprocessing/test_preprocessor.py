@@ -154,7 +154,7 @@ class TestCollection:
             HermesPreprocessor(verbose=False).run("Dataset900_Both", "3d_fullres", "HermesPlans", 1)
 
     def test_whose_merge_was_cut_short_is_refused(self, folders):
-        record = {"format_version": 1, "specification": {}, "values": {}, "cases": {}, "complete": False}
+        record = {"format_version": 1, "specification": {"members": []}, "values": {}, "cases": {}, "complete": False}
         (folders[0] / "hermes_merge.json").write_text(json.dumps(record))
         with pytest.raises(HermesError, match="run the merge again"):
             HermesPreprocessor(verbose=False).run("Dataset900_Both", "3d_fullres", "HermesPlans", 1)

@@ -188,7 +188,9 @@ class TestRefusals:
         assert not (results / "Dataset011_abdomen").exists()
 
     def test_a_model_of_stock_nnunet_is_refused(self, model, results):
-        (model / "dataset.json").write_text("{}")
+        content = json.loads((model / "dataset.json").read_text())
+        del content["hermes"]
+        (model / "dataset.json").write_text(json.dumps(content))
         with pytest.raises(HermesError, match="no 'hermes' block"):
             write_views(model, results, [0])
 

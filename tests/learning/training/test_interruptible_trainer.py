@@ -1,0 +1,203 @@
+import gzip
+import json
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from nnunetv2.run.run_training import maybe_load_checkpoint
+
+from hermes_nnunet.errors import HermesError, TrainingEndedError
+from hermes_nnunet.learning.training.fold_folder import locked
+from hermes_nnunet.learning.training.signals import Signals
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """No picture of the progress, which takes longer than an epoch."""
+    monkeypatch.setattr("nnunetv2.training.logging.nnunet_logger.MetaLogger.plot_progress_png", lambda *_: None)
+
+
+def fold_of(trainer):
+    return Path(trainer.output_folder)
+
+
+def trained(make_trainer):
+    trainer = make_trainer(epochs=1)
+    trainer.run_training()
+    return trainer
+
+
+class TestBeginning:
+    def test_over_a_finished_training_is_refused_before_the_first_epoch(self, make_trainer):
+        final = fold_of(trained(make_trainer)) / "checkpoint_final.pth"
+        before = final.read_bytes(), (final.parent / "learning_curves.json").read_bytes()
+        second = make_trainer()
+        with pytest.raises(TrainingEndedError, match=r"checkpoint_final\.pth is that of a finished training"):
+            second.run_training()
+        assert (final.read_bytes(), (final.parent / "learning_curves.json").read_bytes()) == before
+        assert "Epoch 0" not in Path(second.log_file).read_text()
+
+    def test_over_a_finished_training_leaves_nothing_of_it_to_continue(self, make_trainer, monkeypatch):
+        """Else --c would take the old final checkpoint for the new training's."""
+        fold = fold_of(trained(make_trainer))
+        monkeypatch.setenv("HERMES_OVERWRITE", "1")
+        second = make_trainer()
+        second.on_train_start()
+        assert not list(fold.glob("*.pth"))
+
+    def test_with_c_over_curves_alone_is_refused(self, make_trainer):
+        fold = fold_of(trained(make_trainer))
+        for checkpoint in fold.glob("*.pth"):
+            checkpoint.unlink()
+        second = make_trainer(continue_training=True)
+        maybe_load_checkpoint(second, continue_training=True, validation_only=False)
+        with pytest.raises(TrainingEndedError, match="no checkpoint that --c could continue"):
+            second.run_training()
+
+    def test_a_finished_training_is_continued_to_its_validation(self, make_trainer):
+        fold = fold_of(trained(make_trainer))
+        second = make_trainer(epochs=1, continue_training=True)
+        maybe_load_checkpoint(second, continue_training=True, validation_only=False)
+        second.run_training()
+        assert (fold / "checkpoint_final.pth").is_file()
+
+    def test_in_a_fold_that_is_trained_is_refused(self, make_trainer):
+        trainer = make_trainer()
+        trainer.initialize()
+        with locked(fold_of(trainer)):
+            for action in (trainer.run_training, trainer.perform_actual_validation):
+                with pytest.raises(TrainingEndedError, match=f"in use by another .*process {os.getpid()} on "):
+                    action()
+        assert not list(fold_of(trainer).glob("*.pth"))
+
+
+class TestWorkers:
+    @pytest.fixture(autouse=True)
+    def one_worker(self, preprocessed, monkeypatch):
+        monkeypatch.setenv("nnUNet_n_proc_DA", "1")
+
+    def test_one_that_is_killed_ends_the_training_with_a_checkpoint(self, make_trainer, monkeypatch, capfd):
+        trainer = make_trainer(epochs=50)
+        train_step, killed = trainer.train_step, []
+
+        def step(batch):
+            if not killed:
+                killed.append(min(multiprocessing.active_children(), key=lambda process: process.pid))
+                killed[0].kill()
+            return train_step(batch)
+
+        monkeypatch.setattr(trainer, "train_step", step)
+        with pytest.raises(TrainingEndedError) as error:
+            trainer.run_training()
+        line = str(error.value)
+        assert f"an augmentation process has died: {killed[0].name} (pid {killed[0].pid}) was ended by Killed" in line
+        assert "GiB of memory" in line
+        assert "set nnUNet_n_proc_DA below 1" in line
+        assert "step" in line.split("checkpoint_latest.pth holds epoch")[1]
+        assert "continue with --c" in line
+        assert "\n" not in line
+        assert multiprocessing.active_children() == []
+        assert "Traceback" not in capfd.readouterr().err
+        second = make_trainer(continue_training=True)
+        maybe_load_checkpoint(second, continue_training=True, validation_only=False)
+        assert second.current_epoch * 2 + len(second.interrupted.outputs_of(0, 1)) > 0
+
+    def test_one_that_fails_at_the_start_is_told(self, make_trainer, preprocessed, capfd):
+        for file in preprocessed.glob("*_3d_fullres/*.b2nd"):
+            file.write_bytes(b"no image")
+        with pytest.raises(HermesError, match="an augmentation process has died: it failed with the error above; "):
+            make_trainer().run_training()
+        assert "Exception in background worker 0" in capfd.readouterr().out
+
+    def test_none_is_left(self, make_trainer):
+        trained(make_trainer)
+        assert multiprocessing.active_children() == []
+
+
+@pytest.mark.slow
+class TestFinalValidation:
+    CASES = ("abdomen__c", "brain__y")
+
+    @pytest.fixture
+    def trainer(self, make_trainer):
+        return trained(make_trainer)
+
+    @staticmethod
+    def contents(trainer):
+        folder = fold_of(trainer) / "validation"
+        return {
+            path.name: gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+            for path in folder.iterdir()
+            if path.suffix != ".npz"
+        }, {path.name: np.load(path)["probabilities"] for path in folder.glob("*.npz")}
+
+    @staticmethod
+    def at_second_case(trainer, act, wait=True):
+        """Let the final validation act before its second case, once the first is written."""
+        tell, seen = trainer._tell_context_in_pool_order, []
+
+        def told(case):
+            seen.append(case)
+            if len(seen) == 2:
+                written = fold_of(trainer) / "validation" / f"{seen[0]}.nii.gz"
+                while wait and not written.is_file():
+                    time.sleep(0.05)
+                act()
+            tell(case)
+
+        trainer._tell_context_in_pool_order = told
+        return seen
+
+    def test_goes_on_where_a_signal_ended_it_and_equals_an_uninterrupted_one(self, trainer, capfd):
+        trainer.perform_actual_validation(save_probabilities=True)
+        files, probabilities = self.contents(trainer)
+        assert set(probabilities) == {f"{case}.npz" for case in self.CASES}
+        seen = self.at_second_case(trainer, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(SystemExit) as end:
+            trainer.perform_actual_validation(save_probabilities=True)
+        assert end.value.code == 143
+        assert tuple(seen) == self.CASES
+        assert multiprocessing.active_children() == []
+        printed = capfd.readouterr()
+        assert "Traceback" not in printed.out + printed.err
+        assert "final validation ended by SIGTERM; --val goes on with the cases that are left" in printed.out
+
+        trainer._signals = Signals()  # of a new process
+        trainer.perform_actual_validation(save_probabilities=True)
+        assert seen[2:] == ["brain__y"]
+        assert "1 of 2 cases are there from an interrupted one" in capfd.readouterr().out
+        found, found_probabilities = self.contents(trainer)
+        assert found == files
+        for name, expected in probabilities.items():
+            assert np.array_equal(found_probabilities[name], expected)
+        assert len(json.loads(found["summary.json"])["metric_per_case"]) == 2
+
+    def test_one_of_other_weights_takes_no_case(self, trainer):
+        seen = self.at_second_case(trainer, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(SystemExit):
+            trainer.perform_actual_validation()
+        with torch.no_grad():
+            next(trainer.network.parameters()).add_(1)
+        trainer._signals = Signals()  # of a new process
+        trainer.perform_actual_validation()
+        assert tuple(seen[2:]) == self.CASES
+
+    def test_a_writer_that_is_killed_ends_it_with_one_line(self, trainer):
+        def kill_writer():
+            for process in multiprocessing.active_children():
+                process.kill()
+            time.sleep(30)
+
+        self.at_second_case(trainer, kill_writer, wait=False)
+        with pytest.raises(TrainingEndedError) as error:
+            trainer.perform_actual_validation()
+        line = str(error.value)
+        assert "a process that writes segmentations of the final validation has died: SpawnPoolWorker" in line
+        assert "(signal 9)" in line
+        assert "nnUNet_def_n_proc" in line
+        assert "--val goes on with the cases that are left" in line
