@@ -8,8 +8,8 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -66,6 +66,10 @@ class Children:
         self._allowed = tuple(f"{path}/" for path in (folder, *others, "/dev"))
         self._report = folder.with_name(f"{folder.name}.report")
 
+    def watch(self, fault: str | None = None, at: int = 0) -> "Watch":
+        """An audit hook for a process that may change these folders only."""
+        return Watch(str(self.folder), self._allowed, fault, at)
+
     def run(self, action: Callable[[], int | None], *, fault: str | None = None, at: int = 0) -> Ended:
         """Run an action; a fault comes at its change of number `at`, and a full or read-only disk stays so."""
         sys.stdout.flush()
@@ -87,7 +91,7 @@ class Children:
 
     def _run_and_exit(self, action: Callable[[], int | None], output: Path, fault: str | None, at: int) -> None:
         code = 70
-        watch = _Watch(str(self.folder), self._allowed, fault, at)
+        watch = self.watch(fault, at)
         try:
             descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             for stream in (1, 2):
@@ -111,15 +115,26 @@ class Children:
             os._exit(code)
 
 
-class _Watch:
+class Watch:
     """An audit hook that counts changes and brings the fault."""
 
-    def __init__(self, folder: str, allowed: tuple[str, ...], fault: str | None, at: int) -> None:
+    def __init__(self, folder: str, allowed: tuple[str, ...], fault: str | None = None, at: int = 0) -> None:
         self.changes: list[str] = []
         self.outside: list[str] = []
         self.executed: list[str] = []
         self.is_over = False
         self._folder, self._allowed, self._fault, self._at = folder, allowed, fault, at
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Begin anew, and look at this block only."""
+        for seen in (self.changes, self.outside, self.executed):
+            seen.clear()
+        self.is_over = False
+        try:
+            yield
+        finally:
+            self.is_over = True
 
     def see(self, event: str, arguments: tuple) -> None:
         if self.is_over:
@@ -145,8 +160,13 @@ class _Watch:
             raise OSError(code, os.strerror(code), path)
 
 
-def _limit() -> None:
+def limit_memory() -> None:
+    """Let requests for more memory than anything here needs fail at once."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+
+
+def _limit() -> None:
+    limit_memory()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for name in (signal.SIGALRM, signal.SIGPROF):
         signal.signal(name, signal.SIG_DFL)

@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -153,7 +153,13 @@ def _difference(files: Files, wanted: Files) -> str:
 
 
 def interrupt(
-    ledger: Ledger, world: World, children: Children, *, most: int | None, kinds: tuple[str, ...], names: tuple[str, ...]
+    ledger: Ledger,
+    world: World,
+    children: Children,
+    *,
+    kinds: Sequence[str],
+    most: int | None = None,
+    names: tuple[str, ...] = (),
 ) -> Iterator[None]:
     """Interrupt every command at every change, or at `most` of them that the seed chooses; yields after each try."""
     for subject in SUBJECTS:

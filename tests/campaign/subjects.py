@@ -140,7 +140,7 @@ def _has_no_plans(world: World, unit: str) -> bool:
     return not (world.root / unit / "plans.json").exists()
 
 
-_MEMBERS_FILE = """
+MEMBERS_FILE = """
 format_version: 1
 rows_per_case: 4
 members:
@@ -154,7 +154,7 @@ modalities: [CT, T1, unknown]
 def _released(world: World, topology: str = "r") -> None:
     world.clear()
     write_released(topology, world.root / "released.pth", task_rows=6, num_modalities=3)
-    (world.root / "members.yaml").write_text(_MEMBERS_FILE)
+    (world.root / "members.yaml").write_text(MEMBERS_FILE)
 
 
 def _import(world: World, *options: str) -> int:
@@ -256,7 +256,12 @@ def _essence_of_training(path: Path) -> Any:
 SUBJECTS = (
     Subject("merge, new", _members, _merge, units=(f"raw/{COLLECTION}",)),
     Subject(
-        "merge, changed", _members_changed, _merge, units=(f"raw/{COLLECTION}",), is_closed=_merge_is_refused
+        "merge, changed",
+        _members_changed,
+        _merge,
+        units=(f"raw/{COLLECTION}",),
+        is_closed=_merge_is_refused,
+        growing=("hermes_merge.json",),
     ),
     Subject("convert", _lits, _convert, growing=("conversion.json",)),
     Subject("views, new", _model, _views, units=_VIEWS),
