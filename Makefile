@@ -14,7 +14,7 @@ WITH_COMMANDS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 SOURCES := setup.py pyproject.toml $(shell find hermes_nnunet trainers planners dataset_converters \
 	-name __pycache__ -prune -o -print)
 
-.PHONY: test quick lint types format docs demo bench accuracy everything clean
+.PHONY: test quick lint types format docs demo bench accuracy everything campaign clean
 
 test: $(VENV)/installed
 	$(WITH_COMMANDS) HERMES_TEST_INSTALLED=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest --durations=15 $(PYTEST_ARGS) $(SELECTED)
@@ -38,6 +38,10 @@ accuracy: $(VENV)/installed
 # hours too: is one model right about everything at once
 everything: $(VENV)/installed
 	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/everything.py $(ACCURACY_SOURCE) $(ACCURACY_FOLDER) $(EVERYTHING_ARGS)
+
+# hours: every command interrupted everywhere, thousands of damaged files, hostile names and models; a stopped one goes on
+campaign: $(VENV)/installed
+	$(WITH_COMMANDS) OMP_NUM_THREADS=1 $(VENV)/bin/python tests/campaign $(CAMPAIGN_ARGS)
 
 lint: types
 	$(VENV)/bin/ruff format --check .

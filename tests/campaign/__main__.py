@@ -5,6 +5,7 @@ different parts may run beside each other.
 """
 
 import argparse
+import gc
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,9 @@ _WRITE_SECONDS = 60
 def main() -> int:
     """Run what is asked for; 1 where anything was found."""
     parser = argparse.ArgumentParser(prog="tests/campaign", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=_PARTS, metavar="PART", help=f"{', '.join(_PARTS)}; default: all, one after another")
+    parser.add_argument(
+        "parts", nargs="*", choices=_PARTS, metavar="PART", help=f"{', '.join(_PARTS)}; default: all, one after another"
+    )
     parser.add_argument("--only", nargs="+", default=[], metavar="SUBJECT", help="beginnings of their names")
     parser.add_argument("--most", type=int, metavar="N", help="tries of each subject, chosen by the seed; default: all")
     parser.add_argument("--seed", type=int, default=0)
@@ -56,6 +59,7 @@ def _tries(
     parts: Sequence[str], ledger: Ledger, place: Path, most: int | None, names: tuple[str, ...]
 ) -> Iterator[None]:
     world, children = prepare(place)
+    gc.freeze()  # else each child would copy all the memory that its garbage collector has looked at
     kinds = [kind for kind in interruptions.KINDS if kind in parts]
     if kinds:
         yield from interruptions.interrupt(ledger, world, children, kinds=kinds, most=most, names=names)

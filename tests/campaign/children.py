@@ -1,8 +1,10 @@
 """Actions in forked processes, which are killed, or run out of disk, at a chosen change of a file."""
 
 import errno
+import gc
 import io
 import json
+import multiprocessing.context
 import os
 import resource
 import signal
@@ -15,6 +17,9 @@ from importlib import import_module
 from pathlib import Path
 
 from file_changes import changed_path
+from inline_pool import PoolOfNoProcess
+
+from hermes_nnunet.core.leftovers import remove_leftovers
 
 CPU_SECONDS = 60
 # On a machine that others use as well.
@@ -27,6 +32,8 @@ _FREEING = frozenset({"os.remove", "os.rmdir", "os.rename", "os.truncate"})
 KILL = "kill"
 FULL = "full disk"
 READ_ONLY = "read-only"
+# No file may have more bytes than this, whoever writes it: what no audit event tells of is found so.
+FILE_SIZE = "file size"
 FAULTS = {FULL: errno.ENOSPC, READ_ONLY: errno.EROFS}
 
 
@@ -71,16 +78,22 @@ class Children:
         return Watch(str(self.folder), self._allowed, fault, at)
 
     def run(self, action: Callable[[], int | None], *, fault: str | None = None, at: int = 0) -> Ended:
-        """Run an action; a fault comes at its change of number `at`, and a full or read-only disk stays so."""
+        """Run an action with a fault.
+
+        Args:
+            at: the number of the change at which it comes, and a full or read-only disk stays so; bytes of FILE_SIZE.
+        """
         sys.stdout.flush()
         sys.stderr.flush()
-        output = self._report.with_suffix(".txt")
         self._report.unlink(missing_ok=True)
+        reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            self._run_and_exit(action, output, fault, at)
+            self._run_and_exit(action, writing, fault, at)
+        os.close(writing)
+        with open(reading, "rb") as pipe:
+            text = pipe.read().decode(errors="replace")
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        text = output.read_text(errors="replace")
         if not self._report.exists():
             return Ended(code, text)
         report = json.loads(self._report.read_text())
@@ -89,14 +102,15 @@ class Children:
                 import_module(module)
         return Ended(code, text, *(tuple(report[name]) for name in ("changes", "outside", "executed")))
 
-    def _run_and_exit(self, action: Callable[[], int | None], output: Path, fault: str | None, at: int) -> None:
+    def _run_and_exit(self, action: Callable[[], int | None], output: int, fault: str | None, at: int) -> None:
         code = 70
         watch = self.watch(fault, at)
         try:
-            descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             for stream in (1, 2):
-                os.dup2(descriptor, stream)
-            _limit()
+                os.dup2(output, stream)
+            _set_up_forked()
+            if fault == FILE_SIZE:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (at, resource.RLIM_INFINITY))
             modules = set(sys.modules)
             sys.addaudithook(watch.see)
             try:
@@ -106,10 +120,14 @@ class Children:
             except BaseException:
                 traceback.print_exc()
             watch.is_over = True
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
             sys.stdout.flush()
             sys.stderr.flush()
             imported = sorted(name for name in set(sys.modules) - modules if not name.startswith("__"))
-            content = {"modules": imported, **{name: getattr(watch, name) for name in Ended.__annotations__ if name in vars(watch)}}
+            content = {
+                "modules": imported,
+                **{name: getattr(watch, name) for name in Ended.__annotations__ if name in vars(watch)},
+            }
             self._report.write_text(json.dumps(content))
         finally:
             os._exit(code)
@@ -151,7 +169,7 @@ class Watch:
             return
         number = len(self.changes)
         self.changes.append(f"{event} {os.path.relpath(path, self._folder) if os.path.isabs(path) else path}")
-        if self._fault is None or number < self._at:
+        if self._fault in (None, FILE_SIZE) or number < self._at:
             return
         if self._fault == KILL:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -165,10 +183,15 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
 
 
-def _limit() -> None:
+def _set_up_forked() -> None:
     limit_memory()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for name in (signal.SIGALRM, signal.SIGPROF):
         signal.signal(name, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
     signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+    gc.disable()  # all that it looks at would be copied
+    multiprocessing.context.BaseContext.Pool = PoolOfNoProcess  # type: ignore[method-assign]
+    remove_leftovers.cache_clear()
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)  # a forked process has none of the other threads

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,18 +68,20 @@ def _of_yaml(name: str) -> Target:
         path.write_text(yaml.safe_dump(content))
         return path
 
-    return Target(name, 500, prepare, lambda data, random: mutated_yaml(content, random), lambda world, path: read(path))
+    return Target(
+        name, 500, prepare, lambda data, random: mutated_yaml(content, random), lambda world, path: read(path)
+    )
 
 
 def _image(ending: str) -> Target:
     def prepare(world: World) -> Path:
-        import SimpleITK as sitk
+        import SimpleITK
 
-        image = sitk.GetImageFromArray(noise("", (8, 9, 10)))
+        image = SimpleITK.GetImageFromArray(noise("", (8, 9, 10)))
         image.SetSpacing((2.0, 1.5, 3.0))
         path = world.root / "in" / f"a_0000{ending}"
         path.parent.mkdir()
-        sitk.WriteImage(image, str(path))
+        SimpleITK.WriteImage(image, str(path))
         return path
 
     def read(world: World, path: Path) -> None:
@@ -188,7 +190,9 @@ class _TooLong(BaseException):
     """The time is over."""
 
 
-def damage(ledger: Ledger, world: World, children: Children, *, most: int | None = None, names: tuple[str, ...] = ()) -> Iterator[None]:
+def damage(
+    ledger: Ledger, world: World, children: Children, *, most: int | None = None, names: tuple[str, ...] = ()
+) -> Iterator[None]:
     """Damage every file as often as it is worth, or `most` times; yields after each try."""
     watch = children.watch()
     watch.is_over = True
@@ -197,20 +201,30 @@ def damage(ledger: Ledger, world: World, children: Children, *, most: int | None
     for target in TARGETS:
         if names and not target.name.startswith(names):
             continue
-        numbers = range(target.tries if most is None else min(most, target.tries))
         ledger.possible(KIND, target.name, target.tries)
-        if all(ledger.has(KIND, target.name, number) for number in numbers):
-            continue
-        world.clear()
-        path = target.prepare(world)
-        good = path.read_bytes()
-        target.read(world, path)
-        for number in numbers:
-            if ledger.has(KIND, target.name, number):
-                continue
-            path.write_bytes(target.damage(good, Random(f"{ledger.seed} {target.name} {number}")))
-            ledger.add(KIND, target.name, number, _tried(lambda: target.read(world, path), watch))
+        numbers = [
+            number
+            for number in range(target.tries if most is None else min(most, target.tries))
+            if not ledger.has(KIND, target.name, number)
+        ]
+        for number, found in damaged(target, world, watch, numbers, ledger.seed):
+            ledger.add(KIND, target.name, number, found)
             yield
+
+
+def damaged(
+    target: Target, world: World, watch: Watch, numbers: Sequence[int], seed: int
+) -> Iterator[tuple[int, list[Found]]]:
+    """(number, what was found) of each try."""
+    if not numbers:
+        return
+    world.clear()
+    path = target.prepare(world)
+    good = path.read_bytes()
+    target.read(world, path)
+    for number in numbers:
+        path.write_bytes(target.damage(good, Random(f"{seed} {target.name} {number}")))
+        yield number, _tried(lambda: target.read(world, path), watch)
 
 
 def _tried(action: Callable[[], object], watch: Watch) -> list[Found]:

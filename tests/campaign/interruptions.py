@@ -1,4 +1,4 @@
-"""A command that is killed, or finds a full or read-only disk, at one of its changes of files; and what must be so then."""
+"""A command that is killed, or finds no room, at one of its changes of files; and what must be so then."""
 
 import os
 import random
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from children import FAULTS, KILL, Children, Ended
+from children import FAULTS, FILE_SIZE, KILL, Children, Ended
 from ledger import EXECUTED, HANG, LEFT_BEHIND, LOST, MIXED, OUTSIDE, STUCK, TRACEBACK, Found, Ledger
 from subjects import SUBJECTS, Subject
 from world import World
@@ -28,6 +28,7 @@ class Interruptions:
             raise RuntimeError(f"{subject.name} fails without any interruption:\n{whole.output}")
         self.whole = self.files()
         self.changes = whole.changes
+        self.sizes = self._sizes()
         self._executed = frozenset(whole.executed)
 
     def _prepare(self) -> None:
@@ -59,20 +60,38 @@ class Interruptions:
                         found[relative] = essence
         return found
 
+    def _sizes(self) -> list[int]:
+        """Limits at which files that it writes do not fit: by one byte, and by half."""
+        written = [
+            os.path.getsize(self._world.root / name) for name, content in self.whole.items()
+            if self.before.get(name) != content and not (self._world.root / name).is_symlink()
+        ]  # fmt: skip
+        return sorted({limit for size in written for limit in (size // 2, size - 1)})
+
+    def tries_of(self, kind: str) -> int:
+        """How many different interruptions of a kind there are."""
+        return len(self.sizes if kind == FILE_SIZE else self.changes)
+
+    def interrupt(self, kind: str, number: int) -> list[Found]:
+        """Interrupt it once, run it again, and look at both."""
+        return self.kill(number) if kind == KILL else self.shortage(kind, number)
+
     def kill(self, at: int) -> list[Found]:
         """Kill it before its change of this number, and run it again."""
         self._world.restore()
         ended = self._run(self._subject.run, fault=KILL, at=at)
         found = self._common(ended)
-        place = self.changes[at] if at < len(self.changes) else "its end"
-        return [*found, *self._after(f"killed before {place}")]
+        return [*found, *self._after(f"killed before {self.changes[at]}")]
 
     def shortage(self, fault: str, at: int) -> list[Found]:
-        """Let its disk be full, or read-only, from its change of this number on, and run it again on a good one."""
+        """Let its disk be full, read-only, or for small files only, and run it again on a good one."""
         self._world.restore()
-        ended = self._run(self._subject.run, fault=fault, at=at)
-        place = self.changes[at] if at < len(self.changes) else "its end"
-        words = f"{fault} from {place} on"
+        if fault == FILE_SIZE:
+            words = f"no file above {self.sizes[at]} bytes"
+            ended = self._run(self._subject.run, fault=fault, at=self.sizes[at])
+        else:
+            words = f"{fault} from {self.changes[at]} on"
+            ended = self._run(self._subject.run, fault=fault, at=at)
         found = [(verdict, f"{words}: {text}") for verdict, text in self._common(ended)]
         left = self._published()
         if ended.code == 0 and left != self._published(self.whole):
@@ -169,17 +188,18 @@ def interrupt(
         for kind in kinds:
             if interruptions is None:
                 interruptions = Interruptions(subject, world, children)
-            count = len(interruptions.changes)
+            count = interruptions.tries_of(kind)
             ledger.possible(kind, subject.name, count)
             for at in _chosen(count, most, f"{ledger.seed} {kind} {subject.name}"):
                 if not ledger.has(kind, subject.name, at):
-                    tried = interruptions.kill(at) if kind == KILL else interruptions.shortage(kind, at)
-                    ledger.add(kind, subject.name, at, tried)
+                    ledger.add(kind, subject.name, at, interruptions.interrupt(kind, at))
                     yield
 
 
 def _chosen(count: int, most: int | None, seed: str) -> list[int]:
-    return sorted(random.Random(seed).sample(range(count), min(count, most))) if most is not None else list(range(count))
+    return (
+        sorted(random.Random(seed).sample(range(count), min(count, most))) if most is not None else list(range(count))
+    )
 
 
-KINDS = (KILL, *FAULTS)
+KINDS = (KILL, *FAULTS, FILE_SIZE)

@@ -139,7 +139,7 @@ def mutated_yaml(content: Any, random: Random) -> bytes:
 
 
 def damaged_bytes(data: bytes, random: Random, *, beginning: int) -> bytes:
-    """A binary file that is cut, or in which some bytes are others; most of them in its beginning, where headers are."""
+    """A binary file that is cut, or in which some bytes are others, most of them in its beginning: the header."""
     damaged = bytearray(data)
     for _ in range(random.choice((1, 1, 2, 4))):
         position = random.randrange(min(beginning, len(damaged)) if random.random() < 0.8 else len(damaged))

@@ -91,7 +91,9 @@ class World:
         for case in cases:
             shape = (6, 5, 4)
             write_image(folder / "imagesTr" / f"{case}_0000.nii.gz", noise(f"{dataset}{case}", shape))
-            write_image(folder / "labelsTr" / f"{case}.nii.gz", np.resize([0, *labels.values()], shape).astype(np.uint8))
+            write_image(
+                folder / "labelsTr" / f"{case}.nii.gz", np.resize([0, *labels.values()], shape).astype(np.uint8)
+            )
         return folder
 
     def add_collection(self) -> None:
@@ -115,7 +117,10 @@ class World:
             self.raw / COLLECTION / "dataset.json": dataset_json,
             self.preprocessed / COLLECTION / "dataset.json": dataset_json,
             self.preprocessed / COLLECTION / f"{PLANS}.json": small_plans(collection),
-            self.preprocessed / COLLECTION / "splits_final.json": [split, {"train": split["val"], "val": split["train"]}],
+            self.preprocessed / COLLECTION / "splits_final.json": [
+                split,
+                {"train": split["val"], "val": split["train"]},
+            ],
             self.preprocessed / COLLECTION / "dataset_fingerprint.json": {},
         }
         for path, content in files.items():
