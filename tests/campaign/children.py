@@ -108,6 +108,8 @@ class Children:
         try:
             for stream in (1, 2):
                 os.dup2(output, stream)
+            # Those of this process remember what they wrote to.
+            sys.stdout, sys.stderr = (open(stream, "w", closefd=False) for stream in (1, 2))
             _set_up_forked()
             if fault == FILE_SIZE:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (at, resource.RLIM_INFINITY))
