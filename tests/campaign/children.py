@@ -109,7 +109,7 @@ class Children:
             for stream in (1, 2):
                 os.dup2(output, stream)
             # Those of this process remember what they wrote to.
-            sys.stdout, sys.stderr = (open(stream, "w", closefd=False) for stream in (1, 2))
+            sys.stdout, sys.stderr = (open(stream, "w", closefd=False) for stream in (1, 2))  # noqa: SIM115
             _set_up_forked()
             if fault == FILE_SIZE:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (at, resource.RLIM_INFINITY))

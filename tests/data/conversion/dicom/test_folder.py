@@ -61,10 +61,12 @@ class TestDamagedValues:
         data = path.read_bytes()
         kind = data.rindex(tag) + len(tag)
         path.write_bytes(data[:kind] + b"U\xff" + data[kind + 2 :])
+
+        def read():
+            return [read_slice(item) for found in read_folder(tmp_path).series for item in found.paths]
+
         with pytest.raises(HermesError, match=rf"{path.name} is damaged .*: copy it again, or remove it$"):
-            for found in read_folder(tmp_path).series:
-                for slice_path in found.paths:
-                    read_slice(slice_path)
+            read()
 
     def test_name_the_structures(self, series, dicom, tmp_path):
         series("p")
