@@ -43,7 +43,9 @@ NAMES = {
 
 
 def _renamed_member(world: World, name: str) -> None:
-    change = rename("hermes", "members", "brain", to=name)
+    def change(content: dict) -> None:
+        content["hermes"]["members"]["brain"]["name"] = name
+        rename("hermes", "members", "brain", to=name)(content)
 
     def change_cases(content: dict) -> None:
         change(content)
@@ -154,18 +156,15 @@ def _link(world: World, planted: str, plant: Callable[[World], None]) -> None:
 
 
 def attacks_by_links() -> Iterator[Attack]:
-    """Links out of the folders, where commands write."""
+    """Links out of the folders, where commands write; a data set's folder itself may be one, for disks are small."""
     members = partial(merge_file, change=lambda content: None)
     for planted in ("raw/.Dataset900_All.merging", "raw/Dataset900_All", "raw/Dataset900_All/labelsTr"):
         yield Attack(f"link at {planted}", partial(_link, planted=planted, plant=members), merge)
-    for planted in ("results/Dataset011_abdomen", "results/Dataset011_abdomen/" + MODEL.partition("/")[2]):
-        yield Attack(f"link at {planted}", partial(_link, planted=planted, plant=model), views)
+    view = f"results/Dataset011_abdomen/{MODEL.partition('/')[2]}"
+    yield Attack(f"link at {view}", partial(_link, planted=view, plant=model), views)
     for planted in ("out/a", "out/a.nii.gz", "out/labels.json", "out/statistics.csv"):
-        yield Attack(f"link at {planted}", partial(_link, planted=planted, plant=model), lambda world: predict(
-            world, "--all", "--modality", "CT", "--per-task", "--statistics", "--overwrite"))  # fmt: skip
-    for planted in ("results/Dataset910_Ours", "results/Dataset911_abdomen"):
-        yield Attack(
-            f"link at {planted}",
-            partial(_link, planted=planted, plant=partial(members_file, change=lambda content: None)),
-            import_weights,
-        )
+        yield Attack(f"link at {planted}", partial(_link, planted=planted, plant=model), _predict_over)
+
+
+def _predict_over(world: World) -> int:
+    return predict(world, "--all", "--modality", "CT", "--per-task", "--statistics", "--overwrite")
