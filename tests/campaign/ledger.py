@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,7 +70,9 @@ class Ledger:
         """Counts of tries and verdicts by kind and subject, and their sums."""
         kinds: dict[str, dict[str, dict]] = {}
         for (kind, subject, _), (code, found) in self._tries.items():
-            row = kinds.setdefault(kind, {}).setdefault(subject, {"tries": 0, "of_this_code": 0, **_NOTHING})
+            row = kinds.setdefault(kind, {}).setdefault(
+                _row(kind, subject), {"tries": 0, "of_this_code": 0, **_NOTHING}
+            )
             row["tries"] += 1
             row["of_this_code"] += code == self._code
             for verdict in {verdict for verdict, _ in found}:
@@ -91,6 +94,11 @@ class Ledger:
 
     def write(self, path: Path) -> None:
         write_json(self.summary(), path)
+
+
+def _row(kind: str, subject: str) -> str:
+    """Attacks are many, each tried once: one row for those of one place."""
+    return re.split("[:,]", subject)[0] if kind == "hostile" else subject
 
 
 def _fingerprint(package: Path) -> str:
