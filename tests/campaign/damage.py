@@ -53,7 +53,7 @@ def _of_reader(of: Callable[..., object]) -> Target:
 
     return Target(
         reader().name if of.__name__ != "of_member" else "dataset.json of a member",
-        500,
+        520,
         lambda world: write_valid(reader(), world.root / "Dataset005_X"),
         lambda data, random: mutated_json(json.loads(data), random),
         lambda world, path: reader().read(path),
