@@ -14,7 +14,7 @@ WITH_COMMANDS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 SOURCES := setup.py pyproject.toml $(shell find hermes_nnunet trainers planners dataset_converters \
 	-name __pycache__ -prune -o -print)
 
-.PHONY: test quick lint types format docs demo bench accuracy everything missing clean
+.PHONY: test quick lint types format docs demo bench accuracy everything missing campaign clean
 
 test: $(VENV)/installed
 	$(WITH_COMMANDS) HERMES_TEST_INSTALLED=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest --durations=15 $(PYTEST_ARGS) $(SELECTED)
@@ -43,6 +43,10 @@ everything: $(VENV)/installed
 missing: $(VENV)/installed
 	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/hidden_labels.py $(ACCURACY_SOURCE) $(ACCURACY_FOLDER) $(MISSING_ARGS)
 	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/unlabelled_cases.py $(ACCURACY_SOURCE) $(ACCURACY_FOLDER) $(MISSING_ARGS)
+
+# hours: every command interrupted everywhere, thousands of damaged files, hostile names and models; a stopped one goes on
+campaign: $(VENV)/installed
+	$(WITH_COMMANDS) OMP_NUM_THREADS=1 $(VENV)/bin/python tests/campaign $(CAMPAIGN_ARGS)
 
 lint: types
 	$(VENV)/bin/ruff format --check .

@@ -255,6 +255,10 @@ def check_members(members: Mapping[str, Member], tasks: Container[str], where: s
         HermesError: one has not.
     """
     for name, member in members.items():
+        if member.name != name:
+            raise HermesError(
+                f"{where}: {HERMES_BLOCK}.members.{name} says that its name is {quoted(member.name)}: {remedy}"
+            )
         check_known([(f"members.{name}.tasks", "task", member.tasks, tasks)], where, remedy)
         order = member.regions_class_order
         for what, number in (

@@ -72,6 +72,14 @@ class TestBlock:
         with pytest.raises(HermesError, match=r"cases\.brain__x\.annotated must be a list, not 'brain/core'"):
             Collection.from_dataset_json({"hermes": block}, "Dataset900_Both")
 
+    def test_a_member_is_called_by_its_own_name(self, collection):
+        block = json.loads(json.dumps(collection.to_block()))
+        block["members"]["brain"]["name"] = "head"
+        with pytest.raises(
+            HermesError, match=r"^dataset\.json of x: hermes\.members\.brain says that its name is 'head': "
+        ):
+            Collection.from_dataset_json({"hermes": block}, "x")
+
     def test_a_data_set_that_was_not_merged_says_how_to_merge(self):
         with pytest.raises(
             HermesError, match=r"dataset\.json of Dataset301_X has no 'hermes' block.*hermes_nnunet merge"

@@ -68,7 +68,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         HermesError: the file is missing, damaged, or holds more than tensors and numbers.
     """
     try:
-        return load_without_code(path)
+        content = load_without_code(path)
     except FileNotFoundError:
         raise HermesError(f"{path} does not exist: train this fold first") from None
     except pickle.UnpicklingError as error:
@@ -76,6 +76,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Check the doc")]
         reason = lines[-1].strip().split(". ")[0] if lines else "it is no file of torch.save"
         raise HermesError(f"{path} holds more than a checkpoint of nnU-Net, so it is not read ({reason})") from None
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise HermesError(f"{path} is damaged or not complete ({reason}): copy it again") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # of damaged files torch's unpickler raises KeyError, TypeError and others, too
+        reason = (str(error).splitlines() or [""])[0]
+        said = reason if isinstance(error, RuntimeError | EOFError | OSError | ValueError) else repr(error)
+        raise HermesError(f"{path} is damaged or not complete ({said}): copy it again") from None
+    if not isinstance(content, dict):
+        raise HermesError(f"{path} is no checkpoint of a training: it holds {type(content).__name__}, not a table")
+    return content

@@ -28,7 +28,9 @@ _OF_MEMORY = re.compile(
     r"|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED"
 )
 _OF_THE_GPU = re.compile(r"(CUDA|cuDNN|HIP|MPS)( driver)? error", re.IGNORECASE)
-_OF_TORCH_SAVE = re.compile(r"PytorchStreamWriter|inline_container\.cc.*unexpected pos|file write failed", re.DOTALL)
+_OF_TORCH_SAVE = re.compile(
+    r"PytorchStreamWriter|inline_container\.cc.*unexpected pos|file write failed|iostream error", re.DOTALL
+)
 
 
 def line_of(error: BaseException, *, place: Path | str | None = None, remedy: str = _MEMORY_REMEDY) -> str | None:

@@ -99,6 +99,11 @@ def trusting_plans(trust: bool) -> Iterator[None]:
         _trusting.reset(token)
 
 
+def are_trusted() -> bool:
+    """Whether a person has said that plans may name any class."""
+    return _trusting.get() or os.environ.get(TRUST_VARIABLE) == "1"
+
+
 def check_plans(plans: Mapping[str, Any], where: str) -> None:
     """See that plans name nothing but what planners of Hermes and nnU-Net write, before anything of it is looked up.
 
@@ -142,7 +147,7 @@ def check_configuration(configuration: Mapping[str, Any], where: str) -> None:
 
 
 def _check(name: Any, known: frozenset[str], where: str, key: str) -> None:
-    if isinstance(name, str) and (name in known or _trusting.get() or os.environ.get(TRUST_VARIABLE) == "1"):
+    if isinstance(name, str) and (name in known or are_trusted()):
         return
     raise HermesError(
         f"{where}: {key} is {quoted(name)}, which no planner of Hermes or nnU-Net writes; to load it would run its "

@@ -1,6 +1,7 @@
 """The network of a model folder or a training, ready to run with its context."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,8 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from hermes_nnunet.collection import Context
-from hermes_nnunet.core.trusted_plans import check_configuration, check_plans
+from hermes_nnunet.core.shortages import is_of_memory, is_of_the_gpu
+from hermes_nnunet.core.trusted_plans import are_trusted, check_configuration, check_plans
 from hermes_nnunet.core.wording import left_out_line
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import quoted
@@ -34,7 +36,7 @@ def build_network(
 
     Raises:
         HermesError: `num_output_channels` (the labels of dataset.json) is not the number of tasks of the context, or
-            the plans name a class that is not known.
+            the plans name a class that is not known, or arguments that it does not take.
     """
     where = f"the plans of {quoted(plans_manager.dataset_name)}"
     check_plans(plans_manager.plans, where)
@@ -45,15 +47,16 @@ def build_network(
             f"dataset.json of {plans_manager.dataset_name} has {num_output_channels} labels, but its plans predict "
             f"{len(plans.context.tasks)} tasks: write the model folder again with 'hermes_nnunet views'"
         )
-    network = get_network_from_plans(
-        configuration_manager.network_arch_class_name,
-        configuration_manager.network_arch_init_kwargs,
-        configuration_manager.network_arch_init_kwargs_req_import,
-        num_input_channels,
-        len(plans.tasks),
-        allow_init=True,
-        deep_supervision=enable_deep_supervision,
-    )
+    with _naming_arguments(where):
+        network = get_network_from_plans(
+            configuration_manager.network_arch_class_name,
+            configuration_manager.network_arch_init_kwargs,
+            configuration_manager.network_arch_init_kwargs_req_import,
+            num_input_channels,
+            len(plans.tasks),
+            allow_init=True,
+            deep_supervision=enable_deep_supervision,
+        )
     shown = plans.context.tasks
     told, left_out = _told(plans, plans_manager.dataset_name)
     context = prediction_context(network, told, told.context, shown)
@@ -84,6 +87,27 @@ def network_of_shapes(configuration: Mapping[str, Any], num_input_channels: int,
             allow_init=False,
             deep_supervision=True,
         )
+
+
+@contextmanager
+def _naming_arguments(where: str) -> Iterator[None]:
+    """Let errors of a network's arguments name the plans; those of a person's own class stay as they are.
+
+    Raises:
+        HermesError: the network does not take them.
+    """
+    try:
+        yield
+    except (HermesError, MemoryError):
+        raise
+    except Exception as error:
+        if are_trusted() or is_of_memory(error) or is_of_the_gpu(error):
+            raise
+        reason = " ".join(str(error).split())
+        raise HermesError(
+            f"{where}: the network does not take the arch_kwargs of its configuration ({type(error).__name__}: "
+            f"{reason}): copy the plans again"
+        ) from None
 
 
 def _told(plans: HermesPlans, dataset_name: str) -> tuple[HermesPlans, tuple[str, ...]]:

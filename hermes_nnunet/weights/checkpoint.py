@@ -54,6 +54,8 @@ def _load(path: Path) -> object:
                 f"get it from its authors as tensors only"
             ) from None
         raise HermesError(f"{path} is no checkpoint: give the .pth file of the release") from None
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # of damaged files torch's unpickler raises KeyError, TypeError and others, too
         reason = str(error).split("\n")[0].split(". ")[0]
         raise HermesError(f"{path} is damaged or not complete ({reason}): download it again") from None

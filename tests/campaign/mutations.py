@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
+import yaml
+
 ODD_VALUES = (
     None,
     True,
@@ -126,6 +128,26 @@ def mutated_json(content: Any, random: Random) -> bytes:
     return (
         mutated_bytes(data, random) if random.random() < 0.3 else json.dumps(mutated_content(content, random)).encode()
     )
+
+
+def mutated_yaml(content: Any, random: Random) -> bytes:
+    """A damaged YAML file of this content."""
+    is_text = random.random() < 0.5
+    if is_text:
+        return mutated_bytes(yaml.safe_dump(content).encode(), random)
+    return yaml.safe_dump(mutated_content(content, random)).encode()
+
+
+def damaged_bytes(data: bytes, random: Random, *, beginning: int) -> bytes:
+    """A binary file that is cut, or in which some bytes are others, most of them in its beginning: the header."""
+    damaged = bytearray(data)
+    for _ in range(random.choice((1, 1, 2, 4))):
+        position = random.randrange(min(beginning, len(damaged)) if random.random() < 0.8 else len(damaged))
+        size = random.choice((1, 2, 4, 8))
+        damaged[position : position + size] = random.choice(
+            (random.randbytes(size), bytes(size), b"\xff" * size, b"\x7f" * size)
+        )
+    return bytes(damaged[: random.randrange(len(damaged))] if random.random() < 0.1 else damaged)
 
 
 def exploding_yaml(levels: int = 12) -> str:

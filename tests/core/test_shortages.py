@@ -55,8 +55,12 @@ class TestDisk:
     def test_errors_without_a_number_say_what_they_say(self):
         assert line_of(OSError("CRC check failed")) == "CRC check failed"
 
-    def test_that_torch_could_not_write(self, tmp_path):
-        error = RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534")
+    @pytest.mark.parametrize(
+        "said",
+        ["[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534", "basic_ios::clear: iostream error"],
+    )
+    def test_that_torch_could_not_write(self, said, tmp_path):
+        error = RuntimeError(said)
         assert line_of(error, place=tmp_path / "a.pth").startswith(f"{tmp_path / 'a.pth'}")
         assert line_of(RuntimeError("[enforce fail at inline_container.cc:98] . invalid header")) is None
 

@@ -98,6 +98,17 @@ def test_labels_that_do_not_fit_the_plans_are_refused(plans):
         build(plans, 3)
 
 
+@pytest.mark.parametrize(
+    ("argument", "value", "kind"),
+    [("nonlin_kwargss", {}, "TypeError"), ("strides", [], "AssertionError"), ("nonlin_kwargs", {"x": 1}, "TypeError")],
+)
+def test_arguments_that_the_network_does_not_take_are_refused_in_one_line(plans, argument, value, kind):
+    plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"][argument] = value
+    with pytest.raises(HermesError, match=rf"^the plans of 'Dataset900_Both': .*arch_kwargs.*({kind}).*copy") as raised:
+        build(plans, 4)
+    assert "\n" not in str(raised.value)
+
+
 class TestWhoHasNotNamedTheModality:
     def test_is_told_which_there_are(self, plans, capsys):
         build(plans, 4)

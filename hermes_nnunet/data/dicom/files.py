@@ -1,7 +1,8 @@
 """Reading single DICOM files, those without a preamble too, and telling them from files of other kinds."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,13 +38,30 @@ def read_dicom(path: Path, *, pixels: bool = False, tags: Sequence[str] | None =
     except InvalidDicomError:
         return _without_preamble(path, pixels, wanted)
     except Exception as error:  # pydicom raises many kinds for damaged files
-        reason = " ".join(str(error).split())
-        raise HermesError(
-            f"{path} is damaged ({type(error).__name__}: {reason}): copy it again, or remove it"
-        ) from None
+        raise _damaged(path, error) from None
     if not _is_object(dataset) and dataset.file_meta.get("MediaStorageSOPClassUID") != _DIRECTORY_CLASS:
         raise HermesError(f"{path} is damaged (it ends after its first lines): copy it again, or remove it")
     return dataset
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Name the file whose values this block asks for: pydicom decodes them only then, and raises many kinds of errors.
+
+    Raises:
+        HermesError: the file is damaged.
+    """
+    try:
+        yield
+    except (HermesError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> HermesError:
+    reason = " ".join(str(error).split())
+    return HermesError(f"{path} is damaged ({type(error).__name__}: {reason}): copy it again, or remove it")
 
 
 def _without_preamble(path: Path, pixels: bool, wanted: list[str] | None) -> "Dataset | None":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tqdm import tqdm
 
 from hermes_nnunet.core.wording import listed
-from hermes_nnunet.data.dicom.files import could_be_dicom, read_dicom
+from hermes_nnunet.data.dicom.files import could_be_dicom, decoding, read_dicom
 from hermes_nnunet.data.dicom.segmentations import segment_numbers
 from hermes_nnunet.data.dicom.structure_sets import contours_by_name
 from hermes_nnunet.errors import HermesError
@@ -142,8 +142,8 @@ def read_folder(source: Path) -> DicomFolder:
         if header is None:
             unread.append(path)
             continue
-        modality = _modality(header)
-        if modality in IMAGE_MODALITIES:
+        with decoding(path):
+            modality = _modality(header)
             key = _SeriesKey(
                 uid=_text(header, "SeriesInstanceUID"),
                 folder=path.parent,
@@ -151,6 +151,7 @@ def read_folder(source: Path) -> DicomFolder:
                 patient=_text(header, "PatientID"),
                 frame_of_reference=_text(header, "FrameOfReferenceUID"),
             )
+        if modality in IMAGE_MODALITIES:
             slices[key].append((path, header))
         elif modality in (RTSTRUCT, SEG):
             labels.append(_label_object(path, modality))
@@ -232,8 +233,9 @@ def _label_object(path: Path, kind: str) -> LabelObject:
         problem = str(error)
     except (AttributeError, TypeError, ValueError) as error:
         problem = f"it is damaged ({' '.join(str(error).split())}): copy it again, or remove it"
-    frame, series = _references(dataset, kind)
-    return LabelObject(path, kind, _text(dataset, "PatientID"), series, frame, names, problem)
+    with decoding(path):
+        frame, series = _references(dataset, kind)
+        return LabelObject(path, kind, _text(dataset, "PatientID"), series, frame, names, problem)
 
 
 def _references(dataset: "Dataset", kind: str) -> tuple[str, str]:

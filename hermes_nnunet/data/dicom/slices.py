@@ -10,7 +10,7 @@ import numpy as np
 from hermes_nnunet.core.images.geometry import LPS_TO_RAS
 from hermes_nnunet.core.images.opening import in_space
 from hermes_nnunet.data.conversion import Grid
-from hermes_nnunet.data.dicom.files import read_dicom
+from hermes_nnunet.data.dicom.files import decoding, read_dicom
 from hermes_nnunet.errors import HermesError
 
 if TYPE_CHECKING:
@@ -99,10 +99,12 @@ def read_slice(path: Path) -> Slice:
     dataset = read_dicom(path, tags=[*GEOMETRY_TAGS, *_SIZE_TAGS, "NumberOfFrames"])
     if dataset is None:
         raise HermesError(f"{path} cannot be read as DICOM: copy it again, or leave it out")
-    found = slice_of(dataset, path)
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
-    samples, bits = (int(dataset.get(tag) or default) for tag, default in zip(_SIZE_TAGS, (1, 8), strict=True))
-    if syntax is None or not (syntax.is_compressed or syntax.is_deflated):
+    with decoding(path):
+        found = slice_of(dataset, path)
+        syntax = dataset.file_meta.get("TransferSyntaxUID")
+        samples, bits = (int(dataset.get(tag) or default) for tag, default in zip(_SIZE_TAGS, (1, 8), strict=True))
+        is_plain = syntax is None or not (syntax.is_compressed or syntax.is_deflated)
+    if is_plain:
         missing = found.shape[0] * found.shape[1] * samples * bits // 8 - path.stat().st_size
         if missing > 0:
             raise HermesError(f"{path} is cut short ({missing} bytes and more are missing): copy it again")

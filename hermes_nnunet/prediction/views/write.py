@@ -21,7 +21,9 @@ from hermes_nnunet.core.files import (
 from hermes_nnunet.core.leftovers import remove_leftovers
 from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import quoted
 from hermes_nnunet.learning.training.member_dice import read_summary
+from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.views.content import view_dataset_json, view_plans, view_summary
 from hermes_nnunet.prediction.views.segmentations import write_own_segmentations
 from hermes_nnunet.schema import OURS, Text, versioned
@@ -68,6 +70,12 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str], *, repla
     plans = read_plans(model / "plans.json", remedy)
     dataset_json = read_dataset_json(model / "dataset.json", remedy)
     collection = Collection.from_dataset_json(dataset_json, str(model))
+    strangers = collection.members.keys() ^ HermesPlans.from_plans(plans).members.keys()
+    if strangers:
+        raise HermesError(
+            f"plans.json and dataset.json of {model} are of different collections (only one has the member "
+            f"{quoted(min(strangers))}): {remedy}"
+        )
     for fold in folds:
         if not (model / f"fold_{fold}" / CHECKPOINTS[0]).is_file():
             raise HermesError(f"{model / f'fold_{fold}' / CHECKPOINTS[0]} does not exist: train fold {fold} to its end")

@@ -45,6 +45,13 @@ class TestWriting:
             assert (view / "fold_0/progress.png").is_file()
         assert len(messages) == 2
 
+    def test_plans_and_data_set_of_different_collections_are_refused(self, model, results, plans):
+        del plans["hermes"]["members"]["brain"]
+        (model / "plans.json").write_text(json.dumps(plans))
+        with pytest.raises(HermesError, match=r"of different collections \(only one has the member 'brain'\)"):
+            write_views(model, results, [0])
+        assert not (results / "Dataset011_abdomen").exists()
+
     def test_a_view_takes_no_space_and_outlives_the_universal_model(self, model, results):
         write_views(model, results, [0])
         view = results / "Dataset011_abdomen" / NAME / "fold_0/checkpoint_final.pth"

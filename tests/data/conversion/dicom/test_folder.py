@@ -5,6 +5,7 @@ import pydicom
 import pytest
 
 from hermes_nnunet.data.dicom.folder import read_folder
+from hermes_nnunet.data.dicom.slices import read_slice
 from hermes_nnunet.data.dicom.volume import DicomVolume
 from hermes_nnunet.errors import HermesError
 
@@ -49,6 +50,32 @@ class TestFilesWithoutPreamble:
         cut_preamble(dicom.structure_set(tmp_path / "RS", {"liver": [square]}))
         (label,) = read_folder(tmp_path).labels
         assert label.names == ("liver",)
+
+
+class TestDamagedValues:
+    """Values that pydicom decodes, and fails at, only when they are asked for."""
+
+    @pytest.mark.parametrize("tag", [b"\x28\x00\x11\x00", b"\x20\x00\x0e\x00", b"\x08\x00\x60\x00"])
+    def test_name_the_slice(self, series, tmp_path, tag):
+        path = series("p")[2]
+        data = path.read_bytes()
+        kind = data.rindex(tag) + len(tag)
+        path.write_bytes(data[:kind] + b"U\xff" + data[kind + 2 :])
+
+        def read():
+            return [read_slice(item) for found in read_folder(tmp_path).series for item in found.paths]
+
+        with pytest.raises(HermesError, match=rf"{path.name} is damaged .*: copy it again, or remove it$"):
+            read()
+
+    def test_name_the_structures(self, series, dicom, tmp_path):
+        series("p")
+        square = np.array([[-20.0, -30, 40], [-14, -30, 40], [-14, -24, 40]])
+        path = dicom.structure_set(tmp_path / "RS", {"liver": [square]})
+        data = path.read_bytes()
+        path.write_bytes(data.replace(b"\x20\x00\x0e\x00", b"\x20\x00\x0f\x00"))
+        with pytest.raises(HermesError, match=r"RS is damaged .*SeriesInstanceUID"):
+            read_folder(tmp_path)
 
 
 class TestWhatIsNoSlice:
