@@ -52,7 +52,7 @@ def _of_reader(of: Callable[..., object]) -> Target:
         return read_of(of, small_plans(collection), small_dataset_json(collection), collection)
 
     return Target(
-        reader().name if of.__name__ != "of_member" else "dataset.json of a member",
+        f"{reader().name}, {of.__name__}",
         520,
         lambda world: write_valid(reader(), world.root / "Dataset005_X"),
         lambda data, random: mutated_json(json.loads(data), random),

@@ -25,6 +25,8 @@ if not hasattr(os, "fork"):
 SEED = 0
 OF_ATTACKS = 20
 MUTATIONS = 6
+# nnU-Net itself writes what preprocessing and training write; the campaign counts them.
+OURS = [subject for subject in SUBJECTS if subject.name not in ("preprocess", "train")]
 # What test_mutated_files.py leaves out.
 BINARY = [target for target in damage.TARGETS if target.tries < 500]
 
@@ -36,12 +38,11 @@ def stage(tmp_path_factory):
         yield prepare(tmp_path_factory.mktemp("campaign"))
 
 
-@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
+@pytest.mark.parametrize("subject", OURS, ids=lambda subject: subject.name)
 def test_an_interrupted_command_leaves_the_old_or_the_new_and_goes_on(stage, subject):
     interruptions = Interruptions(subject, *stage)
     generator = random.Random(f"{SEED} {subject.name}")
-    kinds = [KILL] if subject.name == "train" else [KILL, generator.choice((FULL, READ_ONLY, FILE_SIZE))]
-    for kind in kinds:
+    for kind in (KILL, generator.choice((FULL, READ_ONLY, FILE_SIZE))):
         number = generator.randrange(interruptions.tries_of(kind))
         assert interruptions.interrupt(kind, number) == [], (kind, number)
 
