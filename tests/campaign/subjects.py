@@ -32,6 +32,14 @@ def essence(path: Path) -> Any:
     return digest.hexdigest()
 
 
+def _essence_of_prediction(path: Path) -> Any:
+    """Of run.json the cases that are done, whichever run has done them."""
+    if path.name != "run.json":
+        return essence(path)
+    runs = json.loads(path.read_text())["runs"]
+    return sorted(case for run in runs for case in run["cases"])
+
+
 @dataclass(frozen=True)
 class Subject:
     """A command that may be interrupted.
@@ -193,7 +201,8 @@ def _predicting(name: str, *options: str) -> Subject:
         _images,
         lambda world: _predict(world, *options),
         lambda world: _predict(world, *options, "--continue"),
-        growing=("labels.json", "statistics.json", "statistics.csv"),
+        growing=("labels.json", "statistics.json", "statistics.csv", "run.json"),
+        essence=_essence_of_prediction,
     )
 
 
