@@ -136,7 +136,13 @@ def test_images_without_labels_change_no_plan(planned, dataset_json):
 
 def test_a_member_without_labels_has_no_context_to_predict(planned, dataset_json):
     block = dataset_json["hermes"]
-    block["members"]["scans"] = {**block["members"]["brain"], "name": "scans", "tasks": [], "labels": {"background": 0}}
+    block["members"]["scans"] = {
+        **block["members"]["brain"],
+        "name": "scans",
+        "tasks": [],
+        "labels": {"background": 0},
+        "regions_class_order": None,
+    }
     block["cases"]["brain__y"] = {"member": "scans", "modality": "T1", "patient": "y", "annotated": []}
     assert list(planned("HermesPlannerS")["hermes"]["members"]) == ["abdomen", "brain"]
 

@@ -70,7 +70,9 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str], *, repla
     plans = read_plans(model / "plans.json", remedy)
     dataset_json = read_dataset_json(model / "dataset.json", remedy)
     collection = Collection.from_dataset_json(dataset_json, str(model))
-    strangers = collection.members.keys() ^ HermesPlans.from_plans(plans).members.keys()
+    # Plans do not have members without labels, nor have these views.
+    labelled = {name: member for name, member in collection.members.items() if member.tasks}
+    strangers = labelled.keys() ^ HermesPlans.from_plans(plans).members.keys()
     if strangers:
         raise HermesError(
             f"plans.json and dataset.json of {model} are of different collections (only one has the member "
@@ -80,9 +82,7 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str], *, repla
         if not (model / f"fold_{fold}" / CHECKPOINTS[0]).is_file():
             raise HermesError(f"{model / f'fold_{fold}' / CHECKPOINTS[0]} does not exist: train fold {fold} to its end")
     messages = []
-    for name, member in collection.members.items():
-        if not member.tasks:
-            continue
+    for name, member in labelled.items():
         view = results / member.dataset_name / model.name
         view.parent.mkdir(parents=True, exist_ok=True)
         # Folds of one model may end at the same time, in processes of their own.

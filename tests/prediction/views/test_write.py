@@ -52,6 +52,21 @@ class TestWriting:
             write_views(model, results, [0])
         assert not (results / "Dataset011_abdomen").exists()
 
+    def test_a_member_without_labels_has_none(self, model, results):
+        content = json.loads((model / "dataset.json").read_text())
+        abdomen = content["hermes"]["members"]["abdomen"]
+        content["hermes"]["members"]["images"] = {
+            **abdomen,
+            "name": "images",
+            "dataset_name": "Dataset400_images",
+            "tasks": [],
+            "labels": {"background": 0},
+        }
+        (model / "dataset.json").write_text(json.dumps(content))
+        messages = write_views(model, results, [0])
+        assert [message.partition(":")[0] for message in messages] == ["abdomen", "brain"]
+        assert not (results / "Dataset400_images").exists()
+
     def test_a_view_takes_no_space_and_outlives_the_universal_model(self, model, results):
         write_views(model, results, [0])
         view = results / "Dataset011_abdomen" / NAME / "fold_0/checkpoint_final.pth"
