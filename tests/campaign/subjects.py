@@ -37,7 +37,7 @@ def _essence_of_prediction(path: Path) -> Any:
     if path.name != "run.json":
         return essence(path)
     runs = json.loads(path.read_text())["runs"]
-    return sorted(case for run in runs for case in run["cases"])
+    return json.dumps(sorted(case for run in runs for case in run["cases"]))
 
 
 @dataclass(frozen=True)

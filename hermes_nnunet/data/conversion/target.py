@@ -75,7 +75,9 @@ class TargetFolder:
         record = versioned(dict[Text, Any], read_json(path, remedy), FORMAT_VERSION, str(path), remedy)
         for key, value in _as_json(settings).items():
             if record.get(key) != value:
-                raise HermesError(f"{self.path} was made with {key} {shown(record.get(key))}, not {value}: {remedy}")
+                raise HermesError(
+                    f"{self.path} was made with {key} {shown(record.get(key))}, not {shown(value)}: {remedy}"
+                )
 
     def begin(self, settings: Settings, tasks: Sequence[CaseTask], *, complete: bool) -> None:
         """Make the folders, take away what a killed conversion left half-done, and record the settings.

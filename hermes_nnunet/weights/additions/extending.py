@@ -69,7 +69,8 @@ def extend(
         preprocessed: nnUNet_preprocessed.
         fold: of the base; None takes the first that is finished.
         rank: of the addition's adapters.
-        processes, dry_run: see `merge`.
+        processes: see `merge`.
+        dry_run: see `merge`.
 
     Raises:
         HermesError: the base is not trained to its end, or knows what the member brings; or the merge is not possible.

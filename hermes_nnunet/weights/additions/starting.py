@@ -43,7 +43,8 @@ def start_addition(
     Args:
         network: of a collection whose tasks are all new, with one adapter.
         plans: the collection's.
-        base, base_plans: weights and plans of the base, without additions.
+        base: weights of the base, without additions.
+        base_plans: its plans, without additions.
 
     Raises:
         HermesError: the base is of another network.

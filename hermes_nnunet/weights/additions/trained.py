@@ -59,7 +59,8 @@ def header_of_collection(
     Args:
         plans: content of the collection's plans file.
         base: what it is for.
-        trained_on, dice: see AdditionHeader.
+        trained_on: see AdditionHeader.
+        dice: see AdditionHeader.
     """
     hermes_plans = HermesPlans.from_plans(plans)
     (added,) = hermes_plans.additions

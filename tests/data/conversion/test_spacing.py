@@ -88,5 +88,5 @@ class TestDataSet:
         assert list(raw.iterdir()) == []
         result = converted("acdc", all_training=True, spacing_from="header")
         assert nibabel.load(result.folder / "labelsTr/patient001_ED.nii.gz").header.get_zooms() == (1, 1, 1)
-        with pytest.raises(HermesError, match="was made with spacing_from header, not affine"):
+        with pytest.raises(HermesError, match="was made with spacing_from 'header', not 'affine'"):
             converted("acdc", all_training=True, spacing_from="affine")
