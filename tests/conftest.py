@@ -4,6 +4,7 @@ import gzip
 import os
 import random
 import shutil
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,10 @@ import pytest
 
 # Before nnU-Net is imported: each process of its pools imports it again, for seconds, and the tests have few cases.
 os.environ.setdefault("nnUNet_def_n_proc", "1")
+
+# Shells let what runs in the background ignore Ctrl-C, and every process would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from file_changes import is_change
 from small_models import small_collection, small_dataset_json, small_plans, write_released
