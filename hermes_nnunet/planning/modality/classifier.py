@@ -15,8 +15,8 @@ from hermes_nnunet.schema import OURS, Number, Text, Whole, checked
 
 # Of the probability of a modality, below which it is not taken.
 SURE = 0.8
-# Of the distance to the nearest member. Images that a member of benchmarks/modality.py holds out are within 2.2, three of
-# other data sets beyond 3.6; this limit, SURE and the number of features below were chosen on these images.
+# Of the distance to the nearest member. Images that a member of benchmarks/modality.py holds out are within 2.2, three
+# of other data sets beyond 3.6; this limit, SURE and the number of features below were chosen on these images.
 FURTHEST = 3.0
 # Features that count for the distance: of all, one that is out of place would be lost among those that are not.
 _OUT_OF_PLACE = 5
