@@ -96,7 +96,8 @@ class TestInputs:
         folder = tmp_path / "preprocessed/Dataset900_X"
         (folder / "images").mkdir(parents=True)
         configurations = {"3d_fullres": {"data_identifier": "images"}}
-        (folder / "HermesPlans.json").write_text(json.dumps({"configurations": configurations}))
+        plans = {"dataset_name": folder.name, "configurations": configurations}
+        (folder / "HermesPlans.json").write_text(json.dumps(plans))
         for name in ("dataset.json", "splits_final.json"):
             (folder / name).write_text("{}")
         return folder
