@@ -25,7 +25,7 @@ if not hasattr(os, "fork"):
 SEED = 0
 OF_ATTACKS = 20
 MUTATIONS = 6
-# nnU-Net itself writes what preprocessing and training write; the campaign counts them.
+# An interrupted preprocessing, whose files nnU-Net writes, and a training take too long here.
 OURS = [subject for subject in SUBJECTS if subject.name not in ("preprocess", "train")]
 # What test_mutated_files.py leaves out.
 BINARY = [target for target in damage.TARGETS if target.tries < 500]
