@@ -15,7 +15,7 @@ from hermes_nnunet.core.memory import available_memory
 from hermes_nnunet.core.processes import end_with_parent
 from hermes_nnunet.learning.training.signals import leave_signals_to_parent
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.05
 _ENDING_SECONDS = 5.0
 _SHARED_MEMORY = Path("/dev/shm")
 # Ended in good order, or by those who started them.

@@ -226,7 +226,10 @@ class TestFinalValidation:
 
     def test_a_writer_that_is_killed_ends_it_with_one_line(self, trainer):
         def kill_writer():
-            for process in multiprocessing.active_children():
+            writers = multiprocessing.active_children()
+            while not {process.pid for process in writers} <= trainer._workers._seen.keys():
+                time.sleep(0.01)  # one that dies as it starts is replaced by its pool before anybody has seen it
+            for process in writers:
                 process.kill()
             time.sleep(30)
 

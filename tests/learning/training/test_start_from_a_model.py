@@ -84,7 +84,7 @@ class TestHermesTrainer:
         trainer.on_train_start()
         assert "its images had a spacing of [1.5, 1.5, 1.5] mm, here they have [2.0, 2.0, 2.0] mm" in log_of(trainer)
         assert (
-            "its images of CT were normalised by {'range': [-991.0, 500.0]}, here they are by {'range': [0, 1]}"
+            "its images of CT were normalised by {'range': [-991.0, 500.0]}, here they are by {'range': [0.0, 1.0]}"
             in log_of(trainer)
         )
 
