@@ -45,6 +45,8 @@ BAD = {
     "empty": "",
 }
 SAYS = "cannot be part of a file's name|no file can be named by it|use letters, digits|must not be empty"
+# Of files with a schema.
+SAYS_OF_FILES = rf"{SAYS}|must be text without control characters|half of a character|must be a name or a list of names"
 
 
 @pytest.fixture(params=BAD.values(), ids=BAD)
@@ -195,7 +197,7 @@ class TestMerge:
         of_label["labels"][bad] = 2
         for changed in (of_case, of_label):
             (folder / "dataset.json").write_text(json.dumps(changed))
-            with pytest.raises(HermesError, match=SAYS):
+            with pytest.raises(HermesError, match=SAYS_OF_FILES):
                 merge(specification)
         assert [path.name for path in raw.iterdir()] == ["Dataset001_Belly"]
 
@@ -224,7 +226,7 @@ class TestImportedWeights:
     def test_members_file(self, tmp_path, entry, bad):
         file = tmp_path / "members.yaml"
         file.write_text(json.dumps({"format_version": 1, "members": entry(bad)}))
-        with pytest.raises(HermesError, match=SAYS):
+        with pytest.raises(HermesError, match=SAYS_OF_FILES):
             read_member_table(file)
 
     def test_name_of_the_model(self, tmp_path, monkeypatch, bad, capsys):

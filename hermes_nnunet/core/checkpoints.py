@@ -83,5 +83,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         said = reason if isinstance(error, RuntimeError | EOFError | OSError | ValueError) else repr(error)
         raise HermesError(f"{path} is damaged or not complete ({said}): copy it again") from None
     if not isinstance(content, dict):
-        raise HermesError(f"{path} is no checkpoint of a training: it holds {type(content).__name__}, not a table")
+        raise HermesError(
+            f"{path} is no checkpoint of a training: it holds {type(content).__name__}, not a table: give checkpoint_final.pth of a model"
+        )
     return content

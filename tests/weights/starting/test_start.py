@@ -184,7 +184,7 @@ class TestBadInput:
                 {"network_weights": {"swinViT.w": torch.zeros(1)}},
                 r"is not of a U-Net of nnU-Net: no weight's name begins",
             ),
-            ([1, 2], r"is no checkpoint of nnU-Net: give"),
+            ([1, 2], r"is no checkpoint of a training"),
         ],
     )
     def test_a_checkpoint_of_another_library(self, refused, tmp_path, content, message):
