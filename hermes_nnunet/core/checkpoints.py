@@ -84,6 +84,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise HermesError(f"{path} is damaged or not complete ({said}): copy it again") from None
     if not isinstance(content, dict):
         raise HermesError(
-            f"{path} is no checkpoint of a training: it holds {type(content).__name__}, not a table: give checkpoint_final.pth of a model"
+            f"{path} is no checkpoint of a training: it holds {type(content).__name__}, not a table: give "
+            "checkpoint_final.pth of a model"
         )
     return content
