@@ -435,6 +435,7 @@ function drawn(pane) {
       following = false;
     }
   }
+  if (!scene || !pane.view.volumes.length) return; // between two cases
   const at = pane.at;
   const mm = scene.affine.slice(0, 3).map((row) => row[0] * at[0] + row[1] * at[1] + row[2] * at[2] + row[3]);
   const value = pane.view.volumes[0].getValue(...at);
