@@ -61,6 +61,17 @@ def log_of(trainer):
     return Path(trainer.log_file).read_text()
 
 
+def interrupted_with_priors_of_7(trainer):
+    """The checkpoint of a training that a signal ends after the first step."""
+    trainer.on_train_start()
+    trainer.on_train_epoch_start()
+    trainer.train_step(next(trainer.dataloader_train))
+    with torch.no_grad():
+        trainer.bare_network.state_dict()[PRIORS].fill_(7)
+    trainer._save_within_epoch()
+    return str(Path(trainer.output_folder) / "checkpoint_latest.pth")
+
+
 class TestHermesTrainer:
     def test_takes_over_rows_by_name_and_says_so(self, grown, make_trainer):
         trainer = make_trainer()
@@ -98,6 +109,15 @@ class TestHermesTrainer:
         again.load_checkpoint(str(Path(trainer.output_folder) / "checkpoint_latest.pth"))
         monkeypatch.setenv("HERMES_START_FROM", "/gone")
         again.on_train_start()
+        assert torch.equal(again.bare_network.state_dict()[PRIORS], torch.full((6, 16), 7.0))
+
+    def test_interrupted_within_the_first_epoch_keeps_what_it_has_learned(self, grown, make_trainer):
+        trainer = make_trainer()
+        latest = interrupted_with_priors_of_7(trainer)
+        again = make_trainer(continue_training=True)
+        again.load_checkpoint(latest)
+        again.on_train_start()
+        assert again.current_epoch == 0
         assert torch.equal(again.bare_network.state_dict()[PRIORS], torch.full((6, 16), 7.0))
 
     def test_needs_a_model_that_is_finished_and_of_hermes(self, base, make_trainer, monkeypatch):
@@ -169,6 +189,15 @@ class TestTransfer:
         assert again.beginning == trainer.beginning
         assert again.beginning.rows[PRIORS] == (1, 2, 3, 4, 5)
         assert [g["lr"] for g in again.optimizer.param_groups] == [g["lr"] for g in trainer.optimizer.param_groups]
+
+    def test_interrupted_within_the_first_epoch_keeps_what_it_has_learned(self, grown, make_trainer, transfer):
+        trainer = make_trainer(trainer_class=transfer)
+        latest = interrupted_with_priors_of_7(trainer)
+        again = make_trainer(trainer_class=transfer, continue_training=True)
+        again.load_checkpoint(latest)
+        again.on_train_start()
+        assert again.beginning == trainer.beginning
+        assert torch.equal(again.bare_network.state_dict()[PRIORS], torch.full((6, 16), 7.0))
 
     def test_without_a_base_is_refused(self, make_trainer, transfer):
         with pytest.raises(HermesError, match=r"Dataset900_Both extends no model: make it with 'hermes_nnunet extend'"):
