@@ -16,7 +16,7 @@ from torch import nn
 
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.dice import dice_table, mean_of_defined
-from hermes_nnunet.core.nnunet_files import read_splits
+from hermes_nnunet.core.nnunet_files import SPLITS_FILE, read_splits
 from hermes_nnunet.core.trusted_plans import check_plans
 from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
@@ -201,7 +201,7 @@ class HermesTrainer(InterruptibleTrainer):
             HermesError: the file is missing or has no such fold; nnU-Net's random split would part patients.
         """
         if self.fold != "all":
-            file = Path(self.preprocessed_dataset_folder_base) / "splits_final.json"
+            file = Path(self.preprocessed_dataset_folder_base) / SPLITS_FILE
             folds = len(read_splits(file, f"copy it from the collection's folder in nnUNet_raw, or {PLANS_REMEDY}"))
             if not 0 <= self.fold < folds:
                 raise HermesError(f"{file} has {folds} folds, so fold {self.fold} does not exist: use 0 to {folds - 1}")

@@ -9,7 +9,7 @@ from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
 
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
 from hermes_nnunet.weights.additions.compose import plans_without_additions
-from hermes_nnunet.weights.additions.starting import learning_parameters, round_adapters, start_addition
+from hermes_nnunet.weights.additions.starting import optimizer_of_addition, round_adapters, start_addition
 from hermes_nnunet.weights.additions.trained import base_of_plans, finish_training
 
 
@@ -46,13 +46,7 @@ class HermesTrainerAddition(HermesTrainer):
         network = self.bare_network
         base_plans = plans_without_additions(self.base.plans)
         self.frozen_rows = start_addition(network, self.hermes_plans, self.base.base, base_plans)
-        rows, convolutions, linear = learning_parameters(network)
-        groups = [
-            {"params": rows, "lr": self.initial_lr, "weight_decay": 0.0},
-            {"params": convolutions, "lr": self.initial_lr},
-            {"params": linear, "lr": self.linear_share * self.initial_lr},
-        ]
-        optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay)
+        optimizer = optimizer_of_addition(network, self.initial_lr, self.linear_share, self.weight_decay)
         return optimizer, PolynomialSchedule(optimizer, self.num_epochs)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:

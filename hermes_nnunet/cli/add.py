@@ -1,7 +1,6 @@
 """hermes_nnunet add: put additions into a model, or take some out of it."""
 
 import argparse
-from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,17 +33,16 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         HermesError: an addition does not fit, or the target is taken.
     """
-    from nnunetv2.paths import nnUNet_results
     from rich.console import Console
 
+    from hermes_nnunet.core.nnunet_folders import RESULTS, set_folder
     from hermes_nnunet.data.merge.specification import LARGEST_ID, check_word
     from hermes_nnunet.errors import HermesError
     from hermes_nnunet.prediction.model_folder import find_model_folder
     from hermes_nnunet.weights.additions.adding import add
     from hermes_nnunet.weights.additions.report import print_addition
 
-    if not nnUNet_results.is_set():
-        raise HermesError("nnUNet_results is not set: export it, as for nnU-Net's own commands")
+    results = set_folder(RESULTS)
     if arguments.into is not None and not 1 <= arguments.into <= LARGEST_ID:
         raise HermesError(f"--into {arguments.into}: give an id from 1 to {LARGEST_ID}")
     if arguments.name is not None:
@@ -52,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     result = add(
         arguments.files,
         find_model_folder(arguments.model, arguments.trainer, arguments.plans, arguments.configuration),
-        results=Path(nnUNet_results),
+        results=results,
         without=arguments.without,
         into=arguments.into,
         name=arguments.name,

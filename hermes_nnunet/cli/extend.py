@@ -1,7 +1,6 @@
 """hermes_nnunet extend: make a collection of a new data set, for an addition to a trained model."""
 
 import argparse
-from pathlib import Path
 
 from hermes_nnunet.cli.merge_arguments import add_merge_arguments, specification_of
 from hermes_nnunet.cli.model_arguments import add_model_arguments, model_of
@@ -29,21 +28,19 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         HermesError: the arguments, the model or the data do not allow it.
     """
-    from nnunetv2.paths import nnUNet_preprocessed
     from rich.console import Console
 
-    from hermes_nnunet.errors import HermesError
+    from hermes_nnunet.core.nnunet_folders import PREPROCESSED, set_folder
     from hermes_nnunet.weights.additions.extending import extend
     from hermes_nnunet.weights.additions.report import print_extension
 
-    if not nnUNet_preprocessed.is_set():
-        raise HermesError("nnUNet_preprocessed is not set: export it, as for nnU-Net's own commands")
+    preprocessed = set_folder(PREPROCESSED)
     if arguments.name is None and arguments.file is None and arguments.into is not None:
         arguments.name = f"Extension{arguments.into}"
     result = extend(
         model_of(arguments),
         specification_of(arguments, arguments.member),
-        preprocessed=Path(nnUNet_preprocessed),
+        preprocessed=preprocessed,
         fold=arguments.fold,
         rank=arguments.rank,
         processes=arguments.processes,

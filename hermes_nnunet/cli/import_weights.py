@@ -67,17 +67,17 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from pathlib import Path
 
-    from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
+    from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
     from rich.console import Console
 
+    from hermes_nnunet.core.nnunet_folders import RESULTS, set_folder
     from hermes_nnunet.data.merge.specification import LARGEST_ID, check_word
     from hermes_nnunet.errors import HermesError
     from hermes_nnunet.weights.choosing_order import LabelledCases
     from hermes_nnunet.weights.importing import import_weights
     from hermes_nnunet.weights.report import print_import
 
-    if not nnUNet_results.is_set():
-        raise HermesError("nnUNet_results is not set: export it, as for nnU-Net's own commands")
+    results = set_folder(RESULTS)
     if not 1 <= arguments.into <= LARGEST_ID:
         raise HermesError(f"--into {arguments.into}: give an id from 1 to {LARGEST_ID}")
     check_word(arguments.name, "--name")
@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.checkpoint,
         into=arguments.into,
         name=arguments.name,
-        results=Path(nnUNet_results),
+        results=results,
         data_folders=tuple(Path(folder) for folder in (nnUNet_raw, nnUNet_preprocessed) if folder.is_set()),
         averaged=arguments.ema,
         members_file=arguments.members,

@@ -25,14 +25,11 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from rich.console import Console
 
-    from hermes_nnunet.core.nnunet_folders import PREPROCESSED, find_dataset, optional_folder
-    from hermes_nnunet.errors import HermesError
+    from hermes_nnunet.core.nnunet_folders import PREPROCESSED, find_dataset, set_folder
     from hermes_nnunet.weights.starting.report import print_start
     from hermes_nnunet.weights.starting.start import write_start
 
-    folder = optional_folder(PREPROCESSED)
-    if folder is None:
-        raise HermesError(f"the environment variable {PREPROCESSED} is not set: set it, as for nnU-Net's own commands")
+    folder = set_folder(PREPROCESSED)
     number = arguments.dataset
     dataset = find_dataset(folder, int(number) if number.isdigit() else number, PREPROCESSED)
     start, plain = write_start(

@@ -18,14 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the views; exit code 1 where a folder that is not ours, or another model's view, was in the way."""
-    from nnunetv2.paths import nnUNet_results
     from nnunetv2.utilities.file_path_utilities import get_output_folder
 
+    from hermes_nnunet.core.nnunet_folders import RESULTS, set_folder
     from hermes_nnunet.errors import HermesError
     from hermes_nnunet.prediction.views.write import CHECKPOINTS, MARKER, write_views
 
-    if not nnUNet_results.is_set():
-        raise HermesError("nnUNet_results is not set: export it, as for nnU-Net's own commands")
+    results = set_folder(RESULTS)
     try:
         folder = get_output_folder(arguments.dataset, arguments.trainer, arguments.plans, arguments.configuration)
     except RuntimeError as error:
@@ -38,6 +37,6 @@ def run(arguments: argparse.Namespace) -> int:
         folds = [f.parent.name.removeprefix("fold_") for f in sorted(model.glob(f"fold_*/{CHECKPOINTS[0]}"))]
         if not folds:
             raise HermesError(f"{model} has no finished fold: train one with nnUNetv2_train {arguments.dataset} ...")
-    messages = write_views(model, Path(nnUNet_results), folds, replace=arguments.replace_views)
+    messages = write_views(model, results, folds, replace=arguments.replace_views)
     print("\n".join(messages))
     return int(any("left alone" in message for message in messages))

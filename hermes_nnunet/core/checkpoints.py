@@ -26,7 +26,8 @@ _NUMPY_OBJECTS = (
 _ALWAYS, _NEVER = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 # What nnU-Net writes; the first that a model has is what commands read.
-NAMES = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
+LATEST = "checkpoint_latest.pth"
+NAMES = ("checkpoint_final.pth", LATEST, "checkpoint_best.pth")
 
 
 def best_checkpoint(model: Path) -> str:

@@ -46,6 +46,12 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.replace(temporary, path)
 
 
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file, so that a kill leaves the whole copy or none."""
+    with written_beside(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
 def bring_to_disk(file: Path) -> None:
     """Wait until a file is on the disk: some file systems find only then that they have no room for it."""
     with open(file, "rb") as written:

@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
 from hermes_nnunet.collection import CaseName, FileEnding, Labels
 from hermes_nnunet.core.files import read_json
-from hermes_nnunet.schema import Number, Text, checked, must_be
+from hermes_nnunet.schema import WITH_MORE, Number, Text, checked, must_be
 
-_THEIRS = ConfigDict(extra="allow")
-
+SPLITS_FILE = "splits_final.json"
 
 _Three = Annotated[list[Annotated[Number, Field(gt=0)]], Field(min_length=3, max_length=3)]
 
@@ -19,7 +18,7 @@ _Three = Annotated[list[Annotated[Number, Field(gt=0)]], Field(min_length=3, max
 class _Images(TypedDict):
     images: Annotated[list[Text], Field(min_length=1)]
 
-    __pydantic_config__ = _THEIRS  # type: ignore[misc]
+    __pydantic_config__ = WITH_MORE  # type: ignore[misc]
 
 
 class _Files(_Images):
@@ -37,7 +36,7 @@ class _MemberDataset(TypedDict):
 
     dataset: NotRequired[dict[CaseName, _FilesOfMember]]
 
-    __pydantic_config__ = _THEIRS  # type: ignore[misc]
+    __pydantic_config__ = WITH_MORE  # type: ignore[misc]
 
 
 class _ModelDataset(TypedDict):
@@ -48,7 +47,7 @@ class _ModelDataset(TypedDict):
     channel_names: dict[Text, Text]
     file_ending: FileEnding
 
-    __pydantic_config__ = _THEIRS  # type: ignore[misc]
+    __pydantic_config__ = WITH_MORE  # type: ignore[misc]
 
 
 class _Architecture(TypedDict):
@@ -56,7 +55,7 @@ class _Architecture(TypedDict):
     arch_kwargs: dict[Text, Any]
     _kw_requires_import: list[Text]
 
-    __pydantic_config__ = _THEIRS  # type: ignore[misc]
+    __pydantic_config__ = WITH_MORE  # type: ignore[misc]
 
 
 class Configuration(TypedDict):
@@ -66,7 +65,7 @@ class Configuration(TypedDict):
     normalization_schemes: NotRequired[list[Any]]
     data_identifier: NotRequired[Text]
 
-    __pydantic_config__ = _THEIRS  # type: ignore[misc]
+    __pydantic_config__ = WITH_MORE  # type: ignore[misc]
 
 
 class _Fold(TypedDict):
@@ -79,7 +78,7 @@ class Plans(TypedDict):
 
     configurations: dict[Text, Configuration]
 
-    __pydantic_config__ = _THEIRS  # type: ignore[misc]
+    __pydantic_config__ = WITH_MORE  # type: ignore[misc]
 
 
 class _NamedPlans(Plans):
@@ -90,7 +89,7 @@ class _Fingerprint(TypedDict):
     spacings: list[_Three]
     shapes_after_crop: list[_Three]
 
-    __pydantic_config__ = _THEIRS  # type: ignore[misc]
+    __pydantic_config__ = WITH_MORE  # type: ignore[misc]
 
 
 _Splits = Annotated[

@@ -35,6 +35,18 @@ def optional_folder(variable: str) -> Path | None:
     return Path(os.path.abspath(value)) if value else None
 
 
+def set_folder(variable: str) -> Path:
+    """The folder that one of nnU-Net's environment variables names, which need not be there yet.
+
+    Raises:
+        HermesError: the variable is not set.
+    """
+    folder = optional_folder(variable)
+    if folder is None:
+        raise HermesError(f"{variable} is not set: export it, as for nnU-Net's own commands")
+    return folder
+
+
 def dataset_id(name: str) -> int:
     """303 of Dataset303_CardiacCine."""
     return int(name.removeprefix("Dataset").partition("_")[0])

@@ -11,6 +11,7 @@ from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 
 from hermes_nnunet.collection import Collection
+from hermes_nnunet.core.evenly import evenly_chosen
 from hermes_nnunet.core.processes import map_cases
 from hermes_nnunet.planning.preprocessing.intensity import CT, default_intensity_clipping
 
@@ -141,7 +142,5 @@ def _of_every_task(tasks: Sequence[str], tasks_of: Mapping[str, Sequence[str]]) 
     for task in tasks:
         annotating = [name for name, own in tasks_of.items() if task in own]
         left = [name for name in annotating if name not in chosen]
-        lacking = min(len(left), CASES_PER_MEMBER - (len(annotating) - len(left)))
-        if lacking > 0:
-            chosen.update(left[index] for index in np.unique(np.linspace(0, len(left) - 1, lacking).astype(int)))
+        chosen.update(evenly_chosen(left, CASES_PER_MEMBER - (len(annotating) - len(left))))
     return [name for name in tasks_of if name in chosen]

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from hermes_nnunet.core.nnunet_files import read_splits
+from hermes_nnunet.core.nnunet_files import SPLITS_FILE, read_splits
 from hermes_nnunet.errors import HermesError
-
-SPLITS_FILE = "splits_final.json"
 
 
 def check_planned_splits(raw: Path, preprocessed: Path) -> None:

@@ -1,17 +1,14 @@
 """What made a segmentation: all that the values of its voxels depend on, beside the image."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
+from hermes_nnunet.core.digests import digest_of_file, digest_of_json
 from hermes_nnunet.prediction.model_folder import ModelFolder
 
 _DIGITS = 16
-_BUFFER = 2**20
 
 
 @dataclass(frozen=True)
@@ -36,15 +33,15 @@ class Provenance:
             OSError: a file cannot be read.
         """
         weights = {
-            fold: _hash_of_file(path) for fold, path in zip(model.folds, model.checkpoints, strict=True)
+            fold: digest_of_file(path) for fold, path in zip(model.folds, model.checkpoints, strict=True)
         }  # fmt: skip
-        return cls(weights, _hash_of([model.plans, model.dataset_json]), options)
+        return cls(weights, digest_of_json([model.plans, model.dataset_json]), options)
 
     @cached_property
     def hash(self) -> str:
         """The same for the same prediction of an image, and for no other."""
         # In the order of the folds, for sums are rounded.
-        return _hash_of([list(self.weights.items()), self.model, dict(self.options)])[:_DIGITS]
+        return digest_of_json([list(self.weights.items()), self.model, dict(self.options)])[:_DIGITS]
 
     def to_json(self) -> dict[str, Any]:
         return {"weights": dict(self.weights), "model": self.model, "options": dict(self.options)}
@@ -62,15 +59,3 @@ class Provenance:
         if not isinstance(options, Mapping):
             return [*words, "options"]
         return words + [name for name in self.options if options.get(name) != self.options[name]]
-
-
-def _hash_of(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _hash_of_file(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while part := file.read(_BUFFER):
-            digest.update(part)
-    return digest.hexdigest()

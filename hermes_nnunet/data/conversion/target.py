@@ -7,12 +7,12 @@ from typing import Any
 
 from hermes_nnunet.core.files import folder_written_beside, holds_files, read_json, write_json
 from hermes_nnunet.core.leftovers import remove_leftovers
+from hermes_nnunet.core.nnunet_files import SPLITS_FILE
 from hermes_nnunet.core.nnunet_folders import datasets_with_id
 from hermes_nnunet.data.conversion.converter import Converter, SourceCase
 from hermes_nnunet.data.conversion.parts import Parts
 from hermes_nnunet.data.conversion.volumes import FILE_ENDING
 from hermes_nnunet.data.conversion.writing import CaseTask
-from hermes_nnunet.data.merge.folds import SPLITS_FILE
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.schema import Text, shown, versioned
 from hermes_nnunet.version import __version__

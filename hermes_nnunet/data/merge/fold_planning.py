@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from hermes_nnunet.core.nnunet_files import SPLITS_FILE
 from hermes_nnunet.data.merge.folds import (
-    SPLITS_FILE,
     Fold,
     join_folds,
     make_folds,

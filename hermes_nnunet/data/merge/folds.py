@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hermes_nnunet.core.nnunet_files import read_splits
+from hermes_nnunet.core.nnunet_files import SPLITS_FILE, read_splits
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 
-SPLITS_FILE = "splits_final.json"
 DEFAULT_FOLDS = 5
 # nnU-Net's own seed.
 SEED = 12345

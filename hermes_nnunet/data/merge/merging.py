@@ -6,10 +6,11 @@ from pathlib import Path
 
 from hermes_nnunet.collection import Collection, member_and_own_case
 from hermes_nnunet.core.images.remarks import Remark, remark_lines
+from hermes_nnunet.core.nnunet_files import SPLITS_FILE
 from hermes_nnunet.core.nnunet_folders import raw_folder
 from hermes_nnunet.core.processes import default_processes
 from hermes_nnunet.data.merge.fold_planning import Gap
-from hermes_nnunet.data.merge.folds import SPLITS_FILE, Fold
+from hermes_nnunet.data.merge.folds import Fold
 from hermes_nnunet.data.merge.linking import Links
 from hermes_nnunet.data.merge.planning import MergePlan, plan_merge
 from hermes_nnunet.data.merge.record import RECORD_FILE, MergeRecord

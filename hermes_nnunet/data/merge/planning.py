@@ -21,12 +21,13 @@ from hermes_nnunet.collection import (
 )
 from hermes_nnunet.core.images import READER_WRITER
 from hermes_nnunet.core.images.opening import open_image
+from hermes_nnunet.core.nnunet_files import SPLITS_FILE
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, optional_folder
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.merge.annotation import values_not_annotated
 from hermes_nnunet.data.merge.exclusion import TaskNames, absences, exclusions
 from hermes_nnunet.data.merge.fold_planning import CollectionFolds, collection_folds
-from hermes_nnunet.data.merge.folds import SPLITS_FILE, Fold, read_own_folds
+from hermes_nnunet.data.merge.folds import Fold, read_own_folds
 from hermes_nnunet.data.merge.linking import LinkedCase, link
 from hermes_nnunet.data.merge.record import MergeRecord, normalised_specification, stamp
 from hermes_nnunet.data.merge.sources import SourceCase, SourceMember, read_member

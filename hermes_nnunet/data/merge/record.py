@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
 from hermes_nnunet.core.files import read_json, write_json
 from hermes_nnunet.data.merge.sources import SourceMember
 from hermes_nnunet.data.merge.specification import MergeSpecification
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.schema import OURS, Flag, Text, Whole, must_be, shaped_as, versioned
+from hermes_nnunet.schema import OURS, WITH_MORE, Flag, Text, Whole, must_be, shaped_as, versioned
 
 RECORD_FILE = "hermes_merge.json"
 FORMAT_VERSION = 1
@@ -27,13 +26,13 @@ Stamp = Annotated[list[Text | Whole], must_be("[reference, bytes, time of last c
 class _MemberSpecification(TypedDict):
     dataset: Text
 
-    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    __pydantic_config__ = WITH_MORE  # type: ignore[misc]
 
 
 class _Specification(TypedDict):
     members: list[_MemberSpecification]
 
-    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    __pydantic_config__ = WITH_MORE  # type: ignore[misc]
 
 
 @dataclass(frozen=True)

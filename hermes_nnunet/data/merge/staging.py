@@ -14,10 +14,10 @@ from hermes_nnunet.collection import CASE_SEPARATOR
 from hermes_nnunet.core.files import holds_json, write_json
 from hermes_nnunet.core.images.remarks import Remark
 from hermes_nnunet.core.leftovers import remove_leftovers
+from hermes_nnunet.core.nnunet_files import SPLITS_FILE
 from hermes_nnunet.core.nnunet_folders import dataset_id
 from hermes_nnunet.core.wording import problem_lines
 from hermes_nnunet.data.merge.case_rewriting import CaseFiles
-from hermes_nnunet.data.merge.folds import SPLITS_FILE
 from hermes_nnunet.data.merge.planning import FILE_ENDING, IMAGES_FOLDER, LABELS_FOLDER, MergePlan
 from hermes_nnunet.data.merge.record import RECORD_FILE, MergeRecord, read_record
 from hermes_nnunet.data.merge.workers import rewrite_cases

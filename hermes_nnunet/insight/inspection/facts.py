@@ -22,6 +22,7 @@ def facts_of(found: Found) -> dict[str, Any]:
         HermesError: an image or a file of it cannot be read.
     """
     geometries = read_geometries(found)
+    counts = _counts(found)
     members = found.collection.members if found.collection is not None else _plans(found).members
     weights = sum(member.sampling_weight for member in members.values())
     return {
@@ -38,7 +39,7 @@ def facts_of(found: Found) -> dict[str, Any]:
                 "tasks": list(member.tasks),
                 **({"absent": list(found.collection.absent.get(name, ()))} if found.collection else {}),
                 "sampling_share": member.sampling_weight / weights,
-                **_counts(found, name),
+                **counts.get(name, {}),
                 "spacing_mm": asdict(geometries.spacing[name]) if geometries and name in geometries.spacing else None,
                 "size_voxels": asdict(geometries.size[name]) if geometries and name in geometries.size else None,
             }
@@ -94,16 +95,21 @@ def _tasks(found: Found, members: dict[str, Member]) -> list[dict[str, Any]]:
     ]
 
 
-def _counts(found: Found, member: str) -> dict[str, Any]:
+def _counts(found: Found) -> dict[str, dict[str, Any]]:
+    """By member; of a collection only."""
     if found.collection is None:
         return {}
-    patients = {case.patient for case in found.collection.cases.values() if case.member == member}
-    own = annotated_cases(found.collection)[member]
+    patients = Counter(
+        member for member, _ in {(case.member, case.patient) for case in found.collection.cases.values()}
+    )
     return {
-        "cases": own.cases,
-        "patients": len(patients),
-        "labelled_cases": own.labelled,
-        "annotated_cases": dict(own.of_tasks),
+        name: {
+            "cases": own.cases,
+            "patients": patients[name],
+            "labelled_cases": own.labelled,
+            "annotated_cases": dict(own.of_tasks),
+        }
+        for name, own in annotated_cases(found.collection).items()
     }
 
 

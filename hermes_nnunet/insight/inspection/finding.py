@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection
-from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
+from hermes_nnunet.core.nnunet_files import SPLITS_FILE, read_dataset_json, read_plans
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, RAW, RESULTS, datasets_with_id, optional_folder
-from hermes_nnunet.data.merge.folds import SPLITS_FILE
 from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.plans import HermesPlans

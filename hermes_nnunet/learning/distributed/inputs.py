@@ -6,8 +6,9 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from hermes_nnunet.core.nnunet_files import read_plans
-from hermes_nnunet.core.nnunet_folders import PREPROCESSED, RESULTS, optional_folder
+from hermes_nnunet.core.digests import digest_of_file
+from hermes_nnunet.core.nnunet_files import SPLITS_FILE, read_plans
+from hermes_nnunet.core.nnunet_folders import PREPROCESSED, RESULTS, set_folder
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.plans import PLANS_REMEDY
 
@@ -35,24 +36,17 @@ def find_inputs(dataset: str, plans: str, configuration: str, pretrained_weights
     Raises:
         HermesError: something is missing.
     """
-    folder = _set_folder(PREPROCESSED) / _dataset_name(dataset)
+    folder = set_folder(PREPROCESSED) / _dataset_name(dataset)
     content = read_plans(folder / f"{plans}.json", PLANS_REMEDY)
     if configuration not in content["configurations"]:
         known = ", ".join(content["configurations"])
         raise HermesError(f"{folder / plans}.json has no configuration {configuration}: use {known}")
     if pretrained_weights is not None and not Path(pretrained_weights).is_file():
         raise HermesError(f"-pretrained_weights: {pretrained_weights} does not exist")
-    digests = {name: _digest_of_file(folder / name) for name in (f"{plans}.json", "dataset.json", "splits_final.json")}
+    digests = {name: _digest_of(folder / name) for name in (f"{plans}.json", "dataset.json", SPLITS_FILE)}
     images = content["configurations"][configuration]["data_identifier"]
     digests[images] = _digest_of_names(folder / images)
-    return Inputs(platform.node(), str(_set_folder(RESULTS)), str(folder), digests)
-
-
-def _set_folder(variable: str) -> Path:
-    folder = optional_folder(variable)
-    if folder is None:
-        raise HermesError(f"{variable} is not set: export it, as for nnU-Net's own commands")
-    return folder
+    return Inputs(platform.node(), str(set_folder(RESULTS)), str(folder), digests)
 
 
 def _dataset_name(dataset: str) -> str:
@@ -64,9 +58,9 @@ def _dataset_name(dataset: str) -> str:
         raise HermesError(f"collection {dataset}: {str(error).splitlines()[0]}") from None
 
 
-def _digest_of_file(path: Path) -> str:
+def _digest_of(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return digest_of_file(path)
     except FileNotFoundError:
         raise HermesError(f"{path} does not exist: {PLANS_REMEDY}") from None
 

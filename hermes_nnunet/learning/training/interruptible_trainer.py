@@ -17,7 +17,7 @@ from torch import nn
 from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
-from hermes_nnunet.core.checkpoints import loading_without_code
+from hermes_nnunet.core.checkpoints import LATEST, loading_without_code
 from hermes_nnunet.core.files import written_beside
 from hermes_nnunet.errors import HermesError, TrainingEndedError
 from hermes_nnunet.learning.distributed.averaging import (
@@ -36,7 +36,6 @@ from hermes_nnunet.learning.training.validated_cases import ValidatedCases
 from hermes_nnunet.learning.training.watched_batches import WatchedBatches, unwatched
 from hermes_nnunet.learning.training.workers import WORKERS_DIED, Workers, told_once
 
-LATEST = "checkpoint_latest.pth"
 # What the processes agree on after each batch, the most urgent being the largest: a signal is this plus its number.
 _GO_ON, _SAVE, _WORKER_DIED, _SIGNAL = 0, 1, 2, 2
 

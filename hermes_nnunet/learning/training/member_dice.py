@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
 from hermes_nnunet.collection import Collection
@@ -15,7 +14,7 @@ from hermes_nnunet.core.files import read_json, write_json, written_beside
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import quoted
-from hermes_nnunet.schema import Measure, Text, checked
+from hermes_nnunet.schema import WITH_MORE, Measure, Text, checked
 
 FORMAT_VERSION = 1
 
@@ -24,13 +23,13 @@ class _OfCase(TypedDict):
     prediction_file: Text
     metrics: dict[Text, dict[Text, Measure]]
 
-    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    __pydantic_config__ = WITH_MORE  # type: ignore[misc]
 
 
 class _Summary(TypedDict):
     metric_per_case: list[_OfCase]
 
-    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    __pydantic_config__ = WITH_MORE  # type: ignore[misc]
 
 
 def read_summary(path: Path, collection: Collection) -> dict[str, Any]:

@@ -1,17 +1,15 @@
 """Which cases an interrupted final validation has finished, so that the next one need not predict them again."""
 
 import gzip
-import hashlib
-import json
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
+from hermes_nnunet.core.digests import digest_of_json, digest_of_weights
 from hermes_nnunet.core.files import holds_json, write_json
 from hermes_nnunet.core.versions import package_versions
 
@@ -45,9 +43,9 @@ class ValidatedCases:
         self._folder = folder
         self._record = {
             "format_version": FORMAT_VERSION,
-            "weights": _digest_of_weights(weights),
-            "plans": _digest_of_json(plans),
-            "dataset": _digest_of_json(dataset_json),
+            "weights": digest_of_weights(weights),
+            "plans": digest_of_json(plans),
+            "dataset": digest_of_json(dataset_json),
             "versions": package_versions(),
         }
 
@@ -104,16 +102,3 @@ def _is_whole_zip(path: Path) -> bool:
             return content.testzip() is None
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile):
         return False
-
-
-def _digest_of_weights(weights: Mapping[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        values = weights[name].detach().cpu().contiguous()
-        digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
-        digest.update(np.ascontiguousarray(values.reshape(-1).view(torch.uint8).numpy()))
-    return digest.hexdigest()
-
-
-def _digest_of_json(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

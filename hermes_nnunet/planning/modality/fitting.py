@@ -9,6 +9,7 @@ from nnunetv2.configuration import default_num_processes
 from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 
 from hermes_nnunet.collection import Collection
+from hermes_nnunet.core.evenly import evenly_chosen
 from hermes_nnunet.core.processes import map_cases
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
@@ -85,12 +86,10 @@ def cases_to_measure(
         groups[entry.member, entry.modality].append(name)
     chosen = []
     for names in groups.values():
-        for index in np.unique(np.linspace(0, len(names) - 1, min(len(names), CASES_PER_MEMBER)).astype(int)):
-            entry = collection.cases[names[index]]
+        for name in evenly_chosen(names, CASES_PER_MEMBER):
+            entry = collection.cases[name]
             patient = f"{entry.member}/{entry.patient}"
-            chosen.append(
-                CaseToMeasure(entry.member, entry.modality, patient, files[names[index]]["images"][0], reader)
-            )
+            chosen.append(CaseToMeasure(entry.member, entry.modality, patient, files[name]["images"][0], reader))
     return chosen
 
 

@@ -10,7 +10,8 @@ import torch
 from tqdm import tqdm
 
 from hermes_nnunet.collection import Collection
-from hermes_nnunet.core.nnunet_files import read_dataset_json, read_splits
+from hermes_nnunet.core.evenly import evenly_chosen
+from hermes_nnunet.core.nnunet_files import SPLITS_FILE, read_dataset_json, read_splits
 from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.image_reader_writer import HermesImageIO
@@ -22,7 +23,6 @@ from hermes_nnunet.prediction.preparing import prepare
 from hermes_nnunet.prediction.pseudo_labels.thresholds import ScoreCounts
 from hermes_nnunet.prediction.running import explained, run_pass
 
-SPLITS_FILE = "splits_final.json"
 _REMEDY = "merge the collection again"
 
 
@@ -113,5 +113,4 @@ def _held_out(
         if not set(tasks).isdisjoint(collection.context_of(case).tasks):
             of_members[collection.cases[case].member].append(case)
     for cases in of_members.values():
-        for place in np.unique(np.linspace(0, len(cases) - 1, min(len(cases), cases_per_member)).astype(int)):
-            yield cases[place]
+        yield from evenly_chosen(cases, cases_per_member)

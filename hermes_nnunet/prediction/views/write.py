@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from hermes_nnunet.collection import Collection, Member
 from hermes_nnunet.core.files import (
+    copy_whole,
     folder_written_beside,
     holds_files,
     holds_json,
@@ -175,7 +176,7 @@ def _write_content(
     marker = _Marker(member.name, all_folds, str(model))
     write_json({"format_version": FORMAT_VERSION, **vars(marker)}, view / MARKER)
     if (model / FINGERPRINT).is_file():
-        _copy(model / FINGERPRINT, view / FINGERPRINT)
+        copy_whole(model / FINGERPRINT, view / FINGERPRINT)
     for fold in folds:
         _write_fold(view / f"fold_{fold}", model / f"fold_{fold}", member, collection)
     for name, of_file in content.items():
@@ -187,7 +188,7 @@ def _write_fold(target: Path, source: Path, member: Member, collection: Collecti
     validation.mkdir(parents=True, exist_ok=True)
     for name in COPIED_FOLD_FILES:
         if (source / name).is_file():
-            _copy(source / name, target / name)
+            copy_whole(source / name, target / name)
     summary = source / "validation" / "summary.json"
     if summary.is_file():
         content = read_summary(summary, collection)
@@ -196,11 +197,6 @@ def _write_fold(target: Path, source: Path, member: Member, collection: Collecti
     for name in CHECKPOINTS:
         if (source / name).is_file():
             _link(source / name, target / name)
-
-
-def _copy(source: Path, target: Path) -> None:
-    with written_beside(target) as temporary:
-        shutil.copyfile(source, temporary)
 
 
 def _link(source: Path, target: Path) -> None:

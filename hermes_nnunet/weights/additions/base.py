@@ -1,6 +1,5 @@
 """The base of an addition: a fold of a universal model, without what additions have brought into it."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ import torch
 
 from hermes_nnunet.additions import modality_rows
 from hermes_nnunet.core.checkpoints import read_checkpoint
+from hermes_nnunet.core.digests import digest_of_weights
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.pool_rows import Rows, adapter_of, as_adapter_of, rows_of
 from hermes_nnunet.plans import HermesPlans
@@ -140,13 +140,8 @@ def unique_names(weights: Mapping[str, torch.Tensor]) -> list[str]:
 
 
 def hash_of_weights(weights: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over name, type, shape and bytes of every tensor, by name."""
-    digest = hashlib.sha256()
-    for name in sorted(unique_names(weights)):
-        tensor = weights[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+    """SHA-256 of every tensor, without second names of layers."""
+    return digest_of_weights({name: weights[name] for name in unique_names(weights)})
 
 
 class _Rows:

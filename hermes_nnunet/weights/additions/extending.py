@@ -15,10 +15,10 @@ from hermes_nnunet.additions import AddedMember, BaseReference
 from hermes_nnunet.collection import HERMES_BLOCK, Collection
 from hermes_nnunet.core.files import read_json, write_json, written_beside
 from hermes_nnunet.core.images import READER_WRITER
+from hermes_nnunet.core.nnunet_files import SPLITS_FILE
 from hermes_nnunet.core.nnunet_folders import raw_folder
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.merge import MergeResult, MergeSpecification, merge
-from hermes_nnunet.data.merge.folds import SPLITS_FILE
 from hermes_nnunet.data.merge.planning import MergePlan, plan_merge
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.labelled_intensities import planned_intensity_clipping

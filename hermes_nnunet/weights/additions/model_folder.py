@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from hermes_nnunet.core.files import folder_written_beside, holds_files, write_json, written_beside
+from hermes_nnunet.core.files import copy_whole, folder_written_beside, holds_files, write_json, written_beside
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.build import network_of_shapes
 from hermes_nnunet.prediction.model_folder import DATASET_FILE, PLANS_FILE
-from hermes_nnunet.prediction.views.write import CHECKPOINTS, FINGERPRINT
+from hermes_nnunet.prediction.views.write import CHECKPOINTS, COPIED_FOLD_FILES, FINGERPRINT
 from hermes_nnunet.weights.additions.base import CHECKPOINT_KEY, ModelFold
 from hermes_nnunet.weights.additions.compose import (
     check_together,
@@ -40,7 +40,6 @@ _KEPT_ENTRIES = (
     "current_epoch",
     "_best_ema",
 )
-_COPIED_FOLD_FILES = ("debug.json", "progress.png")
 _ASIDE = ".{name}.before"
 # Weights without the additions.
 _NOT_KEPT = shutil.ignore_patterns("checkpoint_*.pth")
@@ -180,9 +179,9 @@ def _write_content(folder: Path, model: ComposedModel) -> None:
     for number, checkpoint in model.checkpoints.items():
         source, fold = model.sources[number], folder / f"fold_{number}"
         fold.mkdir(exist_ok=True)
-        for name in _COPIED_FOLD_FILES:
+        for name in COPIED_FOLD_FILES:
             if (source / name).is_file():
-                _copy(source / name, fold / name)
+                copy_whole(source / name, fold / name)
         if (source / "validation").is_dir() and not (fold / "validation").exists():
             with folder_written_beside(fold / "validation") as validation:
                 shutil.copytree(source / "validation", validation, copy_function=_link, dirs_exist_ok=True)
@@ -190,14 +189,9 @@ def _write_content(folder: Path, model: ComposedModel) -> None:
             torch.save(checkpoint, temporary)
     fingerprint = next(iter(model.sources.values())).parent / FINGERPRINT
     if fingerprint.is_file():
-        _copy(fingerprint, folder / FINGERPRINT)
+        copy_whole(fingerprint, folder / FINGERPRINT)
     write_json(model.dataset_json, folder / DATASET_FILE)
     write_json(model.plans, folder / PLANS_FILE)
-
-
-def _copy(source: Path, target: Path) -> None:
-    with written_beside(target) as temporary:
-        shutil.copyfile(source, temporary)
 
 
 def _link(source: str, target: str) -> None:

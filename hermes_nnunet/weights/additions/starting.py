@@ -96,6 +96,24 @@ def _take_rows(
     return frozen
 
 
+def optimizer_of_addition(network: nn.Module, rate: float, linear_share: float, decay: float) -> torch.optim.AdamW:
+    """AdamW of what learns.
+
+    Args:
+        network: after `start_addition`.
+        rate: learning rate of rows and of adapters of convolutions.
+        linear_share: share of it for adapters of linear layers.
+        decay: weight decay of adapters, towards the base.
+    """
+    rows, convolutions, linear = learning_parameters(network)
+    groups = [
+        {"params": rows, "lr": rate, "weight_decay": 0.0},
+        {"params": convolutions, "lr": rate},
+        {"params": linear, "lr": linear_share * rate},
+    ]
+    return torch.optim.AdamW(groups, weight_decay=decay)
+
+
 def learning_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
     """What learns: rows of pools, adapters of convolutions, adapters of linear layers."""
     linear = {

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hermes_nnunet.core.files import read_json, write_json
-from hermes_nnunet.errors import HermesError
+from hermes_nnunet.core.nnunet_files import SPLITS_FILE, read_splits
+from hermes_nnunet.schema import OURS, Text, Whole, versioned
 from hermes_nnunet.weights.starting.base import Base, base_of_environment
 
 if TYPE_CHECKING:
@@ -25,9 +26,11 @@ class Beginning:
         rows: name of a weight with rows -> those that were taken over.
     """
 
-    base: str
-    members: tuple[str, ...]
-    rows: dict[str, tuple[int, ...]]
+    base: Text
+    members: tuple[Text, ...]
+    rows: dict[Text, tuple[Whole, ...]]
+
+    __pydantic_config__ = OURS
 
     def write(self, folder: Path) -> None:
         """Write it into a fold's folder."""
@@ -38,20 +41,10 @@ class Beginning:
         """The inverse of `write`.
 
         Raises:
-            HermesError: the file is missing or of another format version.
+            HermesError: the file is missing, damaged or of another format version.
         """
-        remedy = "begin the training anew, without --c"
-        content = read_json(folder / FILE_NAME, remedy)
-        try:
-            if content["format_version"] != FORMAT_VERSION:
-                raise HermesError(
-                    f"{folder / FILE_NAME} has format version {content['format_version']}, this release reads "
-                    f"{FORMAT_VERSION}: {remedy}"
-                )
-            rows = {name: tuple(own) for name, own in content["rows"].items()}
-            return cls(content["base"], tuple(content["members"]), rows)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise HermesError(f"{folder / FILE_NAME} is damaged ({error!r}): {remedy}") from None
+        path, remedy = folder / FILE_NAME, "begin the training anew, without --c"
+        return versioned(cls, read_json(path, remedy), FORMAT_VERSION, str(path), remedy)
 
 
 def begin(trainer: "HermesTrainer", base: Base) -> Beginning:
@@ -63,7 +56,7 @@ def begin(trainer: "HermesTrainer", base: Base) -> Beginning:
     taken = base.start(trainer.bare_network, trainer.hermes_plans)
     held_out = []
     if trainer.fold != "all":
-        splits = read_json(Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json", "merge again")
+        splits = read_splits(Path(trainer.preprocessed_dataset_folder_base) / SPLITS_FILE, "merge again")
         held_out = splits[trainer.fold]["val"]
     plans = trainer.plans_manager.plans
     for line in base.remarks(taken, plans, trainer.configuration_name, trainer.collection, held_out):

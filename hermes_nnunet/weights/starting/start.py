@@ -8,7 +8,8 @@ import torch
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from hermes_nnunet.core.files import check_output_file, read_json, written_beside
+from hermes_nnunet.core.files import check_output_file, written_beside
+from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.build import build_network
 from hermes_nnunet.networks.hermes_unet import HermesUNet
@@ -122,8 +123,8 @@ def _fitted(
 
 def _network(preprocessed: Path, plans_name: str, configuration: str) -> HermesUNet:
     """The network of a collection's plans, as a training begins."""
-    plans = read_json(preprocessed / f"{plans_name}.json", PLANS_REMEDY)
-    dataset_json = read_json(preprocessed / "dataset.json", PLANS_REMEDY)
+    plans = read_plans(preprocessed / f"{plans_name}.json", PLANS_REMEDY)
+    dataset_json = read_dataset_json(preprocessed / "dataset.json", PLANS_REMEDY)
     manager = PlansManager(plans)
     try:
         settings = manager.get_configuration(configuration)

@@ -15,10 +15,10 @@ from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.output import HermesOutput
 from hermes_nnunet.weights.additions.compose import plans_without_additions
-from hermes_nnunet.weights.additions.starting import learning_parameters, round_adapters, start_addition
+from hermes_nnunet.weights.additions.starting import optimizer_of_addition, round_adapters, start_addition
 from hermes_nnunet.weights.teaching.cases import Patches, TaughtCase
 from hermes_nnunet.weights.teaching.defaults import STEPS
-from hermes_nnunet.weights.teaching.first_rows import FirstRows, candidates_of, pools_of
+from hermes_nnunet.weights.teaching.first_rows import CROSS_ENTROPY_WEIGHT, FirstRows, candidates_of, pools_of
 from hermes_nnunet.weights.teaching.lesson import Lesson
 
 MOST_CANDIDATES = 12
@@ -68,15 +68,7 @@ def fit(
         patches = Patches(cases, lesson.hermes_plans, _patch_size(lesson), settings.seed)
         _start(network, context, lesson, patches, settings)
         network.set_context(context.repeated(settings.batch_size).on(device))
-        rows, convolutions, linear = learning_parameters(network)
-        optimizer = torch.optim.AdamW(
-            [
-                {"params": rows, "lr": settings.rate, "weight_decay": 0.0},
-                {"params": convolutions, "lr": settings.rate},
-                {"params": linear, "lr": settings.linear_share * settings.rate},
-            ],
-            weight_decay=settings.decay,
-        )
+        optimizer = optimizer_of_addition(network, settings.rate, settings.linear_share, settings.decay)
         schedule = PolynomialSchedule(optimizer, settings.steps)
         loss = _loss_of(lesson, network).to(device)
         for step in range(settings.steps):
@@ -87,7 +79,7 @@ def fit(
             output = cast(HermesOutput, network(batch.images.to(device)))
             targets = [target.to(device) for target in batch.targets(network.supervision_scales)]
             loss(output, targets).backward()
-            nn.utils.clip_grad_norm_([*rows, *convolutions, *linear], GRADIENT_NORM)
+            nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
             optimizer.step()
             frozen.restore()
             progress(step + 1)
@@ -134,7 +126,7 @@ def _loss_of(lesson: Lesson, network: ContextualNetwork) -> HermesLoss:
         [task.values for task in lesson.collection.tasks],
         unknown_modality=indexer.unknown_modality,
         scale_weights=network.supervision_weights,
-        cross_entropy_weight=3.0,
+        cross_entropy_weight=CROSS_ENTROPY_WEIGHT,
         adaptive_dice=False,
         dice_exponent=0.0,
         absent_weight=0.2,

@@ -199,6 +199,17 @@ class TestTransfer:
         assert again.beginning == trainer.beginning
         assert torch.equal(again.bare_network.state_dict()[PRIORS], torch.full((6, 16), 7.0))
 
+    def test_continued_with_a_damaged_record_says_what_is_wrong(self, grown, make_trainer, transfer):
+        trainer = make_trainer(trainer_class=transfer)
+        trainer.on_train_start()
+        trainer.save_checkpoint(str(Path(trainer.output_folder) / "checkpoint_latest.pth"))
+        record = Path(trainer.output_folder) / "hermes_start.json"
+        record.write_text(json.dumps({**json.loads(record.read_text()), "rows": {PRIORS: ["first"]}}))
+        again = make_trainer(trainer_class=transfer, continue_training=True)
+        again.load_checkpoint(str(Path(trainer.output_folder) / "checkpoint_latest.pth"))
+        with pytest.raises(HermesError, match=r"hermes_start\.json: rows\..*must be a whole number, not 'first'"):
+            again.on_train_start()
+
     def test_without_a_base_is_refused(self, make_trainer, transfer):
         with pytest.raises(HermesError, match=r"Dataset900_Both extends no model: make it with 'hermes_nnunet extend'"):
             make_trainer(trainer_class=transfer).on_train_start()
