@@ -142,6 +142,7 @@ def draw_contours(
 def mark_sides(panel: "Axes", sides: Sequence[str] = ("R", "L")) -> None:
     """Write which side of the patient is on the left and on the right of a panel."""
     panel.set_axis_off()
+    panel.set(xticks=[], yticks=[])  # else they are laid out, though nobody sees them
     for side, place, alignment in zip(sides, (0.03, 0.97), ("left", "right"), strict=True):
         panel.text(
             place, 0.5, side, transform=panel.transAxes, color="white", fontsize=8, ha=alignment, va="center"

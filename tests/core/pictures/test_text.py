@@ -1,8 +1,10 @@
 """Names are drawn as they are written, in every picture."""
 
+import matplotlib
 import nibabel
 import numpy as np
 import pytest
+import seaborn
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -53,6 +55,12 @@ def test_a_preview():
     labels = [Label(name, value, (value,), "m", "#ff0000") for value, name in enumerate(NAMES, start=1)]
     figure = draw_preview(label_map, label_map, (1, 1, 1), labels, modality="CT", title="$case_1$")
     assert {*NAMES, "$case_1$"} <= set(shown(figure))
+
+
+def test_a_preview_in_the_style_that_nnunet_leaves_behind():
+    with matplotlib.rc_context():
+        seaborn.set_theme(font_scale=2.5)
+        test_a_preview()
 
 
 def test_a_report(tmp_path):
