@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not can_be_ablated(name, options.ablated):
             parser.error(f"--ablations '{name}' changes HermesUNet, which --ablated {options.ablated} does not have")
     options.results.mkdir(parents=True, exist_ok=True)
-    workplace = Workplace(options.folder.resolve(), options.commands, options.ct)
+    workplace = Workplace(options.folder.resolve(), options.commands, options.ct, options.size)
     workplace.link_members(options.source)
     workplace.prepare_singles()
     workplace.prepare_collection()
@@ -70,6 +70,7 @@ def row(name: str, trainings: Sequence[Training], workplace: Workplace, options:
     members = by_task(scores_of(trainings, workplace))
     return {
         "arm": name,
+        "size": workplace.size_name,
         "batches_per_member": options.batches,
         "fold": trainings[0].fold,
         "seed": trainings[0].recipe.seed,

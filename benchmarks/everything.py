@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     result = options.results / "everything.json"
     for name in options.arms:
         folder = options.folder.resolve() / ("absence_told" if name == ABSENCE else "as_merged")
-        workplace = Workplace(folder, options.commands)
+        workplace = Workplace(folder, options.commands, size_name=options.size)
         workplace.link_members(options.source)
         workplace.prepare_collection(absent=name == ABSENCE)
         training = _training(name, options)
@@ -98,6 +98,7 @@ def row(name: str, training: Training, workplace: Workplace, options: argparse.N
                         false.setdefault((f"{task} in {modality}", seen), []).append(_size(mask, spacing))
     return {
         "arm": name,
+        "size": workplace.size_name,
         "batches_per_member": options.batches,
         "fold": training.fold,
         "seed": training.recipe.seed,

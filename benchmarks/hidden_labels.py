@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.arms:
         # The comparison's own folder, whose trainings are the same, where all labels are there.
         folder = options.folder if name == "all labels" else options.folder / f"hidden_labels_f{options.fold}"
-        workplace = Workplace(folder.resolve(), options.commands)
+        workplace = Workplace(folder.resolve(), options.commands, size_name=options.size)
         workplace.link_members(options.source)
         workplace.prepare_collection(number=ARMS[name], changes=changes_of(name, workplace, options.fold))
         training = training_of(name, options.batches, options.fold, options.seed)

@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.arms:
         # Labels of a model belong to its seed and size.
         own = f"unlabelled_{options.batches}_f{options.fold}_s{options.seed}"
-        workplace = Workplace((options.folder / ("" if name == "all labels" else own)).resolve(), options.commands)
+        folder = options.folder / ("" if name == "all labels" else own)
+        workplace = Workplace(folder.resolve(), options.commands, size_name=options.size)
         workplace.link_members(options.source)
         prepare(name, workplace, options)
         training = training_of(name, options)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from measuring import RESULTS
 
+from comparison.size import SIZES, USUAL_SIZE
+
 SMALL = 300
 
 
@@ -14,6 +16,9 @@ def comparison_parser(description: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("source", type=Path, help="folder with Dataset301_... to Dataset304_...")
     made.add_argument("folder", type=Path, help="where to work; what is done there is not done again")
+    made.add_argument(
+        "--size", default=USUAL_SIZE, choices=SIZES, help="of images, patches and networks; each needs its own FOLDER"
+    )
     made.add_argument("--batches", type=int, default=SMALL, help="of a single model (default: %(default)s)")
     made.add_argument("--fold", type=int, default=0, choices=range(3))
     made.add_argument("--seed", type=int, default=0)

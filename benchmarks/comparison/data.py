@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from comparison.size import BATCH_SIZE, SIZES, USUAL_SIZE, Size
 from hermes_nnunet.collection import HERMES_BLOCK
 from hermes_nnunet.core.commands import KEEP_FREED_MEMORY, find_commands, run_logged
 from hermes_nnunet.core.files import read_json, write_json
@@ -32,12 +33,7 @@ COMMANDS = (
 PLANNED_CT_RULE = "labelled"
 CT_RULES = {PLANNED_CT_RULE: "", "z-score": ", z-score of each CT", "paper": ", CT range of the paper"}
 
-SPACING_MM = (3, 3, 3)
-PATCH_SIZE = (40, 40, 40)
-BATCH_SIZE = 2
-WIDTHS = (16, 32, 64, 128)
-BLOCKS_PER_STAGE = (1, 2, 2, 2)
-
+SIZE_FILE = "size.txt"
 SINGLE_PLANS = "SinglePlans"
 HERMES_PLANS = "HermesSPlans"
 NAIVE_PLANS = "NaivePlans"
@@ -58,11 +54,16 @@ class Workplace:
 
     Attributes:
         ct_rule: one of CT_RULES, always the same in a folder.
+        size_name, size: one of SIZES, always the same in a folder.
     """
 
-    def __init__(self, folder: Path, commands: Path, ct_rule: str = PLANNED_CT_RULE) -> None:
+    def __init__(
+        self, folder: Path, commands: Path, ct_rule: str = PLANNED_CT_RULE, size_name: str = USUAL_SIZE
+    ) -> None:
         self.folder = folder
         self.ct_rule = ct_rule
+        self.size_name = size_name
+        self.size = SIZES[size_name]
         self.commands = find_commands(COMMANDS, commands)
         benchmarks = Path(__file__).resolve().parents[1]
         self.environment = {
@@ -105,7 +106,12 @@ class Workplace:
         return found
 
     def link_members(self, source: Path) -> None:
-        """Link the members of `source` (a nnUNet_raw)."""
+        """Link the members of `source` (a nnUNet_raw).
+
+        Raises:
+            HermesError: the folder was prepared with another size.
+        """
+        self._check_size()
         (self.folder / "nnUNet_raw").mkdir(parents=True, exist_ok=True)
         for number in MEMBERS:
             (dataset,) = source.glob(f"Dataset{number}_*")
@@ -113,19 +119,31 @@ class Workplace:
             if not link.is_symlink():
                 link.symlink_to(dataset.resolve())
 
+    def _check_size(self) -> None:
+        """A folder says which size it is of; one that does not, and has images, is of the usual one."""
+        file = self.folder / SIZE_FILE
+        if not file.is_file() and not (self.folder / "nnUNet_preprocessed").is_dir():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file.write_text(self.size_name)
+        there = file.read_text() if file.is_file() else USUAL_SIZE
+        if there != self.size_name:
+            raise HermesError(
+                f"{self.folder} was prepared with --size '{there}': give --size '{self.size_name}' another folder"
+            )
+
     def prepare_singles(self) -> None:
         """Each member planned and preprocessed by nnU-Net's residual encoder planner, as a data set of its own."""
         done = self.folder / "singles_are_prepared"
         if done.exists():
             return
         plan = ("-pl", "nnUNetPlannerResEncM", "-overwrite_plans_name", SINGLE_PLANS, "-c", CONFIGURATION)
-        size = ("-overwrite_target_spacing", *SPACING_MM, "-npfp", 2, "-np", 2)
+        size = ("-overwrite_target_spacing", *self.size.spacing_mm, "-npfp", 2, "-np", 2)
         self.run("prepare_singles", "nnUNetv2_plan_and_preprocess", "-d", *MEMBERS, *plan, *size)
         for number in MEMBERS:
             folder = self.preprocessed(number)
             shutil.copy(self.raw(number) / "splits_final.json", folder)
             plans = read_json(folder / f"{SINGLE_PLANS}.json", "delete the folder and start again")
-            write_json(_with_common_size(plans), folder / f"{SINGLE_PLANS}.json")
+            write_json(_with_common_size(plans, self.size), folder / f"{SINGLE_PLANS}.json")
         done.touch()
 
     def prepare_collection(
@@ -168,15 +186,17 @@ class Workplace:
                 f"{self.folder} was prepared with --ct {rule_there}: give --ct {self.ct_rule} another folder"
             )
         folder = self.preprocessed(number)
-        plans = _with_common_size(read_json(folder / f"{HERMES_PLANS}.json", "delete the folder and start again"))
+        planned = read_json(folder / f"{HERMES_PLANS}.json", "delete the folder and start again")
+        plans = _with_common_size(planned, self.size)
         for name, change in ((HERMES_PLANS, _unchanged), (NAIVE_PLANS, _naive), (MASKED_PLANS, _masked)):
             write_json({**change(plans), "plans_name": name}, folder / f"{name}.json")
 
     def _merge_and_preprocess(self, merge_file: Path, number: int) -> None:
         named = ("--into", number, "--name", f"Real{number}")
         self.run(f"merge_{number}", "hermes_nnunet", "merge", "--members", merge_file, *named)
-        plan = ("-d", number, "-pl", "HermesPlannerS", "-npfp", 2, "--no_pp", "-overwrite_target_spacing", *SPACING_MM)
-        self.run(f"plan_{number}", "nnUNetv2_plan_and_preprocess", *plan)
+        plan = ("-d", number, "-pl", "HermesPlannerS", "-npfp", 2, "--no_pp")
+        spacing = ("-overwrite_target_spacing", *self.size.spacing_mm)
+        self.run(f"plan_{number}", "nnUNetv2_plan_and_preprocess", *plan, *spacing)
         if self.ct_rule != PLANNED_CT_RULE:
             file = self.preprocessed(number) / f"{HERMES_PLANS}.json"
             plans = read_json(file, "delete the folder and start again")
@@ -206,23 +226,23 @@ def with_architecture(plans: Mapping[str, Any], network: str | None = None, **ar
     return {**plans, "configurations": {CONFIGURATION: {**configuration, "architecture": architecture}}}
 
 
-def _with_common_size(plans: Mapping[str, Any]) -> dict[str, Any]:
+def _with_common_size(plans: Mapping[str, Any], size: Size) -> dict[str, Any]:
     """Plans with the patch, batch, widths and depths of the comparison."""
     configuration = {
         **plans["configurations"][CONFIGURATION],
-        "patch_size": list(PATCH_SIZE),
+        "patch_size": list(size.patch_size),
         "batch_size": BATCH_SIZE,
         "batch_dice": False,
     }
-    stages = len(WIDTHS)
+    stages = len(size.widths)
     sized = {**plans, "configurations": {CONFIGURATION: configuration}}
     return with_architecture(
         sized,
         n_stages=stages,
-        features_per_stage=list(WIDTHS),
+        features_per_stage=list(size.widths),
         kernel_sizes=[[3, 3, 3]] * stages,
         strides=[[1, 1, 1], *[[2, 2, 2]] * (stages - 1)],
-        n_blocks_per_stage=list(BLOCKS_PER_STAGE),
+        n_blocks_per_stage=list(size.blocks_per_stage),
         n_conv_per_stage_decoder=[1] * (stages - 1),
     )
 

@@ -1,10 +1,11 @@
-"""The result of a comparison: a row an arm, size, fold and seed, kept in one JSON file."""
+"""The result of a comparison: a row an arm, size, length, fold and seed, kept in one JSON file."""
 
 from pathlib import Path
 from typing import Any
 
 from measuring import machine
 
+from comparison.size import USUAL_SIZE
 from hermes_nnunet.core.files import read_json, write_json
 from hermes_nnunet.core.versions import package_versions
 
@@ -12,7 +13,7 @@ FORMAT_VERSION = 1
 
 
 def add_row(path: Path, new: dict[str, Any], question: str | None) -> None:
-    """Write a row to the result; it takes the place of one of the same arm, size, fold and seed.
+    """Write a row to the result; it takes the place of one of the same arm, size, length, fold and seed.
 
     Args:
         question: docstring of the benchmark, whose first paragraph is kept with the rows.
@@ -33,5 +34,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return read_json(path, "delete it")["rows"] if path.is_file() else []
 
 
+def size_of(row: dict[str, Any]) -> str:
+    """Name of the row's size; rows that tell none are of a time when there was one."""
+    return row.get("size", USUAL_SIZE)
+
+
 def _key(row: dict[str, Any]) -> tuple:
-    return row["batches_per_member"], row["fold"], row["seed"], row["arm"]
+    return size_of(row), row["batches_per_member"], row["fold"], row["seed"], row["arm"]

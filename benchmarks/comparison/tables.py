@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from comparison.rows import size_of
+
 TABLE_WIDTH = 140
 
 
@@ -13,7 +15,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
     """Print a line a training: mean Dice and HD95 over the members, then the Dice of every member."""
     members = _member_names(rows)
     table = Table(title="Dice (HD95 mm) on held-out cases")
-    for column in ("batches", "fold", "seed"):
+    for column in ("size", "batches", "fold", "seed"):
         table.add_column(column, justify="right")
     for column in ("arm", "mean", *members, "modality told"):
         table.add_column(column, justify="left" if column == "arm" else "right")
@@ -21,6 +23,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
         means = _member_means(row)
         told = row["modality_accuracy"]
         table.add_row(
+            size_of(row),
             str(row["batches_per_member"]),
             str(row["fold"]),
             str(row["seed"]),
@@ -34,21 +37,21 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
 
 def show_seeds(rows: Sequence[dict[str, Any]]) -> None:
     """Print, for every arm that was trained with several seeds, the means over them and the range of the means."""
-    of_arms: dict[tuple[int, int, str], list[dict[str, Any]]] = {}
+    of_arms: dict[tuple[str, int, int, str], list[dict[str, Any]]] = {}
     for row in rows:
-        of_arms.setdefault((row["batches_per_member"], row["fold"], row["arm"]), []).append(row)
+        of_arms.setdefault((size_of(row), row["batches_per_member"], row["fold"], row["arm"]), []).append(row)
     several = {key: own for key, own in of_arms.items() if len(own) > 1}
     if not several:
         return
     members = _member_names([own[0] for own in several.values()])
     table = Table(title="Dice (HD95 mm), mean over the seeds")
-    for column in ("batches", "fold", "arm", "seeds", "mean", "lowest", "highest", *members):
+    for column in ("size", "batches", "fold", "arm", "seeds", "mean", "lowest", "highest", *members):
         table.add_column(column, justify="left" if column == "arm" else "right")
-    for (batches, fold, name), own in several.items():
+    for (size, batches, fold, name), own in several.items():
         means, of_members = over_seeds(own)
         lowest, highest = min(means), max(means)
         table.add_row(
-            *(str(batches), str(fold), name, str(len(own)), _cell(*mean_of_pairs(means))),
+            *(size, str(batches), str(fold), name, str(len(own)), _cell(*mean_of_pairs(means))),
             *(f"{lowest[0]:.3f}", f"{highest[0]:.3f}", *_member_cells(of_members, members)),
         )
     Console(width=max(TABLE_WIDTH, Console().width)).print(table)

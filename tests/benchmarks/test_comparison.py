@@ -167,6 +167,72 @@ class TestPlans:
         assert configuration["architecture"]["arch_kwargs"] == {"n_stages": 3}
 
 
+class TestSize:
+    @pytest.fixture
+    def workplace(self, tmp_path, monkeypatch):
+        """A workplace of a size whose planner is not run."""
+        from comparison import data
+
+        monkeypatch.setattr(data, "find_commands", lambda names, _: dict.fromkeys(names, "true"))
+        for number in data.MEMBERS:
+            (tmp_path / "source" / f"Dataset{number}_M{number}").mkdir(parents=True, exist_ok=True)
+
+        def make(size_name=None):
+            named = {} if size_name is None else {"size_name": size_name}
+            made = data.Workplace(tmp_path / "work", tmp_path, **named)
+            made.link_members(tmp_path / "source")
+            return made
+
+        return make
+
+    def test_all_plans_of_a_folder_have_it(self, workplace, tmp_path):
+        made = workplace("6 mm")
+        asked = []
+        architecture = {"network_class_name": "HermesUNet", "arch_kwargs": {}}
+        plans = {"configurations": {"3d_fullres": {"architecture": architecture}}, "hermes": {}}
+
+        def plan(_, command, *arguments, **__):
+            asked.append(arguments)
+            folder = tmp_path / "work" / "nnUNet_preprocessed" / "Dataset900_Real900"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "HermesSPlans.json").write_text(json.dumps(plans))
+
+        made.run = plan
+        made.prepare_collection()
+        assert [arguments[-3:] for arguments in asked if "-overwrite_target_spacing" in arguments] == [(6, 6, 6)]
+        for name in ("HermesSPlans", "MaskedPlans", "NaivePlans"):
+            file = tmp_path / "work" / "nnUNet_preprocessed" / "Dataset900_Real900" / f"{name}.json"
+            planned = json.loads(file.read_text())["configurations"]["3d_fullres"]
+            arguments = planned["architecture"]["arch_kwargs"]
+            assert planned["patch_size"] == [24, 24, 24]
+            assert arguments["features_per_stage"] == [8, 16, 32, 64]
+            assert len(arguments["strides"]) == arguments["n_stages"] == 4
+
+    def test_a_folder_keeps_its_size(self, workplace):
+        from hermes_nnunet.errors import HermesError
+
+        workplace("6 mm")
+        workplace("6 mm")
+        with pytest.raises(HermesError, match="prepared with --size '6 mm': give --size '3 mm' another folder"):
+            workplace()
+
+    def test_a_folder_of_before_there_were_sizes_is_of_the_usual_one(self, workplace, tmp_path):
+        from hermes_nnunet.errors import HermesError
+
+        (tmp_path / "work" / "nnUNet_preprocessed").mkdir(parents=True)
+        workplace()
+        with pytest.raises(HermesError, match="prepared with --size '3 mm'"):
+            workplace("6 mm")
+
+    def test_rows_of_other_sizes_stay(self, tmp_path):
+        from comparison.rows import add_row, read_rows
+
+        row = {"arm": "hermes", "batches_per_member": 10, "fold": 0, "seed": 0}
+        for size in ({}, {"size": "6 mm"}, {"size": "3 mm"}):
+            add_row(tmp_path / "accuracy.json", {**row, **size}, "Is it?")
+        assert [own.get("size") for own in read_rows(tmp_path / "accuracy.json")] == ["3 mm", "6 mm"]
+
+
 class TestRuleOfCT:
     @pytest.fixture
     def make(self, tmp_path, monkeypatch):
@@ -644,7 +710,18 @@ class TestSeeds:
         show_seeds(rows)
         (line,) = [line for line in capsys.readouterr().out.splitlines() if "hermes" in line]
         cells = [cell.strip() for cell in line.strip("│").split("│")]
-        assert cells == ["10", "0", "hermes", "2", "0.450 (10.0)", "0.350", "0.550", "0.350 (15.0)", "0.550 (5.0)"]
+        assert cells == [
+            "3 mm",
+            "10",
+            "0",
+            "hermes",
+            "2",
+            "0.450 (10.0)",
+            "0.350",
+            "0.550",
+            "0.350 (15.0)",
+            "0.550 (5.0)",
+        ]
         show_seeds(rows[1:])
         assert capsys.readouterr().out == ""
 
