@@ -39,10 +39,11 @@ accuracy: $(VENV)/installed
 everything: $(VENV)/installed
 	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/everything.py $(ACCURACY_SOURCE) $(ACCURACY_FOLDER) $(EVERYTHING_ARGS)
 
-# hours too: labels that are missing case by case, and images without labels
+# hours too: labels that are missing case by case, images without labels, and images of which nobody says the modality
 missing: $(VENV)/installed
 	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/hidden_labels.py $(ACCURACY_SOURCE) $(ACCURACY_FOLDER) $(MISSING_ARGS)
 	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/unlabelled_cases.py $(ACCURACY_SOURCE) $(ACCURACY_FOLDER) $(MISSING_ARGS)
+	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/unknown_modality.py $(ACCURACY_SOURCE) $(ACCURACY_FOLDER) $(MISSING_ARGS)
 
 # hours: every command interrupted everywhere, thousands of damaged files, hostile names and models; a stopped one goes on
 campaign: $(VENV)/installed

@@ -23,7 +23,7 @@ import nibabel
 import numpy as np
 from comparison.arguments import comparison_parser
 from comparison.arms import arm
-from comparison.contexts import ContextModel
+from comparison.contexts import ContextModel, reference_masks
 from comparison.data import MEMBERS, Workplace
 from comparison.rows import add_row, read_rows
 from comparison.running import Training
@@ -36,8 +36,6 @@ from tqdm import tqdm
 
 from hermes_nnunet.collection import Collection, Context
 from hermes_nnunet.core.dice import mean_of_defined
-from hermes_nnunet.core.files import read_json
-from hermes_nnunet.core.label_values import foreground_values
 
 # Contexts in which a task is scored.
 ALONE, OWN, MODALITY, ALL = "alone", "its member's", "its modality's", "all"
@@ -81,7 +79,7 @@ def row(name: str, training: Training, workplace: Workplace, options: argparse.N
         for place, case in enumerate(tqdm(cases, desc=f"{name}, {number}", unit="case")):
             member = workplace.member_name(number)
             contexts = contexts_of(member, modality, model.collection, alone=place < options.alone)
-            truth = _truth(workplace, number, case, model.collection)
+            truth = reference_masks(workplace, number, case, model.collection)
             image = image_of(workplace, number, case)
             spacing = nibabel.load(image).header.get_zooms()[:3]
             for context, found in model.segment(image, contexts):
@@ -153,15 +151,6 @@ def _training(name: str, options: argparse.Namespace) -> Training:
     (training,) = arm(of_arm, batches=options.batches, fold=options.fold, seed=options.seed)
     recipe = replace(training.recipe, **changes)
     return replace(training, name=f"{training.name}_{name.replace(' ', '_')}", recipe=recipe)
-
-
-def _truth(workplace: Workplace, number: int, case: str, collection: Collection) -> dict[str, np.ndarray]:
-    """Reference masks (X, Y, Z) of a case, by the collection's task."""
-    raw = workplace.raw(number)
-    labels = np.asarray(nibabel.load(raw / "labelsTr" / f"{case}.nii.gz").dataobj)
-    own = foreground_values(read_json(raw / "dataset.json", "link the members again")["labels"])
-    tasks = collection.members[workplace.member_name(number)].tasks
-    return {task: np.isin(labels, values) for task, values in zip(tasks, own.values(), strict=True)}
 
 
 def _tasks(collection: Collection, wanted: Any) -> tuple[str, ...]:

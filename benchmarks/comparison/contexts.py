@@ -6,9 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 
-from hermes_nnunet.collection import Context, Task
+from comparison.data import Workplace
+from hermes_nnunet.collection import Collection, Context, Task
+from hermes_nnunet.core.files import read_json
+from hermes_nnunet.core.label_values import foreground_values
 from hermes_nnunet.core.pictures.labels import Label, colour_of
 from hermes_nnunet.prediction.decisions import CaseDecision
 from hermes_nnunet.prediction.image_sources import FileSource
@@ -66,8 +70,6 @@ class ContextModel:
 
     def _as_file(self, label_map: np.ndarray, geometry: dict, folder: Path) -> np.ndarray:
         """The label map (X, Y, Z) in the order of the image's file."""
-        import nibabel
-
         file = folder / "label_map.nii"
         self.predictor.plans_manager.image_reader_writer_class().write_seg(label_map, str(file), geometry)
         return np.asarray(nibabel.load(file).dataobj)
@@ -83,3 +85,12 @@ class ContextModel:
 def _label(task: Task, pool: Sequence[str]) -> Label:
     member = task.name.split("/")[0]
     return Label(task.name, task.written_value, tuple(task.values), member, colour_of(pool.index(task.name)))
+
+
+def reference_masks(workplace: Workplace, number: int, case: str, collection: Collection) -> dict[str, np.ndarray]:
+    """Reference masks (X, Y, Z) of a case, by the collection's task."""
+    raw = workplace.raw(number)
+    labels = np.asarray(nibabel.load(raw / "labelsTr" / f"{case}.nii.gz").dataobj)
+    own = foreground_values(read_json(raw / "dataset.json", "link the members again")["labels"])
+    tasks = collection.members[workplace.member_name(number)].tasks
+    return {task: np.isin(labels, values) for task, values in zip(tasks, own.values(), strict=True)}

@@ -155,6 +155,7 @@ class Workplace:
         changes: Mapping[int, Mapping[str, object]] | None = None,
         more: Sequence[Mapping[str, object]] = (),
         shared_tasks: Mapping[str, Sequence[str]] | None = None,
+        unknown_copies: bool = False,
     ) -> None:
         """Merge, plan and preprocess; plans of the naive and the masked merge read the same preprocessed images.
 
@@ -165,6 +166,7 @@ class Workplace:
             changes: member -> keys of the merge file that are other than usual.
             more: members beside these, as the merge file has them.
             shared_tasks: as the merge file has them.
+            unknown_copies: as the plans have it.
 
         Raises:
             HermesError: the folder was prepared with another rule of CT, or the collection of other members.
@@ -179,7 +181,7 @@ class Workplace:
             merge_file.write_text(merged)
         done = self.folder / f"collection_{number}_is_prepared"
         if not done.exists():
-            self._merge_and_preprocess(merge_file, number)
+            self._merge_and_preprocess(merge_file, number, unknown_copies)
             done.write_text(self.ct_rule)
         if (rule_there := done.read_text()) != self.ct_rule:
             raise HermesError(
@@ -191,19 +193,21 @@ class Workplace:
         for name, change in ((HERMES_PLANS, _unchanged), (NAIVE_PLANS, _naive), (MASKED_PLANS, _masked)):
             write_json({**change(plans), "plans_name": name}, folder / f"{name}.json")
 
-    def _merge_and_preprocess(self, merge_file: Path, number: int) -> None:
+    def _merge_and_preprocess(self, merge_file: Path, number: int, unknown_copies: bool) -> None:
         named = ("--into", number, "--name", f"Real{number}")
         self.run(f"merge_{number}", "hermes_nnunet", "merge", "--members", merge_file, *named)
         plan = ("-d", number, "-pl", "HermesPlannerS", "-npfp", 2, "--no_pp")
         spacing = ("-overwrite_target_spacing", *self.size.spacing_mm)
         self.run(f"plan_{number}", "nnUNetv2_plan_and_preprocess", *plan, *spacing)
+        file = self.preprocessed(number) / f"{HERMES_PLANS}.json"
+        plans = read_json(file, "delete the folder and start again")
+        block = plans[HERMES_BLOCK]
         if self.ct_rule != PLANNED_CT_RULE:
-            file = self.preprocessed(number) / f"{HERMES_PLANS}.json"
-            plans = read_json(file, "delete the folder and start again")
-            clipping = plans[HERMES_BLOCK]["intensity_clipping"]
+            clipping = block["intensity_clipping"]
             range_hu = clipping[CT]["range"] if self.ct_rule == "z-score" else CT_RANGE_HU
             clipping[CT] = {"range": list(range_hu)}
-            write_json(plans, file)
+        block["unknown_copies"] = unknown_copies
+        write_json(plans, file)
         preprocess = ("-d", number, "-plans_name", HERMES_PLANS, "-c", CONFIGURATION, "-np", 2)
         self.run(f"prepare_{number}", "nnUNetv2_preprocess", *preprocess)
 

@@ -21,6 +21,7 @@ OF_HERMES = (
     "network",
     "first_logits",
     "ct_augmentation",
+    "unknown_modality_share",
 )
 
 # What only HermesUNet has: to change nothing else would leave the masked merge as it is, or make another arm of it.
@@ -55,6 +56,7 @@ class Recipe:
         first_logits: of HermesUNet's tasks: 'alike' (its own) or 'frequency' (a task's share of the training images).
         ct_augmentation: 'alike' (as other modalities) or 'keeps values' (no changes of brightness, contrast, gamma);
             plain nnU-Net does not read it.
+        unknown_modality_share: HermesTrainer's; plain nnU-Net does not read it.
         supervision: weights of the outputs: 'halved' (nnU-Net's) or 'full resolution' (the highest only).
     """
 
@@ -83,6 +85,7 @@ class Recipe:
     network: str | None = None
     first_logits: str = "alike"
     ct_augmentation: str = "alike"
+    unknown_modality_share: float = 0.0
 
     @classmethod
     def of_environment(cls) -> "Recipe":

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -149,3 +150,20 @@ class TestUnlabelledCases:
         (asked,) = (call for call in workplace.commands_run if "pseudo-label" in call)
         assert asked[-3:] == ("--tasks", "Cine/one", "Cine/two")
         assert asked[asked.index("-f") + 1] == "0"
+
+
+class TestUnknownModality:
+    @pytest.mark.parametrize("copies", [True, False])
+    def test_the_plans_say_whether_images_are_preprocessed_twice(self, workplace, copies):
+        workplace.prepare_collection(number=910, unknown_copies=copies)
+        plans = json.loads((workplace.preprocessed(910) / "HermesSPlans.json").read_text())
+        assert plans["hermes"]["unknown_copies"] is copies
+
+    def test_arms_differ_by_the_share_alone(self):
+        import unknown_modality
+
+        always, tenth = (unknown_modality.training_of(name, 1000, 1, 2) for name in unknown_modality.ARMS)
+        assert (always.name, tenth.name) == ("hermes_1000_f1_s2_always_told", "hermes_1000_f1_s2_a_tenth_unknown")
+        assert (always.dataset, always.fold, always.recipe.batches) == (910, 1, 4000)
+        assert always.recipe.unknown_modality_share == 0
+        assert tenth.recipe == replace(always.recipe, unknown_modality_share=0.1)

@@ -93,6 +93,7 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
 
     def initialize(self) -> None:
         self.extra_tasks = self.recipe.extra_tasks
+        self.unknown_modality_share = self.recipe.unknown_modality_share
         super().initialize()
         if self.recipe.first_logits == "frequency":
             cases, _ = self.do_split()
