@@ -7,6 +7,7 @@ BENCHMARKS ?= start_up loss loading one_model passes preprocessing export_many_t
 # data sets 301 to 304 in nnU-Net's raw format, and where to work
 ACCURACY_SOURCE ?= ../shared/data/raw
 ACCURACY_FOLDER ?= accuracy
+LONG_FOLDER ?= long
 PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 # nnU-Net's own commands, called by tests and demo, lie there
 WITH_COMMANDS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
@@ -14,7 +15,7 @@ WITH_COMMANDS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 SOURCES := setup.py pyproject.toml $(shell find hermes_nnunet trainers planners dataset_converters \
 	-name __pycache__ -prune -o -print)
 
-.PHONY: test quick lint types format docs demo bench accuracy everything missing campaign clean
+.PHONY: test quick lint types format docs demo bench accuracy everything long missing campaign clean
 
 test: $(VENV)/installed
 	$(WITH_COMMANDS) HERMES_TEST_INSTALLED=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest --durations=15 $(PYTEST_ARGS) $(SELECTED)
@@ -38,6 +39,10 @@ accuracy: $(VENV)/installed
 # hours too: is one model right about everything at once
 everything: $(VENV)/installed
 	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/everything.py $(ACCURACY_SOURCE) $(ACCURACY_FOLDER) $(EVERYTHING_ARGS)
+
+# hours too: the comparison at 6 mm, where trainings can be long
+long: $(VENV)/installed
+	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/long_training.py $(ACCURACY_SOURCE) $(LONG_FOLDER) $(LONG_ARGS)
 
 # hours too: labels that are missing case by case, images without labels, and images of which nobody says the modality
 missing: $(VENV)/installed

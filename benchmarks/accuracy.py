@@ -65,7 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         show_seeds(rows)
 
 
-def row(name: str, trainings: Sequence[Training], workplace: Workplace, options: argparse.Namespace) -> dict[str, Any]:
+def row(
+    name: str, trainings: Sequence[Training], workplace: Workplace, options: argparse.Namespace | Conditions
+) -> dict[str, Any]:
     """The result of an arm: what it was run with, and Dice and HD95 (mm) of every member's tasks."""
     members = by_task(scores_of(trainings, workplace))
     return {
@@ -77,6 +79,7 @@ def row(name: str, trainings: Sequence[Training], workplace: Workplace, options:
         "recipe": vars(trainings[0].recipe),
         "configuration": {training.name: training.configuration(workplace) for training in trainings},
         "training_loss": {training.name: training.losses(workplace) for training in trainings},
+        "resident_mb": {training.name: training.memory(workplace) for training in trainings},
         "modality_accuracy": trainings[0].modality_accuracy(workplace),
         "members": {
             member: {

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from comparison.data import MEMBERS, Workplace
-from comparison.recipe import EPOCHS, OF_HERMES_UNET, Recipe
+from comparison.recipe import EPOCHS, OF_HERMES, OF_HERMES_UNET, Recipe
 from comparison.running import Conditions, Training
 from comparison.splits import Reduction, fold_of
 
@@ -23,6 +23,9 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "one learning rate": {"token_layers_share": 1.0},
     "learning rate 1e-3": {"learning_rate": 1e-3},
     "learning rate 4e-3": {"learning_rate": 4e-3},
+    "learning rate 3e-4": {"learning_rate": 3e-4},
+    "weight decay 0.05": {"weight_decay": 5e-2},
+    "bfloat16": {"precision": "bfloat16"},
     "averaged weights": {"averaged_weights": True},
     "averaged weights, decay 0.999": {"averaged_weights": True, "average_decay": 0.999},
     "members drawn alike": {"sampling": "members"},
@@ -41,6 +44,7 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
         "cross_entropy_weight": 1.0,
         "absent_weight": 0.0,
     },
+    "plain Dice from the start": {"first_dice_exponent": 1.0},
     "logarithm of Dice to the end": {"last_dice_exponent": 0.0},
     "logarithm of Dice to the end, no absent tasks": {"last_dice_exponent": 0.0, "absent_weight": 0.0},
     "no Dice loss of absent tasks": {"absent_weight": 0.0},
@@ -72,15 +76,21 @@ def arm(name: str, *, batches: int, fold: int = 0, seed: int = 0) -> list[Traini
 
 
 def ablation(name: str, *, of_arm: str = "hermes", batches: int, fold: int = 0, seed: int = 0) -> list[Training]:
-    """An arm of the collection with one change of its recipe."""
-    (whole,) = arm(of_arm, batches=batches, fold=fold, seed=seed)
-    recipe = replace(whole.recipe, **ABLATIONS[name])
-    return [replace(whole, name=f"{whole.name}_{name.replace(' ', '_')}", recipe=recipe)]
+    """An arm with one change of its recipe."""
+    return [
+        replace(
+            training,
+            name=f"{training.name}_{name.replace(' ', '_')}",
+            recipe=replace(training.recipe, **ABLATIONS[name]),
+        )
+        for training in arm(of_arm, batches=batches, fold=fold, seed=seed)
+    ]
 
 
 def can_be_ablated(name: str, of_arm: str) -> bool:
     """Whether an ablation is about something that the arm has."""
-    return of_arm == "hermes" or not ABLATIONS[name].keys() <= OF_HERMES_UNET
+    lacking = {"hermes": set(), "masked": OF_HERMES_UNET}.get(of_arm, OF_HERMES_UNET | set(OF_HERMES))
+    return not ABLATIONS[name].keys() <= lacking
 
 
 def left_out(reductions: list[Reduction], reduction: Reduction, conditions: Conditions) -> Training:

@@ -46,6 +46,9 @@ class Recipe:
         gradient_clipping: largest norm of the gradient; nnU-Net clips at 12 in any case.
         averaged_weights: whether the final validation uses the moving average of the weights.
         average_decay: what a step keeps of that average, once there are enough.
+        kept_averages: decays of averages that are kept beside the weights, without an effect on the training; see
+            `comparison.averages`.
+        precision: of the training steps, 'float32' or 'bfloat16' (automatic mixed precision).
         sampling: how often a member's cases are drawn: 'collection' (the merge's weights, square root of the number of
             cases), 'members' (all members alike), 'cases' (all cases alike).
         cross_entropy_weight, adaptive_dice, absent_weight: see HermesLoss; plain nnU-Net does not read them.
@@ -72,6 +75,8 @@ class Recipe:
     gradient_clipping: float = 12.0
     averaged_weights: bool = False
     average_decay: float = 0.99
+    kept_averages: tuple[float, ...] = ()
+    precision: str = "float32"
     sampling: str = "collection"
     supervision: str = "halved"
     cross_entropy_weight: float = 3.0
@@ -95,7 +100,8 @@ class Recipe:
     @classmethod
     def read(cls, path: Path) -> "Recipe":
         # A recipe that does not name them is of a training before there were any.
-        return cls(**{"extra_tasks": 0, **read_json(path, "start accuracy.py again")["recipe"]})
+        read = {"extra_tasks": 0, "kept_averages": (), **read_json(path, "start accuracy.py again")["recipe"]}
+        return cls(**{**read, "kept_averages": tuple(read["kept_averages"])})
 
     def without_hermes(self) -> "Recipe":
         """What plain nnU-Net reads, the rest as by default."""

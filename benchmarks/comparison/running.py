@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from comparison.data import (
     SINGLE_PLANS,
     Workplace,
 )
+from comparison.memory import memory_of_epochs
 from comparison.recipe import ENVIRONMENT_VARIABLE, EPOCHS, Recipe
 from hermes_nnunet.collection import HERMES_BLOCK
 from hermes_nnunet.core.checkpoints import read_checkpoint
@@ -101,10 +102,13 @@ class Training:
         }
 
     def is_run_with(self, recipe: Recipe) -> bool:
-        """Whether a recipe says the same to this training's trainer as its own."""
+        """Whether a recipe says the same to this training's trainer as its own, and keeps the averages that it keeps."""
+        if not {*self.recipe.kept_averages} <= {*recipe.kept_averages}:
+            return False
+        there, own = (replace(each, kept_averages=()) for each in (recipe, self.recipe))
         if self.trainer == PLAIN_TRAINER:
-            return recipe.without_hermes() == self.recipe.without_hermes()
-        return recipe == self.recipe
+            return there.without_hermes() == own.without_hermes()
+        return there == own
 
     def run(self, workplace: Workplace, device: str) -> None:
         """Train and validate, or go on where a killed training was; nothing if it is done.
@@ -144,6 +148,10 @@ class Training:
         """Training loss of every epoch."""
         logging = read_checkpoint(self.fold_folder(workplace) / "checkpoint_final.pth")["logging"]
         return [round(float(loss), 4) for loss in logging["train_losses"]]
+
+    def memory(self, workplace: Workplace) -> list[int]:
+        """MB of the process at the end of every epoch."""
+        return memory_of_epochs(self.fold_folder(workplace))
 
     def modality_accuracy(self, workplace: Workplace) -> float | None:
         """Share of the validation patches of the last epochs whose modality the network told; None without priors."""

@@ -46,11 +46,15 @@ class PriorPools(nn.Module):
 class FusionPlace(nn.Module):
     """Prior tokens of the context and a feature map update each other.
 
-    Nothing between the two is kept for the backward pass, which computes it again: a block would keep some 20 numbers
-    for each number of the feature map. All blocks together are a fifteenth of the network's multiplications.
-
     `attend_to_null_rows` lets the voxels read the tokens that pad a context, as the paper's networks do.
+
+    Attributes:
+        recomputes: nothing between the two is kept for the backward pass, which computes it again: a block would keep
+            some 20 numbers for each number of the feature map. All blocks together are a fifteenth of the network's
+            multiplications.
     """
+
+    recomputes = True
 
     def __init__(self, pools: PoolSizes, *, width: int, depth: int, attend_to_null_rows: bool = False) -> None:
         super().__init__()
@@ -70,7 +74,7 @@ class FusionPlace(nn.Module):
         readable = None
         if not self.attend_to_null_rows:
             readable = nn.functional.pad(context.real_rows, (0, self.tokens_per_modality), value=True)
-        if torch.is_grad_enabled():
+        if self.recomputes and torch.is_grad_enabled():
             return checkpoint(self._fuse, features, tokens, readable, use_reentrant=False, preserve_rng_state=False)
         return self._fuse(features, tokens, readable)
 

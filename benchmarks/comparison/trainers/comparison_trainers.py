@@ -1,13 +1,17 @@
 """The trainers of the comparison, which nnU-Net finds through nnUNet_extTrainer."""
 
 import random
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from comparison.augmentation import without_changes_of_values
+from comparison.averages import average_file, is_whole
 from comparison.data import with_architecture
 from comparison.frequencies import task_frequencies
+from comparison.memory import MEMORY_LINE, resident_megabytes
 from comparison.recipe import EPOCHS, Recipe
 from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
 from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import (
@@ -22,9 +26,11 @@ from hermes_nnunet.learning.training.parameter_groups import parameter_groups
 from hermes_nnunet.learning.training.sampling import case_probabilities_by_weight
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
 from hermes_nnunet.learning.training.weight_average import WeightAverage
+from hermes_nnunet.networks.fusion import FusionPlace
 from hermes_nnunet.planning.preprocessing.intensity import CT
 
 VALIDATION_BATCHES = 2
+CLIPPING_OF_NNUNET = 12.0
 
 
 class ComparisonTrainer(nnUNetTrainerNoMirroring):
@@ -55,32 +61,54 @@ class ComparisonTrainer(nnUNetTrainerNoMirroring):
         """The plans with what the recipe changes of the network."""
         return plans
 
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        with self._precision():
+            return super().train_step(batch)
+
+    def _precision(self) -> AbstractContextManager[object]:
+        return (
+            torch.autocast(self.device.type, torch.bfloat16) if self.recipe.precision == "bfloat16" else nullcontext()
+        )
+
+    def on_epoch_end(self) -> None:
+        super().on_epoch_end()
+        self.print_to_log_file(f"{MEMORY_LINE} {resident_megabytes():.0f} MB")
+
     def initialize(self) -> None:
         for seed in (random.seed, np.random.seed, torch.manual_seed):
             seed(self.recipe.seed)
         super().initialize()
-        self.optimizer.register_step_pre_hook(self._clip_gradients)
+        if self.recipe.gradient_clipping < CLIPPING_OF_NNUNET:
+            self.optimizer.register_step_pre_hook(self._clip_gradients)
         self.average = None
         if self.recipe.averaged_weights:
             self.average = WeightAverage(self.network, self.recipe.average_decay)
             self.optimizer.register_step_post_hook(lambda *_: self.average.update())
+        self.kept = {decay: WeightAverage(self.network, decay) for decay in self.recipe.kept_averages}
+        for average in self.kept.values():
+            self.optimizer.register_step_post_hook(lambda *_, average=average: average.update())
 
     def _clip_gradients(self, *_: Any) -> None:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_clipping)
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolynomialSchedule]:
         settings = {"lr": self.initial_lr, "weight_decay": self.weight_decay}
+        fused = True  # a tenth of the step of a small network is its hundreds of parameters, one after another
         parameters = parameter_groups(self.network, self.initial_lr, self.recipe.token_layers_share)
         if self.recipe.optimizer == "sgd":
-            optimizer = torch.optim.SGD(parameters, momentum=0.99, nesterov=True, **settings)
+            optimizer = torch.optim.SGD(parameters, momentum=0.99, nesterov=True, fused=fused, **settings)
         elif self.recipe.optimizer == "lamb":
             optimizer = working_lamb(self.device).optimizer(parameters, betas=(0.9, 0.999), eps=1e-5, **settings)
         else:
-            optimizer = torch.optim.AdamW(parameters, **settings)
+            optimizer = torch.optim.AdamW(parameters, fused=fused, **settings)
         return optimizer, PolynomialSchedule(optimizer, self.num_epochs, self.recipe.warm_up_epochs)
 
     def on_train_end(self) -> None:
         super().on_train_end()
+        for decay, average in self.kept.items():
+            if is_whole(average.updates, decay, self.recipe.batches):
+                with average.in_network():
+                    self.save_checkpoint(str(Path(self.output_folder) / average_file(decay)))
         if self.average is not None:
             self.average.exchange()
 
@@ -95,6 +123,9 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
         self.extra_tasks = self.recipe.extra_tasks
         self.unknown_modality_share = self.recipe.unknown_modality_share
         super().initialize()
+        for place in self.bare_network.modules():
+            if isinstance(place, FusionPlace):
+                place.recomputes = False  # patches are small, so there is memory, and the step is a tenth shorter
         if self.recipe.first_logits == "frequency":
             cases, _ = self.do_split()
             dataset = self.dataset_class(self.preprocessed_dataset_folder, cases)
