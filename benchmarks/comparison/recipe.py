@@ -21,6 +21,8 @@ OF_HERMES = (
     "network",
     "first_logits",
     "ct_augmentation",
+    "base_share",
+    "first_layer_share",
 )
 
 # What only HermesUNet has: to change nothing else would leave the masked merge as it is, or make another arm of it.
@@ -55,6 +57,7 @@ class Recipe:
         first_logits: of HermesUNet's tasks: 'alike' (its own) or 'frequency' (a task's share of the training images).
         ct_augmentation: 'alike' (as other modalities) or 'keeps values' (no changes of brightness, contrast, gamma);
             plain nnU-Net does not read it.
+        base_share, first_layer_share: HermesTrainerTransfer's; the others do not read them.
         supervision: weights of the outputs: 'halved' (nnU-Net's) or 'full resolution' (the highest only).
     """
 
@@ -83,6 +86,8 @@ class Recipe:
     network: str | None = None
     first_logits: str = "alike"
     ct_augmentation: str = "alike"
+    base_share: float = 0.5
+    first_layer_share: float = 0.2
 
     @classmethod
     def of_environment(cls) -> "Recipe":
