@@ -68,10 +68,10 @@ def arm(name: str, *, batches: int, fold: int = 0, seed: int = 0) -> list[Traini
     """
     if name == "singles":
         return [
-            Training(f"single_{member}_{batches}_f{fold}_s{seed}", "single", _recipe(batches, seed), fold, member)
+            Training(f"single_{member}_{batches}_f{fold}_s{seed}", "single", recipe_of(batches, seed), fold, member)
             for member in MEMBERS
         ]
-    recipe = _recipe(len(MEMBERS) * batches, seed)
+    recipe = recipe_of(len(MEMBERS) * batches, seed)
     return [Training(f"{name}_{batches}_f{fold}_s{seed}", name, recipe, fold)]
 
 
@@ -98,7 +98,7 @@ def left_out(reductions: list[Reduction], reduction: Reduction, conditions: Cond
     batches, seed = conditions.batches, conditions.seed
     members = len(MEMBERS) - (reduction.cases == 0)
     name = f"hermes_{batches}_{reduction.member}_{reduction.cases}_cases_s{seed}"
-    return Training(name, "hermes", _recipe(members * batches, seed), fold_of(reduction, reductions))
+    return Training(name, "hermes", recipe_of(members * batches, seed), fold_of(reduction, reductions))
 
 
 def single_with_few(
@@ -108,8 +108,8 @@ def single_with_few(
     batches, seed = conditions.batches, conditions.seed
     number = workplace.number_of(reduction.member)
     name = f"single_{number}_{batches}_{reduction.cases}_cases_s{seed}"
-    return Training(name, "single", _recipe(batches, seed), fold_of(reduction, reductions), number)
+    return Training(name, "single", recipe_of(batches, seed), fold_of(reduction, reductions), number)
 
 
-def _recipe(batches: int, seed: int) -> Recipe:
+def recipe_of(batches: int, seed: int) -> Recipe:
     return Recipe(batches=max(1, batches // EPOCHS) * EPOCHS, seed=seed)

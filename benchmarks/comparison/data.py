@@ -55,6 +55,7 @@ class Workplace:
     Attributes:
         ct_rule: one of CT_RULES, always the same in a folder.
         size_name, size: one of SIZES, always the same in a folder.
+        command_folder, commands: where the commands are, and the path of each.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Workplace:
         self.ct_rule = ct_rule
         self.size_name = size_name
         self.size = SIZES[size_name]
+        self.command_folder = commands
         self.commands = find_commands(COMMANDS, commands)
         benchmarks = Path(__file__).resolve().parents[1]
         self.environment = {
@@ -133,13 +135,20 @@ class Workplace:
 
     def prepare_singles(self) -> None:
         """Each member planned and preprocessed by nnU-Net's residual encoder planner, as a data set of its own."""
-        done = self.folder / "singles_are_prepared"
+        self._prepare_plain(tuple(MEMBERS), "singles_are_prepared", "prepare_singles")
+
+    def prepare_single(self, number: int) -> None:
+        """The same for another data set."""
+        self._prepare_plain((number,), f"single_{number}_is_prepared", f"prepare_single_{number}")
+
+    def _prepare_plain(self, numbers: tuple[int, ...], done_file: str, log: str) -> None:
+        done = self.folder / done_file
         if done.exists():
             return
         plan = ("-pl", "nnUNetPlannerResEncM", "-overwrite_plans_name", SINGLE_PLANS, "-c", CONFIGURATION)
         size = ("-overwrite_target_spacing", *self.size.spacing_mm, "-npfp", 2, "-np", 2)
-        self.run("prepare_singles", "nnUNetv2_plan_and_preprocess", "-d", *MEMBERS, *plan, *size)
-        for number in MEMBERS:
+        self.run(log, "nnUNetv2_plan_and_preprocess", "-d", *numbers, *plan, *size)
+        for number in numbers:
             folder = self.preprocessed(number)
             shutil.copy(self.raw(number) / "splits_final.json", folder)
             plans = read_json(folder / f"{SINGLE_PLANS}.json", "delete the folder and start again")

@@ -22,6 +22,8 @@ OF_HERMES = (
     "first_logits",
     "ct_augmentation",
     "unknown_modality_share",
+    "base_share",
+    "first_layer_share",
 )
 
 # What only HermesUNet has: to change nothing else would leave the masked merge as it is, or make another arm of it.
@@ -60,6 +62,7 @@ class Recipe:
         ct_augmentation: 'alike' (as other modalities) or 'keeps values' (no changes of brightness, contrast, gamma);
             plain nnU-Net does not read it.
         unknown_modality_share: HermesTrainer's; plain nnU-Net does not read it.
+        base_share, first_layer_share: HermesTrainerTransfer's; the others do not read them.
         supervision: weights of the outputs: 'halved' (nnU-Net's) or 'full resolution' (the highest only).
     """
 
@@ -91,6 +94,8 @@ class Recipe:
     first_logits: str = "alike"
     ct_augmentation: str = "alike"
     unknown_modality_share: float = 0.0
+    base_share: float = 0.5
+    first_layer_share: float = 0.2
 
     @classmethod
     def of_environment(cls) -> "Recipe":

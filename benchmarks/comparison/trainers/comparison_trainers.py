@@ -14,6 +14,8 @@ from comparison.frequencies import task_frequencies
 from comparison.memory import MEMORY_LINE, resident_megabytes
 from comparison.recipe import EPOCHS, Recipe
 from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
+from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer_addition import HermesTrainerAddition
+from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer_transfer import HermesTrainerTransfer
 from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import (
     nnUNetTrainerNoMirroring,
 )
@@ -165,3 +167,23 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
         if self.recipe.supervision == "full resolution":
             loss.scale_weights = (1.0, *[0.0] * (len(loss.scale_weights) - 1))
         return loss
+
+
+class ComparisonAdditionTrainer(ComparisonHermesTrainer, HermesTrainerAddition):
+    """HermesTrainerAddition with the length, seed and loss of the recipe; its rates are the trainer's own."""
+
+    def initialize(self) -> None:
+        self.initial_lr, self.weight_decay = self.addition_rate, self.adapter_decay
+        super().initialize()
+
+    configure_optimizers = HermesTrainerAddition.configure_optimizers
+
+
+class ComparisonTransferTrainer(ComparisonHermesTrainer, HermesTrainerTransfer):
+    """HermesTrainerTransfer with the recipe of the comparison."""
+
+    def initialize(self) -> None:
+        self.base_share, self.first_layer_share = self.recipe.base_share, self.recipe.first_layer_share
+        super().initialize()
+
+    configure_optimizers = HermesTrainerTransfer.configure_optimizers
