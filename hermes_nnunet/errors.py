@@ -9,12 +9,16 @@ class UsageError(HermesError):
     """A call that no data could make right."""
 
 
-class TrainingEndedError(HermesError, SystemExit):
-    """A training that cannot go on.
+class CommandEndedError(HermesError, SystemExit):
+    """A command that cannot go on.
 
-    nnU-Net's own command catches nothing. Python then prints this error's line without a traceback, and exits with 1.
+    nnU-Net's own commands catch nothing. Python then prints this error's line without a traceback, and exits with 1.
     """
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.code = message
+
+
+class TrainingEndedError(CommandEndedError):
+    """A training that cannot go on."""

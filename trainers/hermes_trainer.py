@@ -17,15 +17,16 @@ from torch import nn
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.dice import dice_table, mean_of_defined
 from hermes_nnunet.core.nnunet_files import SPLITS_FILE, read_splits
+from hermes_nnunet.core.shortages import ending_in_one_line
 from hermes_nnunet.core.trusted_plans import check_plans
 from hermes_nnunet.data.merge.record import check_whole
-from hermes_nnunet.errors import HermesError
+from hermes_nnunet.errors import HermesError, TrainingEndedError
 from hermes_nnunet.learning.distributed.data_parallel import check_batch_size, data_parallel, own_device
 from hermes_nnunet.learning.loss.hermes_loss import HermesLoss
 from hermes_nnunet.learning.training.case_context import announcing_dataset_class, validation_context
 from hermes_nnunet.learning.training.extra_tasks import ExtraTasks
 from hermes_nnunet.learning.training.hard_counts import hard_counts
-from hermes_nnunet.learning.training.interruptible_trainer import InterruptibleTrainer
+from hermes_nnunet.learning.training.interruptible_trainer import MEMORY_REMEDY, InterruptibleTrainer
 from hermes_nnunet.learning.training.learning_curves import FILE_NAME as LEARNING_CURVES
 from hermes_nnunet.learning.training.learning_curves import LearningCurves, member_sums, summed_over_processes
 from hermes_nnunet.learning.training.member_dice import dice_by_member, restrict_summary, write_member_dice
@@ -36,6 +37,7 @@ from hermes_nnunet.learning.training.unknown_modality import cases_of, told_unkn
 from hermes_nnunet.networks.build import build_network
 from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
 from hermes_nnunet.networks.output import HermesOutput, joined
+from hermes_nnunet.planning.preprocessing.finished import Preprocessed, check_cases, check_preprocessed
 from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
 from hermes_nnunet.prediction.views.write import write_views
 from hermes_nnunet.weights.additions.model_folder import check_free_of_additions
@@ -84,6 +86,7 @@ class HermesTrainer(InterruptibleTrainer):
     dataset_class: type
     save_every: int
 
+    @ending_in_one_line(end=TrainingEndedError)
     def __init__(
         self,
         plans: dict[str, Any],
@@ -129,8 +132,15 @@ class HermesTrainer(InterruptibleTrainer):
     def set_recipe(self) -> None:
         """What a trainer sets by the network, the collection or the device; the last step of the constructor."""
 
+    @ending_in_one_line(remedy=MEMORY_REMEDY, end=TrainingEndedError)
     def initialize(self) -> None:
-        """nnU-Net's, with our own wrapping for several processes: on the GPU of this process, or the CPU."""
+        """nnU-Net's, with our own wrapping for several processes: on the GPU of this process, or the CPU.
+
+        Raises:
+            TrainingEndedError: what was preprocessed is not what the plans ask for.
+        """
+        wanted = Preprocessed.of_plans(self.plans_manager, self.configuration_manager, self.dataset_json)
+        check_preprocessed(Path(self.preprocessed_dataset_folder), wanted)
         is_ddp, self.is_ddp = self.is_ddp, False
         super().initialize()
         self.is_ddp = is_ddp
@@ -211,6 +221,8 @@ class HermesTrainer(InterruptibleTrainer):
     def get_tr_and_val_datasets(self) -> tuple[Any, ...]:
         """The data sets of the fold, cases drawn by `case_probabilities`."""
         datasets = super().get_tr_and_val_datasets()
+        cases = [case for dataset in datasets for case in dataset.identifiers]
+        check_cases(Path(self.preprocessed_dataset_folder), cases)
         for dataset in datasets:
             dataset.identifiers = weighted_identifiers(
                 dataset.identifiers, self.case_probabilities(dataset.identifiers)

@@ -27,7 +27,8 @@ _ALWAYS, _NEVER = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_
 
 # What nnU-Net writes; the first that a model has is what commands read.
 LATEST = "checkpoint_latest.pth"
-NAMES = ("checkpoint_final.pth", LATEST, "checkpoint_best.pth")
+BEST = "checkpoint_best.pth"
+NAMES = ("checkpoint_final.pth", LATEST, BEST)
 
 
 def best_checkpoint(model: Path) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hermes_nnunet.core.leftovers import place_of, remove_leftovers, temporary_name
-from hermes_nnunet.core.shortages import is_of_torch_save, write_error
+from hermes_nnunet.core.shortages import is_of_a_writer, write_error
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import quoted
 
@@ -63,7 +63,7 @@ def naming(path: Path) -> Iterator[None]:
     """Let errors of the file system name `path`, which this block writes, where they name nothing or a temporary file.
 
     Raises:
-        OSError: also where torch.save makes another error of it.
+        OSError: also where torch.save or blosc2 makes another error of it.
     """
     try:
         yield
@@ -73,7 +73,7 @@ def naming(path: Path) -> Iterator[None]:
             error.filename, error.filename2 = str(place), None
         raise
     except RuntimeError as error:
-        if is_of_torch_save(error):
+        if is_of_a_writer(error):
             raise write_error(path, str(error)) from error
         raise
 

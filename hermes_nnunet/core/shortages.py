@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hermes_nnunet.core.leftovers import place_of
-from hermes_nnunet.errors import HermesError
+from hermes_nnunet.errors import CommandEndedError, HermesError
+from hermes_nnunet.file_names import escaped
 
 _MEMORY_REMEDY = "end other programs, or take a machine with more"
 # Of commands that work on several cases at a time.
@@ -28,8 +29,11 @@ _OF_MEMORY = re.compile(
     r"|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED"
 )
 _OF_THE_GPU = re.compile(r"(CUDA|cuDNN|HIP|MPS)( driver)? error", re.IGNORECASE)
-_OF_TORCH_SAVE = re.compile(
-    r"PytorchStreamWriter|inline_container\.cc.*unexpected pos|file write failed|iostream error", re.DOTALL
+_OF_A_PROGRAM = "device-side assert"
+_OF_A_WRITER = re.compile(
+    r"PytorchStreamWriter|inline_container\.cc.*unexpected pos|file write failed|iostream error"
+    r"|Error while creating the NDArray",
+    re.DOTALL,
 )
 
 
@@ -46,7 +50,7 @@ def line_of(error: BaseException, *, place: Path | str | None = None, remedy: st
         return f"{whose} ran out{f' ({amount} more were asked for)' if amount else ''}: {remedy}"
     if isinstance(error, OSError):
         return _of_file_system(error, place)
-    if is_of_torch_save(error):
+    if is_of_a_writer(error):
         return _of_file_system(write_error(place or "a file", str(error)), place)
     if is_of_the_gpu(error):
         reason = str(error).strip().splitlines()[0]
@@ -69,6 +73,34 @@ def memory_for(name: Path | str, *, remedy: str = _MEMORY_REMEDY) -> Iterator[No
         raise HermesError(f"{name}: {line_of(error, remedy=remedy)}") from None
 
 
+@contextmanager
+def ending_in_one_line(
+    *,
+    place: Path | str | None = None,
+    remedy: str = _MEMORY_REMEDY,
+    end: type[CommandEndedError] = CommandEndedError,
+) -> Iterator[None]:
+    """For what nnU-Net's commands call, which catch nothing: what a person can mend ends them with its line.
+
+    Args:
+        place: see `line_of`.
+        remedy: see `line_of`.
+        end: what is raised.
+
+    Raises:
+        CommandEndedError: in the place of a HermesError, or an error of memory, disk or GPU.
+    """
+    try:
+        yield
+    except CommandEndedError:
+        raise
+    except Exception as error:
+        line = str(error) if isinstance(error, HermesError) else line_of(error, place=place, remedy=remedy)
+        if line is None:
+            raise
+        raise end(escaped(line)) from None
+
+
 def is_of_memory(error: BaseException) -> bool:
     """Whether there was not enough memory, of this machine or its GPU, for what was asked for."""
     if isinstance(error, MemoryError):
@@ -80,7 +112,12 @@ def is_of_memory(error: BaseException) -> bool:
 
 def is_of_the_gpu(error: BaseException) -> bool:
     """Whether a GPU failed at something else than its memory: it does nothing more for this process then."""
-    return isinstance(error, RuntimeError) and not is_of_memory(error) and bool(_OF_THE_GPU.search(str(error)))
+    return (
+        isinstance(error, RuntimeError)
+        and not is_of_memory(error)
+        and _OF_A_PROGRAM not in str(error)
+        and bool(_OF_THE_GPU.search(str(error)))
+    )
 
 
 def is_of_all_files(error: BaseException) -> bool:
@@ -88,9 +125,9 @@ def is_of_all_files(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _OF_ALL_FILES
 
 
-def is_of_torch_save(error: BaseException) -> bool:
-    """Whether torch.save could not write its file; it does not say why."""
-    return isinstance(error, RuntimeError) and bool(_OF_TORCH_SAVE.search(str(error)))
+def is_of_a_writer(error: BaseException) -> bool:
+    """Whether torch.save or blosc2 could not write its file; they do not say why."""
+    return isinstance(error, RuntimeError) and bool(_OF_A_WRITER.search(str(error)))
 
 
 def write_error(path: Path | str, reason: str) -> OSError:

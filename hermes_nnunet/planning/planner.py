@@ -22,6 +22,7 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection
 from hermes_nnunet.core.images import READER_WRITER
+from hermes_nnunet.core.shortages import ending_in_one_line
 from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.contextual import ContextualNetwork
@@ -62,6 +63,7 @@ class CollectionPlanner(ResEncUNetPlanner):
     # nnU-Net's own attributes that are set anew here
     dataset: dict[str, Any]
 
+    @ending_in_one_line()
     def __init__(
         self,
         dataset_name_or_id: str | int,
@@ -258,6 +260,7 @@ class CollectionPlanner(ResEncUNetPlanner):
             shapes[self.collection.cases[case].member].append(size)
         return np.max([np.median(sizes, axis=0) for sizes in shapes.values()], axis=0)
 
+    @ending_in_one_line()
     def plan_experiment(self) -> dict[str, Any]:
         """Plan, save the plans and return them."""
         self.hermes_plans = replace(

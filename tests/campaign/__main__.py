@@ -25,9 +25,8 @@ _WRITE_SECONDS = 60
 def main() -> int:
     """Run what is asked for; 1 where anything was found."""
     parser = argparse.ArgumentParser(prog="tests/campaign", description=__doc__)
-    parser.add_argument(
-        "parts", nargs="*", choices=_PARTS, metavar="PART", help=f"{', '.join(_PARTS)}; default: all, one after another"
-    )
+    # Not `choices`: some versions of Python then want a word.
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(_PARTS)}; default: all in turn")
     parser.add_argument("--only", nargs="+", default=[], metavar="SUBJECT", help="beginnings of their names")
     parser.add_argument("--most", type=int, metavar="N", help="tries of each subject, chosen by the seed; default: all")
     parser.add_argument("--seed", type=int, default=0)
@@ -36,6 +35,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, metavar="N", help="stop then; the next call goes on")
     arguments = parser.parse_args()
     parts = arguments.parts or list(_PARTS)
+    if not set(parts) <= set(_PARTS):
+        parser.error(f"there are these parts: {', '.join(_PARTS)}")
     folder = arguments.folder.absolute()
     place = folder / "-".join(parts).replace(" ", "_")
     place.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """What every try of the campaign stands on: a world, and processes in which all modules are imported already."""
 
 import pkgutil
+import platform
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ def prepare(folder: Path) -> tuple[World, Children]:
     import hermes_nnunet
 
     world = World(folder / "work")
+    platform.processor()  # it runs a command, once
     mpl.use("agg")
     for module in pkgutil.walk_packages(hermes_nnunet.__path__, "hermes_nnunet."):
         if not module.name.endswith("__main__"):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from hermes_nnunet.core.checkpoints import BEST, read_checkpoint
 from hermes_nnunet.core.checkpoints import NAMES as CHECKPOINTS
-from hermes_nnunet.core.files import read_json, write_json
+from hermes_nnunet.core.files import copy_whole, read_json, write_json
 from hermes_nnunet.errors import HermesError, TrainingEndedError
 from hermes_nnunet.learning.training.learning_curves import FILE_NAME as LEARNING_CURVES
 
@@ -53,6 +54,21 @@ def remove_checkpoints(fold: Path) -> None:
     """Remove what --c would take for checkpoints of the training that begins now."""
     for name in CHECKPOINTS:
         (fold / name).unlink(missing_ok=True)
+
+
+def keep_best(continued_from: Path, dice: float) -> None:
+    """Let a continued training have its best checkpoint.
+
+    nnU-Net writes the latest checkpoint before it compares the epoch's Dice with the best: a training that ends between
+    the two lacks the best.
+
+    Args:
+        continued_from: the checkpoint of the epoch with the best Dice so far.
+        dice: that Dice, a moving average.
+    """
+    best = continued_from.with_name(BEST)
+    if not best.is_file() or read_checkpoint(best).get("_best_ema", 0) < dice:
+        copy_whole(continued_from, best)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hermes_nnunet.core.checkpoints import LATEST, loading_without_code
 from hermes_nnunet.core.files import written_beside
+from hermes_nnunet.core.shortages import ending_in_one_line
 from hermes_nnunet.errors import HermesError, TrainingEndedError
 from hermes_nnunet.learning.distributed.averaging import (
     from_first_process,
@@ -28,7 +29,7 @@ from hermes_nnunet.learning.distributed.averaging import (
 )
 from hermes_nnunet.learning.distributed.peers import Peers, end_together, watched_peers
 from hermes_nnunet.learning.training.continuation import Continuation
-from hermes_nnunet.learning.training.fold_folder import check_beginning, locked, remove_checkpoints
+from hermes_nnunet.learning.training.fold_folder import check_beginning, keep_best, locked, remove_checkpoints
 from hermes_nnunet.learning.training.random_state import random_state, set_random_states
 from hermes_nnunet.learning.training.save_interval import SaveInterval
 from hermes_nnunet.learning.training.signals import EndedBySignalError, Signals
@@ -38,6 +39,8 @@ from hermes_nnunet.learning.training.workers import WORKERS_DIED, Workers, told_
 
 # What the processes agree on after each batch, the most urgent being the largest: a signal is this plus its number.
 _GO_ON, _SAVE, _WORKER_DIED, _SIGNAL = 0, 1, 2, 2
+
+MEMORY_REMEDY = "plan for less of it (-gpu_memory_target), end other programs, or take a machine with more"
 
 
 class InterruptibleTrainer(nnUNetTrainerNoMirroring):
@@ -55,6 +58,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
     # nnU-Net's own attributes that are read here
     network: nn.Module
     is_ddp: bool
+    _best_ema: Any
     dataloader_train: Any
     dataloader_val: Any
 
@@ -68,7 +72,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.interrupted: Continuation | None = None
-        self._is_continued = False
+        self._continued_from: Path | None = None
         self._is_spent = False
         self._within_epoch = False
         self._state_before_batch: dict[str, Any] = {}
@@ -88,10 +92,15 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
         return network._orig_mod if isinstance(network, OptimizedModule) else network
 
     @property
+    def _is_continued(self) -> bool:
+        return self._continued_from is not None
+
+    @property
     def steps_done(self) -> int:
         """Training steps of this epoch that are done, those before an interruption among them."""
         return len(self._step_outputs)
 
+    @ending_in_one_line(remedy=MEMORY_REMEDY, end=TrainingEndedError)
     def run_training(self) -> None:
         """nnU-Net's training.
 
@@ -138,8 +147,11 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
 
     def resume(self, interrupted: Continuation) -> None:
         """Last step before the first epoch of a continued training."""
-        # nnU-Net saves the latest checkpoint before it compares the epoch's Dice with the best.
-        self._best_ema = max(self.logger.get_value("ema_fg_dice", None), default=None)
+        best = max(self.logger.get_value("ema_fg_dice", None), default=None)
+        writes = self.local_rank == 0 and not self.disable_checkpointing
+        if writes and self._continued_from is not None and best is not None and best != self._best_ema:
+            keep_best(self._continued_from, best)
+        self._best_ema = best
         self._kept_outputs = interrupted.outputs_of(self.local_rank, number_of_processes())
         if not set_random_states(interrupted.random_states, self.device):
             self.print_to_log_file(
@@ -267,6 +279,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
             )
         return Continuation(of_all_processes(random_state(self.device)))
 
+    @ending_in_one_line(end=TrainingEndedError)
     def load_checkpoint(self, filename: str) -> None:
         """nnU-Net's loading, but without code. The rest waits for on_train_start, since --val has no use for it.
 
@@ -277,13 +290,14 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
         with loading_without_code():
             super().load_checkpoint(filename)
         self.interrupted = interrupted
-        self._is_continued = True
+        self._continued_from = Path(filename)
 
     def do_split(self) -> tuple[list[str], list[str]]:
         """nnU-Net's split, in a final validation without the cases that an interrupted one has finished."""
         train, validation = super().do_split()
         return train, [case for case in validation if case not in self._validated]
 
+    @ending_in_one_line(remedy=MEMORY_REMEDY, end=TrainingEndedError)
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """nnU-Net's final validation, of the cases that an interrupted one has left.
 

@@ -17,6 +17,7 @@ from hermes_nnunet.file_names import quoted
 from hermes_nnunet.schema import WITH_MORE, Measure, Text, checked
 
 FORMAT_VERSION = 1
+_REMEDY = "run the validation again (nnUNetv2_train ... --val)"
 
 
 class _OfCase(TypedDict):
@@ -38,9 +39,7 @@ def read_summary(path: Path, collection: Collection) -> dict[str, Any]:
     Raises:
         HermesError: it cannot be read, is of other cases, or lacks the Dice of a task, or a measure that others have.
     """
-    remedy = "run the validation again (nnUNetv2_train ... --val)"
-    content = read_json(path, remedy)
-    checked(_Summary, content, str(path), remedy)
+    content, remedy = _read(path), _REMEDY
     key_of = {task.name: summary_key(task.values) for task in collection.tasks}
     measures = None
     for number, entry in enumerate(content["metric_per_case"]):
@@ -54,6 +53,21 @@ def read_summary(path: Path, collection: Collection) -> dict[str, Any]:
                 raise HermesError(
                     f"{where}: metrics has not {listed(sorted(measures))} of {key_of[task]} ({task}): {remedy}"
                 )
+    return content
+
+
+def validated_cases(path: Path) -> list[str]:
+    """The cases that a summary.json is about.
+
+    Raises:
+        HermesError: it cannot be read.
+    """
+    return [case_of_entry(entry) for entry in _read(path)["metric_per_case"]]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = read_json(path, _REMEDY)
+    checked(_Summary, content, str(path), _REMEDY)
     return content
 
 

@@ -1,6 +1,7 @@
 """The processes that a training starts: how one died, and that none outlives it."""
 
 import multiprocessing
+import re
 import shutil
 import signal
 import threading
@@ -32,6 +33,7 @@ class Workers:
     def __init__(self) -> None:
         self._seen: dict[int, BaseProcess] = {}
         self._others: set[int | None] = set()
+        self._first_number: int | None = None
         self.are_starting = False
         # An object's function is called in forked processes as long as the object lives.
         register_after_fork(self, _begin_in_worker)
@@ -52,12 +54,13 @@ class Workers:
         end = threading.Event()
         self._seen.clear()
         self._others = {process.pid for process in multiprocessing.active_children()}
+        self._first_number = _number(multiprocessing.Process())  # none that is started later has a lower one
 
         def watch() -> None:
             told = False
             while not end.wait(_POLL_SECONDS):
                 self.look()
-                if when_one_dies is not None and not told and self._dead():
+                if when_one_dies is not None and not told and (self._dead() or self._unseen()):
                     when_one_dies()
                     told = True
 
@@ -82,11 +85,25 @@ class Workers:
     def description_of_dead(self) -> str:
         """Which of them died and how, and the memory that is at hand now."""
         dead = self._dead()
-        who = ", ".join(f"{process.name} (pid {process.pid}) {_how(process.exitcode)}" for process in dead)
+        known = [f"{process.name} (pid {process.pid}) {_how(process.exitcode)}" for process in dead]
+        who = ", ".join([*known, *(f"process {number} ended right after its start" for number in self._unseen())])
         return f"{who or 'it failed with the error above'}; {_memory()}"
 
     def _dead(self) -> list[BaseProcess]:
         return [process for process in list(self._seen.values()) if process.exitcode not in _ORDERLY]
+
+    def _unseen(self) -> list[int]:
+        """Numbers of processes of the block that were gone before anybody looked; their pool starts others instead."""
+        numbers = {number for process in list(self._seen.values()) if (number := _number(process)) is not None}
+        if self._first_number is None or not numbers:
+            return []
+        return [number for number in range(self._first_number + 1, max(numbers)) if number not in numbers]
+
+
+def _number(process: BaseProcess) -> int | None:
+    """The number of a process among all that this one has made, which multiprocessing gives it with its name."""
+    match = re.fullmatch(r"\w+-(?:\d+:)*(\d+)", process.name)
+    return int(match[1]) if match else None
 
 
 @contextmanager

@@ -11,8 +11,10 @@ from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_datas
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from hermes_nnunet.collection import UNKNOWN_MODALITY, Collection
+from hermes_nnunet.core.files import naming, temporary_folder_in
 from hermes_nnunet.core.images.endings import split_ending
 from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
+from hermes_nnunet.core.shortages import ending_in_one_line
 from hermes_nnunet.core.trusted_plans import check_plans
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.merge.record import check_whole
@@ -20,11 +22,16 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.told_by_image import with_mark
 from hermes_nnunet.planning.image_reader_writer import OwnReaderPlans
 from hermes_nnunet.planning.modality.classifier import ModalityClassifier
+from hermes_nnunet.planning.preprocessing.finished import Preprocessed, record_of
 from hermes_nnunet.planning.preprocessing.intensity import clip_intensities, fixed_normalization, intensity_rule
 from hermes_nnunet.planning.preprocessing.locations import OneClass, sample_locations
 from hermes_nnunet.planning.preprocessing.unknown_copies import folder_of_copies, needs_copy
 from hermes_nnunet.planning.resampling.size import check_size
 from hermes_nnunet.plans import MODALITY_VARIABLE, PLANS_REMEDY, HermesPlans
+
+# nnU-Net's words where one of its processes has died.
+_WORKER_DIED = "One of your background processes is missing"
+_MEMORY_REMEDY = "give it fewer processes (-np), or take a machine with more"
 
 
 class HermesPreprocessor(DefaultPreprocessor):
@@ -43,20 +50,37 @@ class HermesPreprocessor(DefaultPreprocessor):
         self._name = "the image"
         self._spacing: list[float] = []
 
+    @ending_in_one_line(remedy=_MEMORY_REMEDY)
     def run(
         self, dataset_name_or_id: int | str, configuration_name: str, plans_identifier: str, num_processes: int
     ) -> None:
         """Preprocess a collection.
 
         Raises:
-            HermesError: its plans name a class that is not known, or it was merged again after it was planned.
+            CommandEndedError: its plans name a class that is not known, it was merged again after it was planned, a
+                case cannot be read, or a process died.
         """
         path = (
             Path(nnUNet_preprocessed) / maybe_convert_to_dataset_name(dataset_name_or_id) / f"{plans_identifier}.json"
         )
-        check_plans(read_plans(path, PLANS_REMEDY), str(path))
+        plans = read_plans(path, PLANS_REMEDY)
+        check_plans(plans, str(path))
         _check_collection(Path(nnUNet_raw) / path.parent.name, path.parent)
-        super().run(dataset_name_or_id, configuration_name, plans_identifier, num_processes)
+        manager = PlansManager(plans)
+        configuration = manager.get_configuration(configuration_name)
+        folder = path.with_name(configuration.data_identifier)
+        record_of(folder).unlink(missing_ok=True)
+        try:
+            super().run(dataset_name_or_id, configuration_name, plans_identifier, num_processes)
+        except RuntimeError as error:
+            if _WORKER_DIED in str(error):
+                raise HermesError(
+                    f"{folder} is not finished: one of {num_processes} processes died, most likely because memory ran "
+                    f"out: {_MEMORY_REMEDY}"
+                ) from None
+            raise
+        dataset_json = read_dataset_json(path.with_name("dataset.json"), PLANS_REMEDY)
+        Preprocessed.of_plans(manager, configuration, dataset_json).write(folder)
 
     def run_case_save(
         self,
@@ -71,14 +95,24 @@ class HermesPreprocessor(DefaultPreprocessor):
         case = os.path.basename(output_filename_truncated)
         collection = Collection.from_dataset_json(dataset_json, plans_manager.dataset_name)
         self._training_modality = collection.context_of(case).modality
+        target = Path(output_filename_truncated)
         settings = (image_files, seg_file, plans_manager, configuration_manager, dataset_json)
-        super().run_case_save(output_filename_truncated, *settings)
+        self._save_whole(target, *settings)
         plans = HermesPlans.from_plans(plans_manager.plans)
         if plans.unknown_copies and needs_copy(plans, self._training_modality):
             self._training_modality = UNKNOWN_MODALITY
-            copies = folder_of_copies(Path(output_filename_truncated).parent)
+            copies = folder_of_copies(target.parent)
             copies.mkdir(exist_ok=True)
-            super().run_case_save(str(copies / case), *settings)
+            self._save_whole(copies / case, *settings)
+
+    def _save_whole(self, target: Path, *settings: Any) -> None:
+        """nnU-Net's preprocessing of a training case, whose files appear when all of them are written."""
+        image = target.with_name(f"{target.name}.b2nd")
+        with naming(image), temporary_folder_in(target.parent) as folder:
+            super().run_case_save(str(folder / target.name), *settings)
+            # A case is there for nnU-Net as soon as its image is.
+            for file in sorted(folder.iterdir(), key=lambda file: file.name == image.name):
+                os.replace(file, target.with_name(file.name))
 
     def run_case(
         self,

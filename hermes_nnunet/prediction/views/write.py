@@ -21,6 +21,7 @@ from hermes_nnunet.core.files import (
 )
 from hermes_nnunet.core.leftovers import remove_leftovers
 from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
+from hermes_nnunet.core.nnunet_folders import PREPROCESSED, RAW, dataset_id, datasets_with_id, optional_folder
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import quoted
 from hermes_nnunet.learning.training.member_dice import read_summary
@@ -50,7 +51,8 @@ class _Marker:
 def write_views(model: Path, results: Path, folds: Sequence[int | str], *, replace: bool = False) -> list[str]:
     """Make or refresh the view of every member of a universal model.
 
-    A folder that is not a view, and the view of another model, is left alone.
+    A folder that is not a view, and the view of another model, is left alone; and no view is written for a member whose
+    id is another data set's here, as where the model comes from elsewhere.
 
     Checkpoints are hard links (copies where the file system has none), so a view takes no space and outlives the
     universal model.
@@ -85,6 +87,13 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str], *, repla
     messages = []
     for name, member in labelled.items():
         view = results / member.dataset_name / model.name
+        other = _other_with_id(member.dataset_name, results)
+        if other is not None and not view.exists():
+            messages.append(
+                f"{name}: {other} is left alone, which has the id of {member.dataset_name}, so that there is no view: "
+                f"with one, nnU-Net would find neither. Predict with 'hermes_nnunet predict -m {model}'"
+            )
+            continue
         view.parent.mkdir(parents=True, exist_ok=True)
         # Folds of one model may end at the same time, in processes of their own.
         with FileLock(view.with_name(f".{view.name}.lock")):
@@ -105,6 +114,18 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str], *, repla
             _write_view(view, model, member, plans, collection, folds, replaces=of_another)
         messages.append(f"{name}: {view}")
     return messages
+
+
+def _other_with_id(dataset_name: str, results: Path) -> Path | None:
+    """Another data set that has the id of this one, in any of nnU-Net's folders."""
+    folders = [results, *(folder for folder in map(optional_folder, (RAW, PREPROCESSED)) if folder is not None)]
+    others = (
+        folder / name
+        for folder in folders
+        for name in datasets_with_id(folder, dataset_id(dataset_name))
+        if name != dataset_name
+    )
+    return next(others, None)
 
 
 def remove_view(model: Path, results: Path, dataset_name: str) -> list[str]:

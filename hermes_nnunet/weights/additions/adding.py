@@ -28,7 +28,7 @@ class AddResult:
         folder: of the model.
         folds: of it.
         additions: names of all that it has now.
-        added: names of those that are new.
+        added: names of those that were given.
         views: a line for each member.
     """
 
@@ -90,24 +90,31 @@ def add(
             "the others with --into ID, or finish and add to every fold"
         )
     folds = {}
+    is_changed = bool(without)
     for fold in folder.folds:
         if fold in kept:
             base = fold_of(folder, fold)
             before = [addition for addition in base.additions if addition.header.name not in without]
-            folds[fold] = base, [*before, *new.get(fold, [])]
+            # What is there already was added by a run that ended before it had written the views.
+            own = [one for one in new.get(fold, []) if into is not None or not any(map(one.is_same_as, before))]
+            folds[fold] = base, [*before, *own]
+            is_changed = is_changed or bool(own)
     target = model if into is None else results / _dataset_name(results, folder, into, name) / model.name
     composed = compose_model(folds, target.parent.name)
-    write_composed(target, composed, in_place=into is None)
-    views = [
-        message
-        for gone in without
-        if into is None
-        for message in remove_view(target, results, folder.hermes_plans.members[gone].dataset_name)
-    ]
+    views: list[str] = []
+    if into is None:
+        # Before the model lacks them, else a run that ends in between leaves views that no other run knows of.
+        for gone in without:
+            views += remove_view(target, results, folder.hermes_plans.members[gone].dataset_name)
+        if is_changed:
+            write_composed(target, composed, in_place=True)
+    else:
+        write_composed(target, composed)
     views += write_views(target, results, list(folds), replace=replace_views)
     (_, additions), *_ = folds.values()
     names = tuple(addition.header.name for addition in additions)
-    return AddResult(target, tuple(folds), names, tuple(name for name in names if name not in present), views)
+    given = {addition.header.name for of_fold in new.values() for addition in of_fold}
+    return AddResult(target, tuple(folds), names, tuple(name for name in names if name in given), views)
 
 
 def _by_fold(

@@ -13,9 +13,9 @@ from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from hermes_nnunet.additions import AddedMember, BaseReference
 from hermes_nnunet.collection import HERMES_BLOCK, Collection
-from hermes_nnunet.core.files import read_json, write_json, written_beside
+from hermes_nnunet.core.files import write_json, written_beside
 from hermes_nnunet.core.images import READER_WRITER
-from hermes_nnunet.core.nnunet_files import SPLITS_FILE
+from hermes_nnunet.core.nnunet_files import SPLITS_FILE, read_dataset_json
 from hermes_nnunet.core.nnunet_folders import raw_folder
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.merge import MergeResult, MergeSpecification, merge
@@ -183,7 +183,7 @@ def _planned_rules(base: ModelFold, merged: MergeResult) -> dict[str, dict[str, 
     """Intensity rules as the base's planner makes them."""
     if not base.model.merges_members:  # a network of the paper, whose planners have the paper's rules
         return {**default_intensity_clipping()}
-    content = read_json(merged.folder / DATASET_FILE, "extend again")
+    content = read_dataset_json(merged.folder / DATASET_FILE, "extend again")
     files = get_filenames_of_train_images_and_targets(str(merged.folder), content)
     return planned_intensity_clipping(merged.collection, files, content)
 

@@ -164,6 +164,14 @@ class Addition:
                 raise HermesError(f"{path}: {quoted(name)} is of type {tensor.dtype}: get the file again")
         return cls(header, {name: tensor.float() for name, tensor in tensors.items()})
 
+    def is_same_as(self, other: "Addition") -> bool:
+        """Whether both are the same to the last bit."""
+        return (
+            self.header == other.header
+            and self.tensors.keys() == other.tensors.keys()
+            and all(torch.equal(tensor, other.tensors[name].to(tensor)) for name, tensor in self.tensors.items())
+        )
+
     def with_dice(self, dice: Mapping[str, float | None]) -> "Addition":
         """The same addition with the Dice that it reached."""
         return replace(self, header=replace(self.header, dice=dict(dice)))

@@ -6,9 +6,8 @@ from typing import Any
 
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.checkpoints import read_checkpoint
-from hermes_nnunet.core.files import read_json
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.learning.training.member_dice import summary_key
+from hermes_nnunet.learning.training.member_dice import read_summary, summary_key, summary_of_cases
 from hermes_nnunet.planning.preprocessing.intensity import intensity_rule
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.views.write import CHECKPOINTS, write_views
@@ -145,9 +144,9 @@ def validation_dice(summary: Path, collection: Collection) -> dict[str, float | 
     """Mean validation Dice of each task; empty before the validation, None where nothing was there to compare."""
     if not summary.is_file():
         return {}
-    content = read_json(summary, "run the validation again (nnUNetv2_train ... --val)")
+    mean = summary_of_cases(read_summary(summary, collection)["metric_per_case"])["mean"]
     values = {task.name: summary_key(task.values) for task in collection.tasks}
-    return {task: _finite(content["mean"].get(key, {}).get("Dice")) for task, key in values.items()}
+    return {task: _finite(mean.get(key, {}).get("Dice")) for task, key in values.items()}
 
 
 def _finite(value: float | None) -> float | None:

@@ -10,10 +10,10 @@ from torch import nn
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection, member_and_own_case
 from hermes_nnunet.core.checkpoints import NAMES
-from hermes_nnunet.core.files import read_json
+from hermes_nnunet.core.nnunet_files import read_plans
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.learning.training.member_dice import case_of_entry
+from hermes_nnunet.learning.training.member_dice import validated_cases
 from hermes_nnunet.networks.taken_over import TakenOver, in_words, take_over
 from hermes_nnunet.planning.preprocessing.intensity import intensity_rule
 from hermes_nnunet.plans import HermesPlans
@@ -129,7 +129,7 @@ def read_base(
     else:
         folder = find_model_folder(model, plans=plans_name, configuration=configuration)
         name = _fold(folder, fold)
-    if HERMES_BLOCK not in read_json(folder / "plans.json", "copy the model's folder again"):
+    if HERMES_BLOCK not in read_plans(folder / "plans.json", "copy the model's folder again"):
         raise HermesError(
             f"{folder} is a model of plain nnU-Net: start from it with 'hermes_nnunet start-weights' and "
             "-pretrained_weights"
@@ -159,7 +159,7 @@ def _training_cases(fold: ModelFold) -> frozenset[tuple[str, str]] | None:
     if fold.fold != "all":
         if not summary.is_file():
             return None
-        held_out = {case_of_entry(entry) for entry in read_json(summary, "validate again")["metric_per_case"]}
+        held_out = set(validated_cases(summary))
     return frozenset(_own_name(case, collection) for case in collection.cases if case not in held_out)
 
 

@@ -1,9 +1,11 @@
+import errno
 import gzip
 import json
 import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from nnunetv2.run.run_training import maybe_load_checkpoint
 
 from hermes_nnunet.errors import HermesError, TrainingEndedError
 from hermes_nnunet.learning.training.fold_folder import locked
+from hermes_nnunet.planning.preprocessing.finished import Preprocessed
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +78,75 @@ class TestBeginning:
                 with pytest.raises(TrainingEndedError, match=f"in use by another .*process {os.getpid()} on "):
                     action()
         assert not list(fold_of(trainer).glob("*.pth"))
+
+
+class TestBestCheckpoint:
+    """nnU-Net writes the latest checkpoint of an epoch, then the best."""
+
+    @pytest.fixture
+    def stopped(self, make_trainer, monkeypatch):
+        """The fold of a training that ended between the two."""
+        trainer = make_trainer()
+        save = trainer.save_checkpoint
+
+        def stop(filename):
+            if filename.endswith("best.pth"):
+                raise LookupError
+            save(filename)
+
+        monkeypatch.setattr(trainer, "save_checkpoint", stop)
+        with pytest.raises(LookupError):
+            trainer.run_training()
+        return fold_of(trainer)
+
+    @staticmethod
+    def continued(make_trainer):
+        trainer = make_trainer(continue_training=True)
+        maybe_load_checkpoint(trainer, continue_training=True, validation_only=False)
+        trainer.on_train_start()
+
+    def test_that_is_missing_is_that_of_the_epoch(self, stopped, make_trainer):
+        assert not (stopped / "checkpoint_best.pth").exists()
+        self.continued(make_trainer)
+        latest, best = (stopped / f"checkpoint_{name}.pth" for name in ("latest", "best"))
+        assert best.read_bytes() == latest.read_bytes()
+
+    @pytest.mark.parametrize(("dice", "stays"), [(-1.0, False), (2.0, True)])
+    def test_of_another_epoch_stays_where_it_is_better(self, stopped, make_trainer, dice, stays):
+        best = stopped / "checkpoint_best.pth"
+        torch.save({"_best_ema": dice}, best)
+        before = best.read_bytes()
+        self.continued(make_trainer)
+        assert (best.read_bytes() == before) == stays
+
+
+class TestPreprocessedCases:
+    def test_of_other_label_values_are_refused(self, make_trainer, preprocessed, plans):
+        trainer = make_trainer()
+        folder = Path(trainer.preprocessed_dataset_folder)
+        asked = Preprocessed.of_plans(trainer.plans_manager, trainer.configuration_manager, trainer.dataset_json)
+        replace(asked, tasks={**asked.tasks, "brain/core": [9]}).write(folder)
+        with pytest.raises(TrainingEndedError, match=r"3d_fullres was preprocessed for other tasks or label values"):
+            trainer.initialize()
+        asked.write(folder)
+        trainer.initialize()
+
+    def test_that_are_missing_are_named(self, make_trainer):
+        trainer = make_trainer()
+        (Path(trainer.preprocessed_dataset_folder) / "abdomen__b.b2nd").unlink()
+        with pytest.raises(TrainingEndedError, match=r"lacks 1 of 5 cases of this fold \(abdomen__b\)"):
+            trainer.run_training()
+        assert not list(fold_of(trainer).glob("*.pth"))
+
+
+class TestShortages:
+    def test_a_full_disk_is_one_line_that_names_the_checkpoint(self, make_trainer, monkeypatch):
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(torch, "save", full)
+        with pytest.raises(TrainingEndedError, match=r"checkpoint_latest\.pth cannot be written, .* disk is full"):
+            make_trainer().run_training()
 
 
 class TestTrainerInANotebook:

@@ -88,6 +88,14 @@ class TestHermesTrainer:
         assert "WARNING: 3 validation cases were training cases of" in log_of(trainer)
         assert "abdomen__a, abdomen__b, brain__x" in log_of(trainer)
 
+    @pytest.mark.parametrize("content", [{}, {"metric_per_case": [{"metrics": {}}]}])
+    def test_names_a_summary_that_is_damaged(self, base, make_trainer, monkeypatch, content):
+        model, _ = base
+        (model / "fold_0" / "validation" / "summary.json").write_text(json.dumps(content))
+        monkeypatch.setenv("HERMES_START_FROM", str(model))
+        with pytest.raises(HermesError, match=r"validation/summary\.json.* is missing: run the validation again"):
+            make_trainer().run_training()
+
     def test_says_what_is_done_otherwise_to_the_images(self, grown, make_trainer, plans):
         plans["configurations"]["3d_fullres"]["spacing"] = [2, 2, 2]
         plans["hermes"]["intensity_clipping"]["CT"] = {"range": [0, 1]}

@@ -80,6 +80,21 @@ class TestDeath:
             time.sleep(0.5)
         assert len(told) == 1
 
+    def test_right_after_the_start_is_noticed_by_what_is_started_instead(self, workers, monkeypatch):
+        monkeypatch.setattr("hermes_nnunet.learning.training.workers._POLL_SECONDS", 0.5)
+        told = []
+        with workers.watched(lambda: told.append(True)):
+            for seconds in (0, 60):
+                process = fork.Process(target=time.sleep, args=(seconds,))
+                process.start()
+                if not seconds:
+                    process.kill()
+                    process.join()
+            wait_until(lambda: told)
+            process.kill()
+        number = int(process.name.split("-")[-1]) - 1
+        assert f"process {number} ended right after its start" in workers.description_of_dead()
+
 
 def test_an_exception_ends_what_was_started_in_the_block_only(workers):
     other = fork.Process(target=time.sleep, args=(60,))

@@ -1,12 +1,17 @@
+import errno
 import json
+import os
+from pathlib import Path
 
+import blosc2
 import nibabel
 import numpy as np
 import pytest
+from inline_pool import PoolOfNoProcess
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from scipy import ndimage
 
-from hermes_nnunet.errors import HermesError
+from hermes_nnunet.errors import CommandEndedError, HermesError
 from hermes_nnunet.planning.preprocessing.preprocessor import HermesPreprocessor, context_channel
 from hermes_nnunet.plans import HermesPlans
 
@@ -118,6 +123,52 @@ class TestChannels:
             context_channel(["/in/p1_0000.nii.gz", "/in/p1_0002.nii.gz"], brain)
 
 
+class TestSavedCases:
+    @pytest.fixture
+    def save(self, plans, dataset_json, tmp_path):
+        """A function that preprocesses a training case into the folder `cases`, which it returns."""
+        (tmp_path / "cases").mkdir()
+        image = written_image(tmp_path / "image.nii.gz", np.random.default_rng(0).normal(size=(9, 9, 9)))
+        label = written_image(tmp_path / "label.nii.gz", np.ones((9, 9, 9), np.uint8))
+        manager = PlansManager(plans)
+
+        def act():
+            HermesPreprocessor(verbose=False).run_case_save(
+                str(tmp_path / "cases" / "brain__x"),
+                [image], label, manager, manager.get_configuration("3d_fullres"), dataset_json,
+            )  # fmt: skip
+
+        return tmp_path / "cases", act
+
+    def test_leave_nothing_beside(self, save):
+        folder, act = save
+        act()
+        assert sorted(os.listdir(folder)) == ["brain__x.b2nd", "brain__x.pkl", "brain__x_seg.b2nd"]
+
+    @pytest.mark.parametrize(
+        ("error", "code"),
+        [
+            (RuntimeError("Error while creating the NDArray"), errno.EIO),
+            (OSError(errno.ENOSPC, "No space left on device"), errno.ENOSPC),
+        ],
+    )
+    def test_that_cannot_be_written_are_named_and_leave_nothing(self, save, monkeypatch, error, code):
+        folder, act = save
+
+        def fail(*_, urlpath, **__):
+            Path(urlpath).write_bytes(b"half")
+            raise error
+
+        monkeypatch.setattr(
+            "nnunetv2.training.dataloading.nnunet_dataset.nnUNetDatasetBlosc2._select_filter",
+            lambda *_: blosc2.Filter.NOFILTER,
+        )
+        monkeypatch.setattr("blosc2.asarray", fail)
+        with pytest.raises(OSError, match=rf"{os.strerror(code)}: '{folder}/brain__x\.b2nd'"):
+            act()
+        assert os.listdir(folder) == []
+
+
 def test_plans_without_the_hermes_block_are_refused(plans, dataset_json, tmp_path):
     image = written_image(tmp_path / "image.nii.gz", np.zeros((4, 4, 4), np.float32))
     del plans["hermes"]
@@ -158,6 +209,44 @@ class TestCollection:
         (folders[0] / "hermes_merge.json").write_text(json.dumps(record))
         with pytest.raises(HermesError, match="run the merge again"):
             HermesPreprocessor(verbose=False).run("Dataset900_Both", "3d_fullres", "HermesPlans", 1)
+
+    @pytest.fixture
+    def record(self, folders, dataset_json, monkeypatch):
+        """The record of an earlier preprocessing, of a collection that has its images."""
+        monkeypatch.setattr("multiprocessing.context.BaseContext.Pool", PoolOfNoProcess)
+        image = written_image(folders[0] / "image.nii.gz", np.random.default_rng(0).normal(size=(9, 9, 9)))
+        label = written_image(folders[0] / "label.nii.gz", np.ones((9, 9, 9), np.uint8))
+        files = {"images": [image], "label": label}
+        for folder in folders:
+            content = {**dataset_json, "dataset": dict.fromkeys(dataset_json["hermes"]["cases"], files)}
+            (folder / "dataset.json").write_text(json.dumps(content))
+        path = folders[1] / "HermesPlans_3d_fullres_preprocessed.json"
+        path.write_text("{}")
+        return path
+
+    def test_a_record_says_what_the_cases_were_made_for(self, record, plans, dataset_json):
+        HermesPreprocessor(verbose=False).run("Dataset900_Both", "3d_fullres", "HermesPlans", 1)
+        content = json.loads(record.read_text())
+        assert content["tasks"] == {task["name"]: list(task["values"]) for task in dataset_json["hermes"]["tasks"]}
+        assert content["spacing"] == [1.5, 1.5, 1.5]
+        assert content["intensity_clipping"] == plans["hermes"]["intensity_clipping"]
+
+    @pytest.mark.parametrize(
+        ("error", "line"),
+        [
+            (OSError(errno.ENOSPC, "No space left on device", "/x/a.b2nd"), "/x/a.b2nd cannot be written, since its d"),
+            (RuntimeError("One of your background processes is missing"), "one of 1 processes died, most likely beca"),
+            (HermesError("/x/a.nii.gz is damaged"), "/x/a.nii.gz is damaged"),
+        ],
+    )
+    def test_that_cannot_be_preprocessed_is_one_line_and_has_no_record(self, record, monkeypatch, error, line):
+        def fail(*_):
+            raise error
+
+        monkeypatch.setattr(HermesPreprocessor, "run_case_save", fail)
+        with pytest.raises(CommandEndedError, match=line):
+            HermesPreprocessor(verbose=False).run("Dataset900_Both", "3d_fullres", "HermesPlans", 1)
+        assert not record.exists()
 
 
 def test_a_collection_of_which_other_labels_are_said_to_be_annotated_is_refused(

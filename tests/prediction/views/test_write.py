@@ -193,6 +193,22 @@ class TestOtherModels:
         ]
 
 
+class TestIds:
+    @pytest.mark.parametrize("variable", ["raw", "preprocessed", "results"])
+    def test_that_another_data_set_has_get_no_view(self, model, results, tmp_path, monkeypatch, variable):
+        """nnU-Net refuses an id with two names."""
+        if variable != "results":
+            monkeypatch.setenv(f"nnUNet_{variable}", str(tmp_path / variable))
+        other = (results if variable == "results" else tmp_path / variable) / "Dataset012_Mine"
+        other.mkdir(parents=True)
+        messages = write_views(model, results, [0])
+        assert [m for m in messages if "left alone" in m] == [m for m in messages if m.startswith(f"brain: {other} is")]
+        assert sorted(path.name for path in results.iterdir() if "Mine" not in path.name) == [
+            "Dataset011_abdomen",
+            "Dataset900_Both",
+        ]
+
+
 class TestRefusals:
     def test_a_folder_that_is_not_a_view_is_never_overwritten(self, model, results):
         trained = results / "Dataset011_abdomen" / NAME

@@ -143,6 +143,29 @@ class TestInPlace:
         assert all(torch.equal(tensor, weights[name]) for name, tensor in after.checkpoint["network_weights"].items())
         assert not view.exists()
 
+    def test_once_more_writes_the_views_that_an_interrupted_run_has_not(self, base, results, saved):
+        keep_fold(base, 0)
+        path = saved()
+        add([path], base, results=results)
+        view = results / "Dataset305_New305" / base.name
+        shutil.rmtree(view)
+        checkpoint = base / "fold_0" / "checkpoint_final.pth"
+        before = checkpoint.stat().st_ino, checkpoint.stat().st_mtime_ns
+        result = add([path], base, results=results)
+        assert (view / "plans.json").is_file()
+        assert (result.additions, result.added) == (("New305",), ("New305",))
+        assert (checkpoint.stat().st_ino, checkpoint.stat().st_mtime_ns) == before
+
+    def test_of_other_weights_under_a_name_that_is_there_is_refused(self, base, results, saved):
+        keep_fold(base, 0)
+        path = saved()
+        add([path], base, results=results)
+        other = Addition.load(path)
+        name = next(iter(other.tensors))
+        Addition(other.header, {**other.tensors, name: other.tensors[name] + 1}).save(path)
+        with pytest.raises(HermesError, match="already has a member 'New305'"):
+            add([path], base, results=results)
+
     def test_wants_an_addition_for_every_fold(self, base, results, saved):
         with pytest.raises(HermesError, match=r"also has weights of fold 1, .*--into"):
             add([saved()], base, results=results)
