@@ -182,6 +182,7 @@ class HermesModel:
                 image=nifti_on(shown.voxels(), geometry.affine, geometry.header),
                 modality=choice.passes[0].context.modality,
                 found_modality=found,
+                expected_dice=choice.expected_dice,
             )
 
     def teach(
