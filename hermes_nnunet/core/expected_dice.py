@@ -6,7 +6,6 @@ from statistics import stdev
 from typing import Any
 
 from hermes_nnunet.core.dice import mean_of_defined
-from hermes_nnunet.schema import OURS, Number, Whole
 
 
 @dataclass(frozen=True)
@@ -19,11 +18,9 @@ class ExpectedDice:
         cases: their number; None where only the mean is known.
     """
 
-    mean: Number
-    deviation: Number | None
-    cases: Whole | None
-
-    __pydantic_config__ = OURS
+    mean: float
+    deviation: float | None
+    cases: int | None
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "ExpectedDice | None":

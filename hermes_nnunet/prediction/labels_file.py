@@ -25,10 +25,16 @@ class _Label(TypedDict):
     __pydantic_config__ = WITH_MORE  # type: ignore[misc]
 
 
+class _Expected(TypedDict):
+    mean: Number
+    deviation: Number | None
+    cases: Whole | None
+
+
 class _Pass(TypedDict):
     modality: Text
     tasks: list[Text]
-    expected_dice: NotRequired[dict[Text, ExpectedDice]]
+    expected_dice: NotRequired[dict[Text, _Expected]]
 
     __pydantic_config__ = WITH_MORE  # type: ignore[misc]
 
@@ -84,10 +90,9 @@ class LabelsFile:
     def expected_dice(self, case: str) -> dict[str, ExpectedDice]:
         """The Dice to expect of the tasks of a case, where it is known."""
         found = self.modalities.get(case)
-        own = [one for one in self.passes if found is None or one["modality"] == found["modality"]]
-        return {
-            task: ExpectedDice(**dice) for one in reversed(own) for task, dice in one.get(EXPECTED_DICE, {}).items()
-        }
+        passes = [one for one in self.passes if found is None or one["modality"] == found["modality"]]
+        known = {task: dice for one in reversed(passes) for task, dice in one.get(EXPECTED_DICE, {}).items()}
+        return {task: ExpectedDice(**dice) for task, dice in known.items()}
 
     def keep_cases_of(self, earlier: "LabelsFile") -> None:
         """Take over what made the cases that are there already."""

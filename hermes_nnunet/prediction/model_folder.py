@@ -16,7 +16,6 @@ from hermes_nnunet.core.trusted_plans import check_plans, trusting_plans
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.plans import HermesPlans
-from hermes_nnunet.prediction.held_out_dice import expected_dice
 from hermes_nnunet.prediction.views.write import CHECKPOINTS
 
 TRAINER = "HermesTrainer"
@@ -101,6 +100,9 @@ class ModelFolder:
         Raises:
             HermesError: what tells it is damaged.
         """
+        # Not above: it imports torch, which takes seconds.
+        from hermes_nnunet.prediction.held_out_dice import expected_dice
+
         return expected_dice(self) if self.checkpoint == CHECKPOINT else {}
 
     @property

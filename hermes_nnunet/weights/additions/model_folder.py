@@ -183,6 +183,9 @@ def _write_content(folder: Path, model: ComposedModel) -> None:
         for name in COPIED_FOLD_FILES:
             if (source / name).is_file():
                 copy_whole(source / name, fold / name)
+        if source != fold:
+            # It tells what Dice to expect, so that of an earlier base may not stay.
+            shutil.rmtree(fold / "validation", ignore_errors=True)
         if (source / "validation").is_dir() and not (fold / "validation").exists():
             with folder_written_beside(fold / "validation") as validation:
                 shutil.copytree(source / "validation", validation, copy_function=_link, dirs_exist_ok=True)

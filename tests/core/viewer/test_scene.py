@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from hermes_nnunet.core.expected_dice import ExpectedDice
 from hermes_nnunet.core.layers import layers_of_label_map
 from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.core.viewer.page import served_page, whole_page
@@ -30,7 +31,18 @@ def label_map():
 def scene(label_map):
     image = np.arange(240, dtype=np.int16).reshape(8, 6, 5)
     segmentations = {PREDICTION: layers_of_label_map(label_map, LABELS)}
-    return Scene("a", image, AFFINE, LABELS, segmentations, "T1", slope=0.5, intercept=-3, dice={"core": math.nan})
+    return Scene(
+        "a",
+        image,
+        AFFINE,
+        LABELS,
+        segmentations,
+        "T1",
+        slope=0.5,
+        intercept=-3,
+        dice={"core": math.nan},
+        expected_dice={"core": ExpectedDice(0.5, None, 1)},
+    )
 
 
 def read_nifti(content):
@@ -60,8 +72,10 @@ class TestScene:
             "name": NASTY,
             "colour": "#ff0000",
             "dice": None,
+            "expected": None,
             "prediction": {"layer": 0, "value": 1, "volume_ml": pytest.approx(18 * 24 / 1000)},
         }
+        assert second["expected"] == {"mean": 0.5, "deviation": None, "cases": 1}
         assert second["prediction"] == {"layer": 1, "value": 2, "volume_ml": pytest.approx(0.024)}
         assert content["layers"] == {"prediction": 2}
         assert content["shape"] == [8, 6, 5]

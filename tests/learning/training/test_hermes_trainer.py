@@ -296,9 +296,12 @@ class TestWholeRun:
         # So its core is neither shown nor scored.
         dataset_json["hermes"]["cases"]["brain__y"]["annotated"] = ["brain/whole"]
         trainer = make_trainer()
-        trainer.run_training()
-        trainer.perform_actual_validation(save_probabilities=True)
         fold = tmp_path / "results/Dataset900_Both/HermesTrainer__HermesPlans__3d_fullres/fold_0"
+        (fold / "validation").mkdir()
+        (fold / "validation" / "summary.json").write_text("that of a training before")
+        trainer.run_training()
+        assert not (fold / "validation" / "summary.json").exists()
+        trainer.perform_actual_validation(save_probabilities=True)
         assert (fold / "checkpoint_final.pth").is_file()
 
         printed = capsys.readouterr().out
