@@ -158,7 +158,8 @@ class HermesModel:
         remarks = source.check()
         found = None
         if is_to_find(predictor.model, members, wanted):
-            found = find_modality(source, predictor.model)
+            with explained(Path(tempfile.gettempdir())):
+                found = find_modality(source, predictor.model, lambda: predictor)
         if found is not None:
             check_sure({source.place: found})
             choice = ask(modality=found.modality)

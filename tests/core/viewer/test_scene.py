@@ -3,6 +3,7 @@ import gzip
 import json
 import math
 import re
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -103,7 +104,7 @@ class TestScene:
         assert not read_nifti(scene.part("image")).get_fdata().any()
 
     def test_of_a_large_image_fewer_voxels_are_shown_in_the_same_place(self, scene):
-        few = Scene("a", scene.image, AFFINE, LABELS, scene.segmentations, "T1", most_voxels=36)
+        few = replace(scene, most_voxels=36)
         content = few.to_json()
         assert content["shape"] == [4, 3, 3]
         assert content["tasks"] == scene.to_json()["tasks"]
