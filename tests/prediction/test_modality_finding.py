@@ -274,6 +274,15 @@ class TestDicom:
         (found,) = json.loads((out / "labels.json").read_text())["modalities"].values()
         assert (found["modality"], found["by"], found["probability"]) == ("unknown", "header", None)
 
+    def test_a_folder_of_two_series_is_of_no_modality_and_fails_alone(self, series, predict, out, capsys):
+        series("t1", "CT", "MR", SeriesDescription="T1")
+        names = [f"other_{number}.dcm" for number in range(SHAPE[2])]
+        source = series("t1", "CT", "MR", names=names, SeriesInstanceUID="1.2.9")
+        series("ct", "CT", "CT")
+        assert predict("--all", "--modality", "auto", source=source) == 1
+        assert "t1 holds 2 DICOM series" in capsys.readouterr().err
+        assert [path.name for path in out.glob("*.nii.gz")] == ["ct.nii.gz"]
+
     def test_python_reads_the_header_too(self, series, model):
         folder = series("t1", "CT", "MR", ProtocolName="t1_vibe") / "t1"
         found = HermesModel.load(model, device="cpu").predict(folder, everything=True).found_modality
