@@ -12,6 +12,9 @@ from pydantic import Field
 from hermes_nnunet.collection import MemberName, ModalityName, TaskName
 from hermes_nnunet.schema import OURS, Text, Whole, must_be
 
+# Entry of a model's checkpoint: the header of each addition in it.
+CHECKPOINT_KEY = "hermes_additions"
+
 Rank = Annotated[Whole, Field(gt=0), must_be("a whole number above 0")]
 
 

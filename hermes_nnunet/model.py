@@ -158,7 +158,8 @@ class HermesModel:
         remarks = source.check()
         found = None
         if is_to_find(predictor.model, members, wanted):
-            found = find_modality(source, predictor.model)
+            with explained(Path(tempfile.gettempdir())):
+                found = find_modality(source, predictor.model, lambda: predictor)
         if found is not None:
             check_sure({source.place: found})
             choice = ask(modality=found.modality)
@@ -182,6 +183,7 @@ class HermesModel:
                 image=nifti_on(shown.voxels(), geometry.affine, geometry.header),
                 modality=choice.passes[0].context.modality,
                 found_modality=found,
+                expected_dice=choice.expected_dice,
             )
 
     def teach(

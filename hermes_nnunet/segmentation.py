@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import nibabel
 import numpy as np
 
+from hermes_nnunet.core.expected_dice import ExpectedOfTasks
 from hermes_nnunet.core.files import written_beside
 from hermes_nnunet.core.images.nifti_headers import header_fields
 from hermes_nnunet.core.images.opening import open_nibabel
@@ -36,6 +37,8 @@ class Segmentation:
         image: that was segmented; of several channels the one that the first pass looked at.
         modality: that the image was taken for.
         found_modality: how sure that is, where nobody had named it.
+        expected_dice: by task, that of the held-out cases of the model's final validation, where it is known. It tells
+            what the model reaches in images like these, not how good this segmentation is.
     """
 
     array: np.ndarray
@@ -44,6 +47,7 @@ class Segmentation:
     image: nibabel.Nifti1Image = field(repr=False)
     modality: str
     found_modality: FoundModality | None = None
+    expected_dice: ExpectedOfTasks = field(default_factory=dict)
 
     @property
     def spacing(self) -> tuple[float, float, float]:

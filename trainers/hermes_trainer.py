@@ -33,7 +33,7 @@ from hermes_nnunet.learning.training.member_dice import dice_by_member, restrict
 from hermes_nnunet.learning.training.parameter_groups import parameter_groups
 from hermes_nnunet.learning.training.sampling import case_probabilities, weighted_identifiers
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
-from hermes_nnunet.learning.training.unknown_modality import cases_of, told_unknown, with_told
+from hermes_nnunet.learning.training.unknown_modality import SHARE_KEY, cases_of, told_unknown, with_told
 from hermes_nnunet.networks.build import build_network
 from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
 from hermes_nnunet.networks.output import HermesOutput, joined
@@ -217,6 +217,10 @@ class HermesTrainer(InterruptibleTrainer):
                 raise HermesError(f"{file} has {folds} folds, so fold {self.fold} does not exist: use 0 to {folds - 1}")
         training, validation = super().do_split()
         return training, self.collection.labelled(validation)
+
+    def checkpoint(self) -> dict[str, Any]:
+        """With what a prediction of images of unknown modality wants to know."""
+        return {**super().checkpoint(), SHARE_KEY: float(self.unknown_modality_share)}
 
     def get_tr_and_val_datasets(self) -> tuple[Any, ...]:
         """The data sets of the fold, cases drawn by `case_probabilities`."""

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hermes_nnunet.prediction.destination import Destination
     from hermes_nnunet.prediction.failures import Failures
     from hermes_nnunet.prediction.image_sources import ImageSource
-    from hermes_nnunet.prediction.model_folder import ModelFolder
+    from hermes_nnunet.prediction.predictor import HermesPredictor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -134,9 +134,22 @@ def run(arguments: argparse.Namespace) -> int:
     destination = Destination(arguments.output, wishes, choice, model.file_ending, provenance)
     remove_leftovers(destination.folder)
     failures = Failures()
+
+    @cache
+    def load() -> "HermesPredictor":
+        from hermes_nnunet.prediction.predictor import HermesPredictor
+
+        return HermesPredictor(
+            model,
+            arguments.device,
+            half_precision=not arguments.full_precision,
+            tile_step=arguments.tile_step,
+            show_tiles=len(cases) == 1,
+        )
+
     if to_find:
         destination.check_free(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
-        destination = with_found_modalities(destination, model, ask, cases, failures)
+        destination = with_found_modalities(destination, model, ask, load, cases, failures)
     to_do, redone = destination.to_do(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
     unused = unused_files(arguments.input)
     notes = [f"not used, since no images of a known format: {listed(unused)} in {arguments.input}"] if unused else []
@@ -149,7 +162,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not readable:
         failures.raise_any(len(to_do))
     else:
-        _predict(arguments, model, readable, destination, failures, warnings, before)
+        _predict(arguments, load(), readable, destination, failures, warnings, before)
     done = f", {len(cases) - len(to_do)} were finished before" if len(to_do) < len(cases) else ""
     print(f"{len(to_do)} case{'s' * (len(to_do) != 1)} segmented to {escaped(str(arguments.output))}{done}")
     return 0
@@ -157,29 +170,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _predict(
     arguments: argparse.Namespace,
-    model: "ModelFolder",
+    predictor: "HermesPredictor",
     cases: "Sequence[ImageSource]",
     destination: "Destination",
     failures: "Failures",
     warnings: "Sequence[str]",
     like: dict[str, Any] | None,
 ) -> None:
-    from hermes_nnunet.prediction.predictor import HermesPredictor
     from hermes_nnunet.prediction.run_description import described_run
     from hermes_nnunet.prediction.run_record import RunRecord, other_circumstances, runs_in
     from hermes_nnunet.prediction.running import predict_cases
     from hermes_nnunet.prediction.statistics import read_statistics
 
     before = runs_in(destination.folder)
-    predictor = HermesPredictor(
-        model,
-        arguments.device,
-        half_precision=not arguments.full_precision,
-        tile_step=arguments.tile_step,
-        show_tiles=len(cases) == 1,
-    )
     measured = read_statistics(destination.folder) if arguments.go_on and arguments.statistics else {}
-    options = recorded(arguments, model.folds)
+    options = recorded(arguments, predictor.model.folds)
     run = described_run(predictor, destination, options, arguments.input, warnings)
     others = [] if like is None else other_circumstances(run, like, arguments.like)
     _warn(others)

@@ -68,10 +68,17 @@ def dice_of_folder(
     }
 
 
+def defined_by_task(cases: CaseDice) -> dict[str, list[float]]:
+    """Dice of every task in the cases where it is defined, ascending."""
+    names = dict.fromkeys(name for scores in cases.values() for name in scores)
+    return {
+        name: sorted(own[name] for own in cases.values() if not math.isnan(own.get(name, math.nan))) for name in names
+    }
+
+
 def mean_by_label(cases: CaseDice) -> LabelDice:
     """Mean over cases, leaving out the undefined ones; nan for a label that no case defines."""
-    names = dict.fromkeys(name for scores in cases.values() for name in scores)
-    return {name: mean_of_defined(scores.get(name, math.nan) for scores in cases.values()) for name in names}
+    return {name: mean_of_defined(values) for name, values in defined_by_task(cases).items()}
 
 
 def mean_of_defined(values: Iterable[float]) -> float:
@@ -95,9 +102,9 @@ def dice_table(members: Mapping[str, CaseDice], title: str = "Dice on held-out c
     for column in ("cases", "Dice"):
         table.add_column(column, justify="right")
     for member, cases in members.items():
+        defined = defined_by_task(cases)
         for label, mean in mean_by_label(cases).items():
-            defined = sum(not math.isnan(scores.get(label, math.nan)) for scores in cases.values())
-            table.add_row(member, label, str(defined), f"{mean:.3f}")
+            table.add_row(member, label, str(len(defined[label])), f"{mean:.3f}")
         table.add_row(f"[bold]{member}", "[bold]mean", "", f"[bold]{mean_dice(cases):.3f}", end_section=True)
     overall = mean_of_defined(mean_dice(cases) for cases in members.values())
     table.add_row("[bold]all members", "[bold]mean", "", f"[bold]{overall:.3f}")

@@ -138,6 +138,22 @@ class ContextualNetwork(nn.Module, ABC):
         assert together is not None
         return together
 
+    def modality_logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Of what modality images (B, channels, D, H, W) are, with the context that was set: (B, modalities).
+
+        Raises:
+            RuntimeError: no context was set.
+        """
+        if self.context is None:
+            msg = "call set_context before running the network"
+            raise RuntimeError(msg)
+        context = self.context.on(x.device).repeated(x.shape[0])
+        _, posteriors = self.features_and_posteriors(turned(x, context.turn), context)
+        return self._modality_of(torch.cat(posteriors, dim=-1))
+
+    def _modality_of(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.decoder.modality_head(tokens[:, -self.tokens_per_modality :])
+
     def _run(self, x: torch.Tensor, context: ContextBatch) -> HermesOutput | torch.Tensor:
         context = context.on(x.device).repeated(x.shape[0])
         features, posteriors = self.features_and_posteriors(turned(x, context.turn), context)
@@ -153,4 +169,4 @@ class ContextualNetwork(nn.Module, ABC):
         heads = self.decoder.heads if self.decoder.deep_supervision else self.decoder.heads[:1]
         logits = [head(task_tokens, maps, context.task_index) for head, maps in zip(heads, features, strict=False)]
         logits = [turned_back(own, context.turn) for own in logits]
-        return HermesOutput(logits, self.decoder.modality_head(tokens[:, -self.tokens_per_modality :]), context)
+        return HermesOutput(logits, self._modality_of(tokens), context)

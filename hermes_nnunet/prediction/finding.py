@@ -9,7 +9,7 @@ from hermes_nnunet.core.images.endings import KNOWN, split_ending
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.dicom.folder import DicomFolder, ImageSeries, read_folder
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.prediction.image_sources import DicomSource, FileSource, ImageSource
+from hermes_nnunet.prediction.image_sources import DicomSource, FileSource, ImageSource, UnclearSource
 
 # A channel is below 100, so that the year in scan_2019.nii.gz is none.
 _NAME = re.compile(r"(?P<case>.+?)(_(?P<channel>00\d\d))?", re.DOTALL)
@@ -64,8 +64,11 @@ def _match(path: Path) -> re.Match[str] | None:
 def dicom_cases(source: Path) -> list[ImageSource]:
     """A case for each folder with DICOM images, named like the folder.
 
+    A folder of several series is a case that cannot be read, so that others can.
+
     Raises:
-        HermesError: there are none, a folder has several series, a file is damaged, or pydicom is not installed.
+        HermesError: there are none, or none with one series; two folders would be cases of one name; a file is damaged;
+            or pydicom is not installed.
     """
     try:
         found = read_folder(source)
@@ -76,15 +79,35 @@ def dicom_cases(source: Path) -> list[ImageSource]:
         by_folder[series.paths[0].parent].append(series)
     if not by_folder:
         raise HermesError(f"{source} holds no image files ({KNOWN}) and no DICOM images: check the folder")
-    for folder, several in by_folder.items():
-        if len(several) > 1:
-            names = listed(f"{series.description.partition(', ')[2]} ({len(series.paths)} files)" for series in several)
-            raise HermesError(f"{folder} holds {len(several)} DICOM series: {names}; give each a folder of its own")
-    left_out = _left_out(found, sorted(by_folder))
-    return [
-        DicomSource(_case_name(folder, source), series, left_out[folder])
-        for folder, (series,) in sorted(by_folder.items())
-    ]
+    _check_case_names(sorted(by_folder), source)
+    reasons = {folder: _several_series(folder, own) for folder, own in by_folder.items() if len(own) > 1}
+    if len(reasons) == len(by_folder):
+        raise HermesError("\n  ".join(reasons[folder] for folder in sorted(reasons)))
+    left_out = _left_out(found, sorted(by_folder.keys() - reasons.keys()))
+    cases: list[ImageSource] = []
+    for folder, own in sorted(by_folder.items()):
+        name = _case_name(folder, source)
+        if folder in reasons:
+            paths = tuple(path for series in own for path in series.paths)
+            cases.append(UnclearSource(name, folder, paths, reasons[folder]))
+        else:
+            cases.append(DicomSource(name, own[0], left_out[folder]))
+    return cases
+
+
+def _several_series(folder: Path, several: Sequence[ImageSeries]) -> str:
+    names = listed(f"{series.description.partition(', ')[2]} ({len(series.paths)} files)" for series in several)
+    return f"{folder} holds {len(several)} DICOM series: {names}; give each a folder of its own"
+
+
+def _check_case_names(folders: Sequence[Path], source: Path) -> None:
+    """Raises: HermesError where two folders would be cases of one name, of which one would replace the other."""
+    named: dict[str, Path] = {}
+    for folder in folders:
+        name = _case_name(folder, source)
+        other = named.setdefault(name, folder)
+        if other != folder:
+            raise HermesError(f"{other} and {folder} would both be called case {name}: rename one of the folders")
 
 
 def _left_out(found: DicomFolder, folders: Sequence[Path]) -> dict[Path, tuple[Path, ...]]:

@@ -13,6 +13,7 @@ from hermes_nnunet.core.images.remarks import NO_SLICE, Remark
 from hermes_nnunet.core.images.writing import save_mended, save_on_grid
 from hermes_nnunet.data.dicom.folder import ImageSeries
 from hermes_nnunet.data.dicom.volume import DicomVolume
+from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import check_case_name
 
 
@@ -122,6 +123,34 @@ class DicomSource(ImageSource):
     def check(self) -> tuple[Remark, ...]:
         self.volume.slices()
         return tuple(Remark(NO_SLICE, str(path)) for path in self.left_out)
+
+
+@dataclass(frozen=True)
+class UnclearSource(ImageSource):
+    """A folder of which it is not clear what the image is: a case that fails.
+
+    Attributes:
+        files: that are in question.
+        reason: why, and what to do.
+    """
+
+    folder: Path
+    files: tuple[Path, ...]
+    reason: str
+
+    @property
+    def place(self) -> str:
+        return str(self.folder)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return self.files
+
+    def image_files(self, folder: Path) -> list[Path]:
+        raise HermesError(self.reason)
+
+    def check(self) -> tuple[Remark, ...]:
+        raise HermesError(self.reason)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
+from hermes_nnunet.core.expected_dice import EXPECTED_DICE, ExpectedDice
 from hermes_nnunet.core.files import read_json, write_json
 from hermes_nnunet.planning.modality.classifier import FoundModality
 from hermes_nnunet.prediction.provenance import Provenance
@@ -24,9 +25,16 @@ class _Label(TypedDict):
     __pydantic_config__ = WITH_MORE  # type: ignore[misc]
 
 
+class _Expected(TypedDict):
+    mean: Number
+    deviation: Number | None
+    cases: Whole | None
+
+
 class _Pass(TypedDict):
     modality: Text
     tasks: list[Text]
+    expected_dice: NotRequired[dict[Text, _Expected]]
 
     __pydantic_config__ = WITH_MORE  # type: ignore[misc]
 
@@ -51,7 +59,7 @@ class LabelsFile:
 
     Attributes:
         labels: an entry for each label, with its name, values, member and colour.
-        passes: the contexts that the network is told.
+        passes: the contexts that the network is told, with the Dice to expect of what is segmented.
         runs: `Provenance.to_json` of each run that has left a case here, by its hash.
         cases: hash of the run that has segmented a case, for each finished one. Older releases did not write it.
         modalities: `FoundModality.to_json` of each case whose modality nobody has named.
@@ -77,7 +85,14 @@ class LabelsFile:
 
     def says_the_same(self, other: "LabelsFile") -> bool:
         """Whether values and contexts are those of the other, so that cases of both can lie side by side."""
-        return self.labels == other.labels and self.passes == other.passes
+        return self.labels == other.labels and _told(self.passes) == _told(other.passes)
+
+    def expected_dice(self, case: str) -> dict[str, ExpectedDice]:
+        """The Dice to expect of the tasks of a case, where it is known."""
+        found = self.modalities.get(case)
+        passes = [one for one in self.passes if found is None or one["modality"] == found["modality"]]
+        known = {task: dice for one in reversed(passes) for task, dice in one.get(EXPECTED_DICE, {}).items()}
+        return {task: ExpectedDice(**dice) for task, dice in known.items()}
 
     def keep_cases_of(self, earlier: "LabelsFile") -> None:
         """Take over what made the cases that are there already."""
@@ -105,3 +120,8 @@ class LabelsFile:
             **({"modalities": dict(sorted(self.modalities.items()))} if self.modalities else {}),
         }
         write_json(content, folder / LABELS_FILE)
+
+
+def _told(passes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the network is told; the Dice to expect changes with every validation."""
+    return [{key: value for key, value in one.items() if key != EXPECTED_DICE} for one in passes]

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from tqdm import tqdm
 
@@ -21,6 +22,12 @@ from hermes_nnunet.prediction.image_sources import DicomSource, FileSource, Imag
 from hermes_nnunet.prediction.model_folder import PLANS_FILE, ModelFolder
 from hermes_nnunet.prediction.names import match_member
 from hermes_nnunet.prediction.passes import Choice
+
+if TYPE_CHECKING:
+    from hermes_nnunet.prediction.predictor import HermesPredictor
+
+    # The network, loaded when it is asked for first.
+    Load: TypeAlias = Callable[[], HermesPredictor]
 
 _LEAST_SURE = 3
 
@@ -48,8 +55,13 @@ def is_to_find(model: ModelFolder, members: Sequence[str], modality: str | None)
     return False
 
 
-def find_modality(source: ImageSource, model: ModelFolder) -> FoundModality | None:
+def find_modality(source: ImageSource, model: ModelFolder, load: "Load") -> FoundModality | None:
     """The modality of a case; None where the case has more channels than the network, each of its own modality.
+
+    Where its looks leave two close, the network decides, if its training told some images to be of unknown modality.
+
+    Args:
+        load: gives the network.
 
     Raises:
         HermesError: the image cannot be read, or nothing can be told of such an image.
@@ -73,15 +85,27 @@ def find_modality(source: ImageSource, model: ModelFolder) -> FoundModality | No
     with tempfile.TemporaryDirectory(prefix="hermes_nnunet-") as folder, reading(Path(source.place)):
         file = source.image_files(Path(folder))[0]
         image, properties = HermesImageIO().read_images([str(file)])
-    return classifier.of_image(image[0], properties["spacing"], source.place, among)
+    found = classifier.of_image(image[0], properties["spacing"], source.place, among)
+    close = found.runner_up is not None and found.probability is not None and found.probability < classifier.sure
+    if not close or not load().knows_unknown:
+        return found
+    # Not above: it takes seconds.
+    from hermes_nnunet.prediction.network_modality import modality_by_network
+
+    return modality_by_network(load(), source, found, classifier.sure)
 
 
 def find_modalities(
-    cases: Sequence[ImageSource], model: ModelFolder, failures: Failures, known: Mapping[str, FoundModality]
+    cases: Sequence[ImageSource],
+    model: ModelFolder,
+    load: "Load",
+    failures: Failures,
+    known: Mapping[str, FoundModality],
 ) -> dict[str, FoundModality]:
     """The modality of each case, by its name; those of `find_modality`'s None are left out.
 
     Args:
+        load: gives the network, once.
         failures: gets the cases of which nothing can be told.
         known: cases that need not be looked at again.
 
@@ -92,7 +116,7 @@ def find_modalities(
     for case in tqdm(cases, desc="Finding modalities", unit="case", leave=False):
         if case.name not in found:
             with failures.of(case.name):
-                modality = find_modality(case, model)
+                modality = find_modality(case, model, load)
                 if modality is not None:
                     found[case.name] = modality
     check_sure(found)
@@ -103,6 +127,7 @@ def with_found_modalities(
     destination: Destination,
     model: ModelFolder,
     choose: Callable[..., Choice],
+    load: "Load",
     cases: Sequence[ImageSource],
     failures: Failures,
 ) -> Destination:
@@ -110,12 +135,12 @@ def with_found_modalities(
 
     Args:
         choose: `passes.choose` with all but the modality.
-        failures: as of `find_modalities`.
+        load, failures: as of `find_modalities`.
 
     Raises:
         HermesError: as `find_modalities`.
     """
-    found = find_modalities(cases, model, failures, destination.found_before())
+    found = find_modalities(cases, model, load, failures, destination.found_before())
     modalities = {case.name: found[case.name].modality if case.name in found else None for case in cases}
     choices = {modality: choose(modality=modality) for modality in dict.fromkeys(modalities.values())}
     passes = tuple(one for choice in choices.values() for one in choice.passes)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from pydoc import locate
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection, Member, Task
+from hermes_nnunet.core.expected_dice import ExpectedDice
 from hermes_nnunet.core.label_values import foreground_values
 from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
 from hermes_nnunet.core.nnunet_folders import RESULTS, datasets_with_id, optional_folder
@@ -90,6 +92,18 @@ class ModelFolder:
             if "architecture" in configuration
         }
         return not any(getattr(locate(name), "attends_to_null_rows", False) for name in names)
+
+    @cached_property
+    def expected_dice(self) -> dict[str, dict[str, ExpectedDice]]:
+        """The Dice to expect by member and task; nothing of weights that were not validated.
+
+        Raises:
+            HermesError: what tells it is damaged.
+        """
+        # Not above: it imports torch, which takes seconds.
+        from hermes_nnunet.prediction.held_out_dice import expected_dice
+
+        return expected_dice(self) if self.checkpoint == CHECKPOINT else {}
 
     @property
     def checkpoints(self) -> list[Path]:

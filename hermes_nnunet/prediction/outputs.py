@@ -163,6 +163,7 @@ class CaseOutput:
             labels=self._choice.labels,
             segmentations={PREDICTION: layers},
             modality=first.context.modality,
+            expected_dice=self._choice.expected_dice,
             most_voxels=SENT_VOXELS,
         )
         target = self._destination.viewer(self.case)

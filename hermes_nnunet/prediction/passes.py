@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK, UNKNOWN_MODALITY, Context, Task
+from hermes_nnunet.core.expected_dice import EXPECTED_DICE, ExpectedOfTasks
 from hermes_nnunet.core.pictures.labels import Label, colour_of
 from hermes_nnunet.core.wording import did_you_mean, left_out_line, listed
 from hermes_nnunet.errors import HermesError, UsageError
@@ -24,12 +25,14 @@ class Pass:
         labels: the tasks of the context that are wanted, an output channel each.
         hermes_plans: those of the universal model, with the context of this pass.
         image_channels: files of a case that has the members' channels.
+        expected_dice: of its labels, where it is known.
     """
 
     members: tuple[str, ...]
     labels: tuple[Label, ...]
     hermes_plans: HermesPlans
     image_channels: int
+    expected_dice: ExpectedOfTasks = field(default_factory=dict)
 
     @property
     def context(self) -> Context:
@@ -43,7 +46,8 @@ class Pass:
     def to_json(self) -> dict[str, Any]:
         """`member` of a pass with one member's context, `members` of one with those of several."""
         whose = {"member": self.members[0]} if len(self.members) == 1 else {"members": list(self.members)}
-        return {**whose, "modality": self.context.modality, "tasks": list(self.context.tasks)}
+        told = {**whose, "modality": self.context.modality, "tasks": list(self.context.tasks)}
+        return {**told, EXPECTED_DICE: {task: dice.to_json() for task, dice in self.expected_dice.items()}}
 
     def plans(self, model: ModelFolder) -> dict[str, Any]:
         """Content of plans.json with this context."""
@@ -78,6 +82,11 @@ class Choice:
             for label in one.labels:
                 named.setdefault(label.name, label)
         return tuple(named.values())
+
+    @property
+    def expected_dice(self) -> ExpectedOfTasks:
+        """Of the labels, where it is known."""
+        return {task: dice for one in reversed(self.passes) for task, dice in one.expected_dice.items()}
 
 
 def choose(
@@ -135,8 +144,13 @@ def choose(
     chosen = [name for group in groups for name in group]
     values_of = _values(model, None if tasks or everything else chosen)
     owner = _owners(model, chosen, modality)
-    passes = (_pass(model, group, wanted, owner, values_of, modality) for group in groups)
     warnings = list(_warnings(model, chosen, modality, named=bool(members)))
+    expected: Mapping[str, ExpectedOfTasks] = {}
+    try:
+        expected = model.expected_dice
+    except HermesError as error:
+        warnings.append(f"what Dice to expect is not known: {error}")
+    passes = (_pass(model, group, wanted, owner, values_of, expected, modality) for group in groups)
     if left_out:
         warnings.append(left_out_line(left_out, str(modality), "--all-modalities (all_modalities=True in Python)"))
     return Choice(tuple(one for one in passes if one.labels), tuple(warnings))
@@ -198,6 +212,7 @@ def _pass(
     wanted: AbstractSet[str],
     owner: Mapping[str, str],
     values_of: Mapping[str, Task],
+    expected: Mapping[str, ExpectedOfTasks],
     modality: str | None,
 ) -> Pass:
     # A pass is told its modality.
@@ -213,7 +228,9 @@ def _pass(
         for task in hermes_plans.context.tasks
         if task in wanted and owner[task] in members
     )
-    return Pass(tuple(members), labels, hermes_plans, _image_channels(model, members, hermes_plans))
+    known = {label.name: expected.get(label.member, {}).get(label.name) for label in labels}
+    dice = {task: own for task, own in known.items() if own is not None}
+    return Pass(tuple(members), labels, hermes_plans, _image_channels(model, members, hermes_plans), dice)
 
 
 def _image_channels(model: ModelFolder, members: Sequence[str], hermes_plans: HermesPlans) -> int:

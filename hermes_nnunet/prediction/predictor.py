@@ -14,6 +14,7 @@ from hermes_nnunet.core.checkpoints import read_checkpoint
 from hermes_nnunet.core.trusted_plans import trusting_plans
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.file_names import quoted
+from hermes_nnunet.learning.training.unknown_modality import SHARE_KEY
 from hermes_nnunet.networks.build import prediction_context
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.prediction.model_folder import PLANS_FILE, ModelFolder
@@ -28,6 +29,9 @@ class HermesPredictor(nnUNetPredictor):
         half_precision: run the network in half precision, as nnU-Net does, on a GPU.
         tile_step: step of the sliding window as a share of the patch.
         show_tiles: show nnU-Net's progress bar over the tiles of an image.
+
+    Attributes:
+        knows_unknown: whether images were told to be of unknown modality in the training of all folds.
 
     Raises:
         UsageError: the tile step is not a share.
@@ -61,6 +65,7 @@ class HermesPredictor(nnUNetPredictor):
             missing = [key for key in ("network_weights", "trainer_name", "init_args") if key not in checkpoint]
             if missing:
                 raise HermesError(f"{path} is no checkpoint of a training (it has no '{missing[0]}')")
+        self.knows_unknown = all(checkpoint.get(SHARE_KEY) for checkpoint in checkpoints)
         trainer_name = checkpoints[0]["trainer_name"]
         try:
             trainer = recursive_find_trainer_class_by_name(trainer_name)
@@ -102,12 +107,17 @@ class HermesPredictor(nnUNetPredictor):
         axes = checkpoints[0].get("inference_allowed_mirroring_axes")
         self.manual_initialization(network, plans_manager, configuration, parameters, dataset_json, trainer_name, axes)
 
+    @property
+    def bare_network(self) -> ContextualNetwork:
+        """The network without the wrapper of torch.compile."""
+        return cast(ContextualNetwork, getattr(self.network, "_orig_mod", self.network))
+
     def tell(self, chosen: Pass) -> None:
         """Set the context of the following images, and one output channel for each label of the pass."""
         self.plans_manager = PlansManager(chosen.plans(self.model))
         self.dataset_json = chosen.dataset_json(self.model)
         self.label_manager = self.plans_manager.get_label_manager(self.dataset_json)
-        network = cast(ContextualNetwork, getattr(self.network, "_orig_mod", self.network))  # of torch.compile
+        network = self.bare_network
         shown = [label.name for label in chosen.labels]
         context = prediction_context(network, chosen.hermes_plans, chosen.context, shown)
         network.set_context(context.on(self.device))

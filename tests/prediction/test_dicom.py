@@ -110,6 +110,31 @@ class TestReading:
         assert "scout (4 files)" in str(raised.value)
         assert "thorax (10 files)" in str(raised.value)
 
+    @pytest.mark.parametrize("modality", [(), ("--modality", "CT")], ids=["found", "named"])
+    def test_of_several_folders_one_with_several_series_fails_by_name_and_the_others_go_on(
+        self, tmp_path, voxels, model, capsys, modality
+    ):
+        for number, (folder, uid) in enumerate((("a", "1.2.7"), ("b", "1.2.8"), ("b", "1.2.9"))):
+            write_series(tmp_path / "all" / folder, voxels[: 10 - number], uid=uid, description=f"series {number}")
+        command = ["predict", "-i", str(tmp_path / "all"), "-o", str(tmp_path / "out"), "-m", str(model)]
+        assert main([*command, "--member", "abdomen", "--device", "cpu", *modality]) == 1
+        error = capsys.readouterr().err
+        assert "1 of 2 cases failed, the others are finished" in error
+        assert f"b: {tmp_path / 'all' / 'b'} holds 2 DICOM series: series 1 (9 files), series 2 (8 files)" in error
+        assert [path.name for path in (tmp_path / "out").glob("*.nii.gz")] == ["a.nii.gz"]
+        assert list(json.loads((tmp_path / "out" / "run.json").read_text())["runs"][0]["failed"]) == ["b"]
+
+    def test_folders_that_would_be_cases_of_one_name_are_refused_by_both_names(self, tmp_path, voxels):
+        write_series(tmp_path / "all" / "a" / "b", voxels, uid="1.2.7")
+        write_series(tmp_path / "all" / "a_b", voxels, uid="1.2.8")
+        with pytest.raises(HermesError, match=r"all/a/b and .*all/a_b would both be called case a_b: rename one"):
+            find_cases(tmp_path / "all")
+
+    def test_a_folder_within_a_series_may_not_have_its_name(self, series, voxels):
+        write_series(series / "series", voxels, uid="1.2.8")
+        with pytest.raises(HermesError, match="would both be called case series"):
+            find_cases(series)
+
     def test_a_missing_slice_is_found_before_the_model_is_loaded(self, series):
         sorted(series.iterdir())[4].unlink()
         (case,) = find_cases(series)

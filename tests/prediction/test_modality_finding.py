@@ -7,6 +7,7 @@ from functools import partial
 import nibabel
 import numpy as np
 import pytest
+import torch
 
 from hermes_nnunet import HermesModel
 from hermes_nnunet.data.dicom.sequences import modality_of_words
@@ -95,7 +96,7 @@ class TestCommand:
 
         find = modality_finding.find_modality
         monkeypatch.setattr(
-            modality_finding, "find_modality", lambda case, model: looked_at.append(case.name) or find(case, model)
+            modality_finding, "find_modality", lambda case, *rest: looked_at.append(case.name) or find(case, *rest)
         )
         before = (out / "labels.json").read_text()
         assert predict("--all", "--continue") == 0
@@ -140,6 +141,152 @@ class TestCommand:
     def test_a_named_modality_is_not_doubted(self, predict, images, out):
         assert predict("--all", "--modality", "T1", source=images / "a_0000.nii.gz") == 0
         assert "modalities" not in json.loads((out / "labels.json").read_text())
+
+
+def make_unsure(model, says=None, share=0.1, sure=0.9999):
+    """Let looks leave CT and T1 close, and a network that was told "unknown" by a share say one of them in doubt."""
+    plans = json.loads((model / "plans.json").read_text())
+    plans["hermes"]["modality_classifier"]["sure"] = sure
+    (model / "plans.json").write_text(json.dumps(plans))
+    if says is None:
+        return
+    path = model / "fold_0" / "checkpoint_final.pth"
+    checkpoint = torch.load(path, weights_only=False)
+    row = plans["hermes"]["modalities"].index(says)
+    bias = checkpoint["network_weights"]["decoder.seg_layers.modality_head.classify.project.bias"]
+    bias.copy_(torch.where(torch.arange(len(bias)) == row, 20.0, -20.0))
+    torch.save({**checkpoint, "hermes_unknown_modality_share": share}, path)
+
+
+class TestNetwork:
+    @pytest.mark.parametrize("says", ["CT", "T1"])
+    def test_decides_between_two_that_look_alike(self, predict, images, out, model, tmp_path, capsys, says):
+        make_unsure(model, says)
+        assert predict("--all") == 0
+        assert f"by its network, b: {says} (1.00; " in capsys.readouterr().out
+        found = json.loads((out / "labels.json").read_text())["modalities"]
+        other = {"CT": "T1", "T1": "CT"}[says]
+        for case in "ab":
+            assert (found[case]["modality"], found[case]["runner_up"], found[case]["by"]) == (says, other, "network")
+            assert found[case]["probability"] == pytest.approx(1)
+        assert predict("--all", "--modality", says, output=tmp_path / "named") == 0
+        for case in "ab":
+            ours, named = (nibabel.load(folder / f"{case}.nii.gz").get_fdata() for folder in (out, tmp_path / "named"))
+            assert np.array_equal(ours, named)
+
+    def test_is_not_asked_where_its_training_never_told_unknown(self, predict, images, out, model, capsys):
+        make_unsure(model, "T1", share=0.0)
+        assert predict("--all") == 1
+        assert "the modality of 2 images is not clear (a: CT (" in capsys.readouterr().err
+
+    def test_is_not_asked_where_the_looks_are_clear(self, predict, images, out, model):
+        make_unsure(model, "T1", sure=0.8)
+        assert predict("--all") == 0
+        found = json.loads((out / "labels.json").read_text())["modalities"]
+        assert {case: (one["modality"], one["by"]) for case, one in found.items()} == {
+            "a": ("CT", "image"),
+            "b": ("T1", "image"),
+        }
+
+    def test_that_is_not_sure_either_leaves_it_to_people(self, predict, images, out, model, capsys):
+        make_unsure(model, "T1", sure=1.0)
+        path = model / "fold_0" / "checkpoint_final.pth"
+        checkpoint = torch.load(path, weights_only=False)
+        checkpoint["network_weights"]["decoder.seg_layers.modality_head.classify.project.bias"].zero_()
+        checkpoint["network_weights"]["decoder.seg_layers.modality_head.classify.project.weight"].zero_()
+        torch.save(checkpoint, path)
+        assert predict("--all") == 1
+        assert re.search(r"not clear \(a: \w+ \(0\.50; \w+ 0\.50\)", capsys.readouterr().err)
+
+    def test_decides_in_python_too(self, model, images):
+        make_unsure(model, "T1")
+        found = HermesModel.load(model, device="cpu").predict(images / "a_0000.nii.gz", everything=True).found_modality
+        assert (found.modality, found.by) == ("T1", "network")
+
+    def test_is_told_unknown_and_the_tasks_of_each_side(self, model, images, monkeypatch):
+        from hermes_nnunet.networks.contextual import ContextualNetwork
+
+        make_unsure(model, "T1")
+        told = []
+        run = ContextualNetwork.modality_logits
+        monkeypatch.setattr(
+            ContextualNetwork,
+            "modality_logits",
+            lambda network, x: told.append((network.context, x.shape)) or run(network, x),
+        )
+        HermesModel.load(model, device="cpu").predict(images / "a_0000.nii.gz", everything=True)
+        assert {tuple(context.task_index[0].tolist()) for context, _ in told} == {(0, 1), (2, 3)}
+        assert {context.modality_index.tolist()[0] for context, _ in told} == {2}
+        assert {shape for _, shape in told} == {(1, 1, 16, 16, 16)}
+
+
+class TestDicom:
+    """A folder of series, as a scanner's archive has them."""
+
+    @pytest.fixture
+    def series(self, tmp_path):
+        """A function that writes a series of the given looks into a folder of its own."""
+        pytest.importorskip("pydicom")
+        from dicom_writer import DicomWriter
+
+        def write(name, looks, modality, **tags):
+            stored = np.round(voxels_of(looks, 9)).astype(np.int16).transpose(2, 1, 0)
+            folder = tmp_path / "series" / name
+            DicomWriter().series(folder, stored, uid=f"1.2.{len(name)}{ord(name[0])}", frame=f"1.3.{ord(name[0])}",
+                                 spacing=(2.0, 2.0), step=2.0, modality=modality, **tags)  # fmt: skip
+            return folder.parent
+
+        return write
+
+    def test_the_header_says_the_modality_and_the_sequence_of_mr(self, series, predict, out, tmp_path, capsys):
+        # Their looks say the contrary.
+        series("ct", "T1", "CT")
+        source = series("t1", "CT", "MR", SeriesDescription="T1 MPRAGE sag")
+        assert predict("--all", "--modality", "auto", source=source) == 0
+        assert "1 case taken for T1 (t1: T1 (1.00) by its header)" in capsys.readouterr().out
+        found = json.loads((out / "labels.json").read_text())["modalities"]
+        assert {case: (one["modality"], one["by"]) for case, one in found.items()} == {
+            "ct": ("CT", "header"),
+            "t1": ("T1", "header"),
+        }
+        for case, modality in (("ct", "CT"), ("t1", "T1")):
+            named = tmp_path / case
+            assert predict("--all", "--modality", modality, source=source / case, output=named) == 0
+            ours, theirs = (nibabel.load(folder / f"{case}.nii.gz").get_fdata() for folder in (out, named))
+            assert np.array_equal(ours, theirs)
+
+    def test_of_mr_without_words_the_looks_decide_among_what_mr_can_be(self, series, predict, out):
+        source = series("localizer", "T1", "MR", SeriesDescription="localizer", ProtocolName="")
+        assert predict("--all", "--modality", "auto", source=source) == 0
+        (found,) = json.loads((out / "labels.json").read_text())["modalities"].values()
+        assert (found["modality"], found["by"], found["runner_up"]) == ("T1", "image", None)
+
+    @pytest.mark.parametrize(
+        ("modality", "tags", "words"),
+        [("MR", {"SeriesDescription": "ax t2 tse"}, "MR, T2"), ("PT", {}, "PET")],
+    )
+    def test_what_the_model_never_saw_is_unknown_with_a_warning(
+        self, series, predict, out, capsys, modality, tags, words
+    ):
+        source = series("new", "T1", modality, **tags)
+        assert predict("--all", "--modality", "auto", source=source) == 0
+        assert f"new is {words} by its header, which the model was not trained on" in capsys.readouterr().err
+        (found,) = json.loads((out / "labels.json").read_text())["modalities"].values()
+        assert (found["modality"], found["by"], found["probability"]) == ("unknown", "header", None)
+
+    def test_a_folder_of_two_series_is_of_no_modality_and_fails_alone(self, series, predict, out, capsys):
+        series("t1", "CT", "MR", SeriesDescription="T1")
+        names = [f"other_{number}.dcm" for number in range(SHAPE[2])]
+        source = series("t1", "CT", "MR", names=names, SeriesInstanceUID="1.2.9")
+        series("ct", "CT", "CT")
+        assert predict("--all", "--modality", "auto", source=source) == 1
+        assert "t1 holds 2 DICOM series" in capsys.readouterr().err
+        assert [path.name for path in out.glob("*.nii.gz")] == ["ct.nii.gz"]
+
+    def test_python_reads_the_header_too(self, series, model):
+        folder = series("t1", "CT", "MR", ProtocolName="t1_vibe") / "t1"
+        found = HermesModel.load(model, device="cpu").predict(folder, everything=True).found_modality
+        assert (found.modality, found.by) == ("T1", "header")
 
 
 class TestPythonModel:

@@ -10,6 +10,7 @@ from typing import Any
 import nibabel
 import numpy as np
 
+from hermes_nnunet.core.expected_dice import ExpectedOfTasks
 from hermes_nnunet.core.images.geometry import Geometry
 from hermes_nnunet.core.layers import Layers
 from hermes_nnunet.core.pictures.labels import Label
@@ -41,6 +42,7 @@ class Scene:
         segmentations: layers by PREDICTION and, where there is one, REFERENCE.
         modality: decides the grey-value window.
         dice: of each task against the reference; nan where neither has it.
+        expected_dice: of images of the training's kind, by task, where it is known.
         notes: lines that people should read.
         most_voxels: that are shown; of a larger image fewer are.
     """
@@ -54,6 +56,7 @@ class Scene:
     slope: float = 1.0
     intercept: float = 0.0
     dice: Mapping[str, float] = field(default_factory=dict)
+    expected_dice: ExpectedOfTasks = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     most_voxels: int = MOST_VOXELS
 
@@ -74,6 +77,7 @@ class Scene:
                     "name": label.name,
                     "colour": label.colour,
                     "dice": _or_none(self.dice.get(label.name, math.nan)),
+                    "expected": expected.to_json() if (expected := self.expected_dice.get(label.name)) else None,
                     **{
                         whose: {
                             "layer": layers.places[label.name][0],

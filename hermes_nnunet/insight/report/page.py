@@ -73,6 +73,11 @@ def _content(model: TrainedModel, pictures: Sequence[MemberPictures]) -> dict[st
             }
             for name, tasks in dice.items()
         ],
+        "additions": [
+            {"member": name, "tasks": [(short_name(task, name), expected) for task, expected in tasks.items()]}
+            for name, tasks in model.content.expected_dice.items()
+            if name not in dice
+        ],
         "boxes": _boxes(dice),
         "pictures": pictures,
         "settings": _settings(model),

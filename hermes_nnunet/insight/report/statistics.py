@@ -4,7 +4,8 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from hermes_nnunet.core.dice import CaseDice, mean_of_defined
+from hermes_nnunet.core.dice import CaseDice, defined_by_task, mean_of_defined
+from hermes_nnunet.core.expected_dice import ExpectedDice
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,12 @@ class TaskDice:
         return mean_of_defined(self.values)
 
     @property
+    def deviation(self) -> float:
+        """Standard deviation of the sample; nan for fewer than two cases."""
+        known = ExpectedDice.of(self.values)
+        return math.nan if known is None or known.deviation is None else known.deviation
+
+    @property
     def median(self) -> float:
         return statistics.median(self.values) if self.values else math.nan
 
@@ -36,11 +43,7 @@ class TaskDice:
 
 def dice_by_task(cases: CaseDice) -> dict[str, TaskDice]:
     """Statistics of every task of a member; a case where neither reference nor prediction shows it is left out."""
-    tasks = dict.fromkeys(task for dice in cases.values() for task in dice)
-    return {
-        task: TaskDice(tuple(sorted(d[task] for d in cases.values() if not math.isnan(d.get(task, math.nan)))))
-        for task in tasks
-    }
+    return {task: TaskDice(tuple(values)) for task, values in defined_by_task(cases).items()}
 
 
 def best_and_worst(cases: CaseDice) -> tuple[str, ...]:

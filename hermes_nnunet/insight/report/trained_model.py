@@ -9,11 +9,10 @@ from hermes_nnunet.core.checkpoints import best_checkpoint, read_checkpoint
 from hermes_nnunet.core.dice import CaseDice
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.training.learning_curves import FILE_NAME, Epoch, LearningCurves
-from hermes_nnunet.learning.training.member_dice import dice_by_member, read_summary
+from hermes_nnunet.prediction.held_out_dice import dice_of_fold
 from hermes_nnunet.prediction.model_folder import ModelFolder, read_model_folder
 
 VALIDATION = "validation"
-_SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,7 @@ def _read_fold(folder: Path, checkpoint: Path, collection: Collection) -> Fold:
     recorded = folder / FILE_NAME
     has_member_curves = recorded.is_file()
     curves = LearningCurves.read(recorded) if has_member_curves else _logged_curves(checkpoint, collection)
-    summary = folder / VALIDATION / _SUMMARY
-    dice = {}
-    if summary.is_file():
-        dice = dice_by_member(read_summary(summary, collection), collection)
+    dice = dice_of_fold(folder, collection)
     return Fold(folder.name.removeprefix("fold_"), folder, curves, has_member_curves, dice)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hermes_nnunet.core.expected_dice import ExpectedOfTasks
 from hermes_nnunet.core.images.geometry import Geometry, grid_problem
 from hermes_nnunet.core.images.opening import OpenImage, open_image
 from hermes_nnunet.core.layers import Layers, layers_of_label_map, layers_of_masks
@@ -29,6 +30,7 @@ class ShownCase:
         reference: a label map in the same values; None where there is none.
         modality: of the image.
         dice: by task; where it is empty and there is a reference, it is measured.
+        expected_dice: of images of the training's kind, by task, where it is known.
         notes: lines that people should read.
     """
 
@@ -39,6 +41,7 @@ class ShownCase:
     reference: Path | None
     modality: str
     dice: Mapping[str, float] = field(default_factory=dict)
+    expected_dice: ExpectedOfTasks = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -80,6 +83,7 @@ def read_scene(case: ShownCase) -> Scene:
         segmentations=segmentations,
         modality=case.modality,
         dice=dice,
+        expected_dice=case.expected_dice,
         notes=tuple(notes),
     )
 

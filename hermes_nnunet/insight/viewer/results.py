@@ -28,11 +28,13 @@ class _Table:
 
     Attributes:
         files: mask of each task within the folder of a case; empty where the cases are label maps.
+        said: labels.json, where there is one.
     """
 
     labels: tuple[Label, ...]
     files: Mapping[str, str]
     modality: str
+    said: LabelsFile | None = None
 
 
 def cases_of_results(folder: Path, source: Path | None, references: Path | None) -> list[ShownCase]:
@@ -67,6 +69,7 @@ def cases_of_results(folder: Path, source: Path | None, references: Path | None)
             image=images.get(name),
             reference=reference_of.get(name),
             modality=table.modality,
+            expected_dice=table.said.expected_dice(name) if table.said else {},
             notes=() if name in images else (_no_image(name, folder, source, gone.get(name)),),
         )
         for name, prediction in predictions.items()
@@ -147,7 +150,7 @@ def _table_in(folder: Path) -> _Table:
             raise HermesError(f"{path} is damaged ({error!r}): predict again") from None
         if any("/" in name or "\\" in name for name in files.values()):
             raise HermesError(f"{path} names a file of another folder: predict again")
-        return _Table(labels, files, modalities.pop() if len(modalities) == 1 else _UNKNOWN)
+        return _Table(labels, files, modalities.pop() if len(modalities) == 1 else _UNKNOWN, table)
     path = folder / DATASET_FILE
     if not path.is_file():
         raise HermesError(

@@ -33,7 +33,7 @@ from hermes_nnunet.learning.training.fold_folder import check_beginning, keep_be
 from hermes_nnunet.learning.training.random_state import random_state, set_random_states
 from hermes_nnunet.learning.training.save_interval import SaveInterval
 from hermes_nnunet.learning.training.signals import EndedBySignalError, Signals
-from hermes_nnunet.learning.training.validated_cases import ValidatedCases
+from hermes_nnunet.learning.training.validated_cases import ValidatedCases, forget_results
 from hermes_nnunet.learning.training.watched_batches import WatchedBatches, unwatched
 from hermes_nnunet.learning.training.workers import WORKERS_DIED, Workers, told_once
 
@@ -136,8 +136,10 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
                 if WORKERS_DIED in str(error):
                     raise TrainingEndedError(self._died_line()) from None
                 raise
-        if not self._is_continued and self.local_rank == 0 and not self.disable_checkpointing:
-            remove_checkpoints(fold)
+        if self.local_rank == 0 and not self.disable_checkpointing:
+            if not self._is_continued:
+                remove_checkpoints(fold)
+            forget_results(fold / "validation")
         self._workers.look()
         self.dataloader_train = WatchedBatches(self.dataloader_train, self._keep_random_state, self._on_batch)
         self.dataloader_val = WatchedBatches(self.dataloader_val, lambda: None, self._on_batch)

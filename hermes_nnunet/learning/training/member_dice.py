@@ -8,7 +8,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from hermes_nnunet.collection import Collection
+from hermes_nnunet.collection import Collection, Task
 from hermes_nnunet.core.dice import CaseDice, mean_by_label, mean_dice, mean_of_defined
 from hermes_nnunet.core.files import read_json, write_json, written_beside
 from hermes_nnunet.core.wording import listed
@@ -39,19 +39,19 @@ def read_summary(path: Path, collection: Collection) -> dict[str, Any]:
     Raises:
         HermesError: it cannot be read, is of other cases, or lacks the Dice of a task, or a measure that others have.
     """
-    content, remedy = _read(path), _REMEDY
+    content = _read(path)
     key_of = {task.name: summary_key(task.values) for task in collection.tasks}
     measures = None
     for number, entry in enumerate(content["metric_per_case"]):
         case, where = case_of_entry(entry), f"{path}: metric_per_case[{number}]"
         if case not in collection.cases:
-            raise HermesError(f"{where}: case {quoted(case)} is not in the collection: {remedy}")
+            raise HermesError(f"{where}: case {quoted(case)} is not in the collection: {_REMEDY}")
         for task in collection.members[collection.cases[case].member].tasks:
             own = entry["metrics"].get(key_of[task], {})
             measures = measures or own.keys() | {"Dice"}
             if own.keys() != measures:
                 raise HermesError(
-                    f"{where}: metrics has not {listed(sorted(measures))} of {key_of[task]} ({task}): {remedy}"
+                    f"{where}: metrics has not {listed(sorted(measures))} of {key_of[task]} ({task}): {_REMEDY}"
                 )
     return content
 
@@ -96,6 +96,23 @@ def dice_by_member(summary: Mapping[str, Any], collection: Collection) -> dict[s
             task: entry["metrics"][key_of[task]]["Dice"] for task in annotated
         }
     return {name: cases for name, cases in members.items() if cases}
+
+
+def dice_of_view(path: Path, tasks: Sequence[Task]) -> CaseDice:
+    """Dice of a member's cases, from the summary.json of its view.
+
+    Args:
+        tasks: with the member's own label values.
+
+    Raises:
+        HermesError: the file cannot be read.
+    """
+    key_of = {task.name: summary_key(task.values) for task in tasks}
+    found: CaseDice = {}
+    for entry in _read(path)["metric_per_case"]:
+        metrics = entry["metrics"]
+        found[case_of_entry(entry)] = {task: metrics.get(key, {}).get("Dice", math.nan) for task, key in key_of.items()}
+    return found
 
 
 def summary_of_cases(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from hermes_nnunet.plans import HermesPlans
 
 # Behind the name of a case that is told so. No file's name has a slash, so no case's has.
 _MARK = "/unknown"
+# Entry of a checkpoint: share of the patches that the training told so.
+SHARE_KEY = "hermes_unknown_modality_share"
 # Of each identifier, so that shares are right to about one part in twenty.
 _TIMES = 2
 

@@ -17,6 +17,14 @@ FORMAT_VERSION = 1
 RECORD = "hermes_unfinished_validation.json"
 _ENDINGS = (".nii.gz", ".npz", ".pkl")
 _PIECE = 2**22
+# What a finished validation leaves beside the cases.
+_RESULTS = ("summary.json", "dice_by_member.json", "dice_by_member.csv")
+
+
+def forget_results(folder: Path) -> None:
+    """Remove the Dice of a validation folder, which is of weights that the fold will not have any more."""
+    for name in _RESULTS:
+        (folder / name).unlink(missing_ok=True)
 
 
 class ValidatedCases:
@@ -64,6 +72,7 @@ class ValidatedCases:
             whole = [case for case in cases if self._is_whole(case, probabilities)]
         else:
             record.unlink(missing_ok=True)
+            forget_results(self._folder)
         kept = set(whole)
         for path in self._folder.iterdir():
             ending = next((ending for ending in _ENDINGS if path.name.endswith(ending)), None)

@@ -215,6 +215,9 @@ def _write_fold(target: Path, source: Path, member: Member, collection: Collecti
         content = read_summary(summary, collection)
         write_own_segmentations(source / "validation", validation, member, collection)
         write_json(view_summary(content, collection, member.name), validation / "summary.json")
+    else:
+        # Of other weights than those that come now.
+        (validation / "summary.json").unlink(missing_ok=True)
     for name in CHECKPOINTS:
         if (source / name).is_file():
             _link(source / name, target / name)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from hermes_nnunet.additions import modality_rows
+from hermes_nnunet.additions import CHECKPOINT_KEY, modality_rows
 from hermes_nnunet.core.checkpoints import read_checkpoint
 from hermes_nnunet.core.digests import digest_of_weights
 from hermes_nnunet.errors import HermesError
@@ -17,9 +17,6 @@ from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.model_folder import ModelFolder, read_model_folder
 from hermes_nnunet.prediction.views.write import CHECKPOINTS
 from hermes_nnunet.weights.additions.file import Addition, AdditionHeader
-
-# Entry of a model's checkpoint: the header of each addition in it.
-CHECKPOINT_KEY = "hermes_additions"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from hermes_nnunet.additions import AddedMember, Rank
 from hermes_nnunet.collection import DatasetName, Member, ModalityName, Task
+from hermes_nnunet.core.dice import mean_of_defined
 from hermes_nnunet.core.files import parse_json, written_beside
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import quoted
@@ -65,6 +66,7 @@ class AdditionHeader:
         base: what it is for.
         trained_on: numbers and names of what it was trained with, for people.
         dice: mean validation Dice of each task, None where nothing was there to compare.
+        dice_of_cases: what these are the means of; earlier releases did not write it.
         hermes_version: release that wrote it.
     """
 
@@ -77,6 +79,7 @@ class AdditionHeader:
     excludes: dict[Text, tuple[Text, ...]] = field(default_factory=dict)
     trained_on: dict[Text, Any] = field(default_factory=dict)
     dice: dict[Text, Number | None] = field(default_factory=dict)
+    dice_of_cases: dict[Text, list[Number]] = field(default_factory=dict)
     hermes_version: Text = __version__
 
     __pydantic_config__ = OURS
@@ -172,9 +175,11 @@ class Addition:
             and all(torch.equal(tensor, other.tensors[name].to(tensor)) for name, tensor in self.tensors.items())
         )
 
-    def with_dice(self, dice: Mapping[str, float | None]) -> "Addition":
-        """The same addition with the Dice that it reached."""
-        return replace(self, header=replace(self.header, dice=dict(dice)))
+    def with_dice(self, dice: Mapping[str, Sequence[float]]) -> "Addition":
+        """The same addition with the Dice that each of its tasks reached in cases that it was not trained on."""
+        means = {task: mean_of_defined(values) if values else None for task, values in dice.items()}
+        of_cases = {task: list(values) for task, values in dice.items()}
+        return replace(self, header=replace(self.header, dice=means, dice_of_cases=of_cases))
 
 
 def read_header(path: str | os.PathLike[str]) -> AdditionHeader:

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from filelock import FileLock
 
+from hermes_nnunet.additions import CHECKPOINT_KEY
 from hermes_nnunet.core.files import copy_whole, folder_written_beside, holds_files, write_json, written_beside
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.build import network_of_shapes
 from hermes_nnunet.prediction.model_folder import DATASET_FILE, PLANS_FILE
 from hermes_nnunet.prediction.views.write import CHECKPOINTS, COPIED_FOLD_FILES, FINGERPRINT
-from hermes_nnunet.weights.additions.base import CHECKPOINT_KEY, ModelFold
+from hermes_nnunet.weights.additions.base import ModelFold
 from hermes_nnunet.weights.additions.compose import (
     check_together,
     collection_with_additions,
@@ -182,6 +183,9 @@ def _write_content(folder: Path, model: ComposedModel) -> None:
         for name in COPIED_FOLD_FILES:
             if (source / name).is_file():
                 copy_whole(source / name, fold / name)
+        if source != fold:
+            # It tells what Dice to expect, so that of an earlier base may not stay.
+            shutil.rmtree(fold / "validation", ignore_errors=True)
         if (source / "validation").is_dir() and not (fold / "validation").exists():
             with folder_written_beside(fold / "validation") as validation:
                 shutil.copytree(source / "validation", validation, copy_function=_link, dirs_exist_ok=True)

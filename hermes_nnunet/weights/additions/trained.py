@@ -6,10 +6,11 @@ from typing import Any
 
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.checkpoints import read_checkpoint
+from hermes_nnunet.core.dice import defined_by_task
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.learning.training.member_dice import read_summary, summary_key, summary_of_cases
 from hermes_nnunet.planning.preprocessing.intensity import intensity_rule
 from hermes_nnunet.plans import HermesPlans
+from hermes_nnunet.prediction.held_out_dice import dice_of_fold
 from hermes_nnunet.prediction.views.write import CHECKPOINTS, write_views
 from hermes_nnunet.weights.additions.base import ModelFold, read_fold, rows_of_addition
 from hermes_nnunet.weights.additions.compose import plans_without_additions, spacing_by_configuration
@@ -51,15 +52,13 @@ def header_of_collection(
     base: ModelFold,
     *,
     trained_on: Mapping[str, Any],
-    dice: Mapping[str, float | None],
 ) -> AdditionHeader:
-    """The header of a collection's addition.
+    """The header of a collection's addition, without its Dice.
 
     Args:
         plans: content of the collection's plans file.
         base: what it is for.
         trained_on: see AdditionHeader.
-        dice: see AdditionHeader.
     """
     hermes_plans = HermesPlans.from_plans(plans)
     (added,) = hermes_plans.additions
@@ -86,7 +85,6 @@ def header_of_collection(
         ),
         excludes=dict(collection.excludes),
         trained_on=dict(trained_on),
-        dice=dict(dice),
     )
 
 
@@ -118,9 +116,9 @@ def finish_training(
     weights = read_checkpoint(output / CHECKPOINTS[0])["network_weights"]
     hermes_plans = HermesPlans.from_plans(plans)
     check_unchanged(weights, hermes_plans, base.base, plans_without_additions(base.plans))
-    dice = validation_dice(output / "validation" / "summary.json", collection)
-    header = header_of_collection(plans, collection, base, trained_on=trained_on, dice=dice)
+    header = header_of_collection(plans, collection, base, trained_on=trained_on)
     addition = Addition(header, rows_of_addition(weights, hermes_plans, 0))
+    addition = addition.with_dice(defined_by_task(dice_of_fold(output, collection).get(header.name, {})))
     path = output / f"{header.name}{FILE_ENDING}"
     addition.save(path)
     messages = [f"addition {header.name}: {path} ({path.stat().st_size / 1e6:.1f} MB)"]
@@ -138,16 +136,3 @@ def finish_training(
     if others:
         messages.append(f"{len(others)} views of old members stay another model's: the base gives the same masks")
     return messages
-
-
-def validation_dice(summary: Path, collection: Collection) -> dict[str, float | None]:
-    """Mean validation Dice of each task; empty before the validation, None where nothing was there to compare."""
-    if not summary.is_file():
-        return {}
-    mean = summary_of_cases(read_summary(summary, collection)["metric_per_case"])["mean"]
-    values = {task.name: summary_key(task.values) for task in collection.tasks}
-    return {task: _finite(mean.get(key, {}).get("Dice")) for task, key in values.items()}
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or value != value else float(value)

@@ -1,6 +1,5 @@
 """Teaching a trained model a new structure with a few labelled images: an addition, and the Dice to expect of it."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -8,7 +7,7 @@ from typing import Protocol
 
 import torch
 
-from hermes_nnunet.core.dice import CaseDice, mean_by_label
+from hermes_nnunet.core.dice import CaseDice, defined_by_task
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.file_names import check_file_name
@@ -105,7 +104,7 @@ def teach(
     _check_voxels(cases, lesson)
     left_out = _leave_out(cases, lesson, settings, device, leave_out, tell)
     addition = _addition(lesson, cases, settings, device, tell)
-    return Taught(addition.with_dice(_mean(left_out, addition)), left_out, _notices(lesson, modality))
+    return Taught(addition.with_dice(defined_by_task(left_out)), left_out, _notices(lesson, modality))
 
 
 def _leave_out(
@@ -141,15 +140,8 @@ def _addition(
     weights = {weight: tensor.cpu() for weight, tensor in network.state_dict().items()}
     check_unchanged(weights, lesson.hermes_plans, lesson.base.base, plans_without_additions(lesson.base.plans))
     trained_on = {"examples": len(cases), "steps": settings.steps, "batch_size": settings.batch_size}
-    header = header_of_collection(lesson.plans, lesson.collection, lesson.base, trained_on=trained_on, dice={})
+    header = header_of_collection(lesson.plans, lesson.collection, lesson.base, trained_on=trained_on)
     return Addition(header, rows_of_addition(weights, lesson.hermes_plans, 0))
-
-
-def _mean(left_out: CaseDice, addition: Addition) -> dict[str, float | None]:
-    if not left_out:
-        return {}
-    means = mean_by_label(left_out)
-    return {task.name: None if math.isnan(means[task.name]) else means[task.name] for task in addition.header.tasks}
 
 
 def _notices(lesson: Lesson, modality: str) -> tuple[str, ...]:

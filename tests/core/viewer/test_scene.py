@@ -3,11 +3,13 @@ import gzip
 import json
 import math
 import re
+from dataclasses import replace
 
 import nibabel
 import numpy as np
 import pytest
 
+from hermes_nnunet.core.expected_dice import ExpectedDice
 from hermes_nnunet.core.layers import layers_of_label_map
 from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.core.viewer.page import served_page, whole_page
@@ -30,7 +32,18 @@ def label_map():
 def scene(label_map):
     image = np.arange(240, dtype=np.int16).reshape(8, 6, 5)
     segmentations = {PREDICTION: layers_of_label_map(label_map, LABELS)}
-    return Scene("a", image, AFFINE, LABELS, segmentations, "T1", slope=0.5, intercept=-3, dice={"core": math.nan})
+    return Scene(
+        "a",
+        image,
+        AFFINE,
+        LABELS,
+        segmentations,
+        "T1",
+        slope=0.5,
+        intercept=-3,
+        dice={"core": math.nan},
+        expected_dice={"core": ExpectedDice(0.5, None, 1)},
+    )
 
 
 def read_nifti(content):
@@ -60,8 +73,10 @@ class TestScene:
             "name": NASTY,
             "colour": "#ff0000",
             "dice": None,
+            "expected": None,
             "prediction": {"layer": 0, "value": 1, "volume_ml": pytest.approx(18 * 24 / 1000)},
         }
+        assert second["expected"] == {"mean": 0.5, "deviation": None, "cases": 1}
         assert second["prediction"] == {"layer": 1, "value": 2, "volume_ml": pytest.approx(0.024)}
         assert content["layers"] == {"prediction": 2}
         assert content["shape"] == [8, 6, 5]
@@ -89,7 +104,7 @@ class TestScene:
         assert not read_nifti(scene.part("image")).get_fdata().any()
 
     def test_of_a_large_image_fewer_voxels_are_shown_in_the_same_place(self, scene):
-        few = Scene("a", scene.image, AFFINE, LABELS, scene.segmentations, "T1", most_voxels=36)
+        few = replace(scene, most_voxels=36)
         content = few.to_json()
         assert content["shape"] == [4, 3, 3]
         assert content["tasks"] == scene.to_json()["tasks"]

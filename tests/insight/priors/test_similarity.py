@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hermes_nnunet.insight.priors.pools import PriorPool
@@ -51,6 +51,7 @@ class TestOrder:
         assert cluster_tree(np.ones((1, 1))) is None
         assert cluster_order(None) == [0]
 
+    @settings(deadline=None)
     @given(st.integers(2, 9), st.integers(0, 1000))
     def test_every_row_stands_once(self, count, seed):
         vectors = np.random.default_rng(seed).normal(size=(count, 4))

@@ -69,8 +69,8 @@ class TestPage:
         text = write().text
         assert "abdomen Dataset011_abdomen CT 3 2 75 % liver, spleen" in text
         assert "brain Dataset012_brain T1 2 1 25 % whole, core" in text
-        assert "abdomen 2 0.500 liver 2 0.750 0.750 0.500 1.000 spleen 1 0.250 0.250 0.250 0.250" in text
-        assert "brain 1 0.375 whole 1 0.125 0.125 0.125 0.125 core 1 0.625" in text
+        assert "abdomen 2 0.500 liver 2 0.750 0.354 0.750 0.500 1.000 spleen 1 0.250 - 0.250 0.250 0.250" in text
+        assert "brain 1 0.375 whole 1 0.125 - 0.125 0.125 0.125 core 1 0.625" in text
         assert "0.438 mean Dice over data sets" in text
 
     def test_tells_what_cases_annotate(self, write, model, dataset_json):
@@ -79,7 +79,7 @@ class TestPage:
         (model / "dataset.json").write_text(json.dumps(dataset_json))
         text = write().text
         assert "liver (annotated in 2 cases) , spleen (annotated in 1 cases)" in text
-        assert "spleen 0 - - - -" in text  # of case a, which does not annotate it, and c, which shows none
+        assert "spleen 0 - - - - -" in text  # of case a, which does not annotate it, and c, which shows none
 
     def test_holds_settings_and_the_versions_of_training_and_report(self, write):
         text = write().text

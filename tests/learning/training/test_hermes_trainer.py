@@ -145,7 +145,7 @@ class TestTraining:
         trainer.save_checkpoint(f"{trainer.output_folder}/checkpoint_latest.pth")
         nnUNetTrainer.save_checkpoint(trainer, str(tmp_path / "stock.pth"))
         ours, stock = written
-        assert list(ours) == [*stock, "hermes_continuation"]
+        assert list(ours) == [*stock, "hermes_unknown_modality_share", "hermes_continuation"]
         for name, tensor in stock.pop("network_weights").items():
             assert ours["network_weights"][name].data_ptr() == tensor.data_ptr()
         assert {name: ours[name] for name in stock} == stock
@@ -296,9 +296,12 @@ class TestWholeRun:
         # So its core is neither shown nor scored.
         dataset_json["hermes"]["cases"]["brain__y"]["annotated"] = ["brain/whole"]
         trainer = make_trainer()
-        trainer.run_training()
-        trainer.perform_actual_validation(save_probabilities=True)
         fold = tmp_path / "results/Dataset900_Both/HermesTrainer__HermesPlans__3d_fullres/fold_0"
+        (fold / "validation").mkdir()
+        (fold / "validation" / "summary.json").write_text("that of a training before")
+        trainer.run_training()
+        assert not (fold / "validation" / "summary.json").exists()
+        trainer.perform_actual_validation(save_probabilities=True)
         assert (fold / "checkpoint_final.pth").is_file()
 
         printed = capsys.readouterr().out

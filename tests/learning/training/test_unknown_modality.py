@@ -117,6 +117,7 @@ class TestTraining:
         assert own.shape == unknown.shape
         assert not np.allclose(own, unknown)
         assert not any("/" in name for name in validation.identifiers)
+        assert trainer.checkpoint()["hermes_unknown_modality_share"] == 0.5
         told = []
         trainer.bare_network.register_forward_pre_hook(lambda network, _: told.append(network.context))
         trainer.on_train_start()

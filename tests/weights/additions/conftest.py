@@ -154,7 +154,7 @@ def addition(extended, new_member):
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter += 0.1 * torch.randn_like(parameter)
-        header = header_of_collection(content, result.merged.collection, result.base, trained_on={"cases": 4}, dice={})
+        header = header_of_collection(content, result.merged.collection, result.base, trained_on={"cases": 4})
         return Addition(header, rows_of_addition(network.state_dict(), plans, 0))
 
     return make

@@ -1,5 +1,6 @@
 """Additions in a model: what is new works, what is old stays equal to the last bit."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -7,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from hermes_nnunet.core.expected_dice import ExpectedDice
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.prediction.model_folder import read_model_folder
@@ -114,6 +116,42 @@ class TestNewMembers:
         view = results / "Dataset305_New305" / base.name
         assert read_json(view / "dataset.json", "")["labels"] == {"background": 0, "gallbladder": 1}
         assert read_json(view / "plans.json", "")["hermes"]["context"]["modality"] == "T2"
+
+
+class TestExpectedDice:
+    def test_of_every_fold_comes_with_the_addition_into_model_and_view(self, base, results, addition, tmp_path):
+        paths = []
+        for fold, values in enumerate(([0.5, 0.7], [0.9])):
+            shutil.rmtree(results.parent / "raw" / "Dataset305_New305", ignore_errors=True)
+            made = addition(fold=fold, into=901 + fold).with_dice({"New305/gallbladder": values})
+            paths.append(tmp_path / f"{fold}.hermes")
+            made.save(paths[-1])
+        assert Addition.load(paths[0]).header.dice == {"New305/gallbladder": pytest.approx(0.6)}
+        expected = {"New305": {"New305/gallbladder": ExpectedDice(pytest.approx(0.7), pytest.approx(0.2), 3)}}
+        assert read_model_folder(add(paths, base, results=results).folder).expected_dice == expected
+        (view,) = results.glob("Dataset305_New305/Hermes*")
+        assert read_model_folder(view).expected_dice == expected
+        assert read_model_folder(base, [1]).expected_dice["New305"]["New305/gallbladder"] == ExpectedDice(0.9, None, 1)
+
+    def test_of_an_addition_of_an_earlier_release_is_the_mean(self, base, results, addition, tmp_path):
+        made = addition()
+        replace(made, header=replace(made.header, dice={"New305/gallbladder": 0.5})).save(tmp_path / "a.hermes")
+        folder = add([tmp_path / "a.hermes"], base, results=results, into=902).folder
+        assert read_model_folder(folder).expected_dice == {
+            "New305": {"New305/gallbladder": ExpectedDice(0.5, None, None)}
+        }
+
+    def test_of_the_base_is_that_of_the_base_it_has_now(self, base, results, saved):
+        validation = base / "fold_0" / "validation" / "summary.json"
+        metrics = {key: {"Dice": 0.5} for key in ("1", "2", "(3, 4)", "4")}
+        entry = {"prediction_file": "abdomen__a.nii.gz", "metrics": metrics}
+        validation.write_text(json.dumps({"metric_per_case": [entry]}))
+        path = saved()
+        composed = read_model_folder(add([path], base, results=results, into=902).folder)
+        assert composed.expected_dice["abdomen"]["abdomen/liver"] == ExpectedDice(0.5, None, 1)
+        validation.unlink()
+        again = read_model_folder(add([path], base, results=results, into=902).folder)
+        assert again.expected_dice == {}
 
 
 def test_inspect_lists_them(base, results, saved, capsys):

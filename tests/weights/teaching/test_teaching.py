@@ -50,6 +50,7 @@ class TestTeaching:
         assert ("without case0", 40, 40) in told
         assert told[-1] == ("with all examples", 40, 40)
         assert result.addition.header.dice == {"cube": result.left_out["case0"]["cube"]}
+        assert result.addition.header.dice_of_cases == {"cube": [result.left_out["case0"]["cube"]]}
 
     def test_leaves_the_base_as_it_is_and_fits_it(self, taught, base, folders, tmp_path):
         before = read_fold(base, 0).base_hash

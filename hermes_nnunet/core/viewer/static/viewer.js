@@ -363,6 +363,7 @@ async function show(opened, image, layers, from) {
   const both = "reference" in opened.layers;
   document.body.classList.toggle("no-reference", !both);
   document.body.classList.toggle("no-dice", opened.tasks.every((task) => task.dice === null));
+  document.body.classList.toggle("no-expected", opened.tasks.every((task) => task.expected === null));
   byId("sides").hidden = !both;
   byId("notes").replaceChildren(...opened.notes.map((note) => Object.assign(document.createElement("li"), { textContent: note })));
   panes[0].kept = { opened, image, layers };
@@ -444,6 +445,12 @@ function drawn(pane) {
   hashTimer = setTimeout(() => scene && history.replaceState(null, "", address()), 150);
 }
 
+function expectedOf({ expected }) {
+  if (!expected) return "";
+  const spread = expected.deviation === null ? "" : ` ± ${expected.deviation.toFixed(2)}`;
+  return expected.mean.toFixed(2) + spread + (expected.cases === null ? "" : ` (${expected.cases})`);
+}
+
 function listTasks() {
   byId("tasks").replaceChildren(...scene.tasks.map((task) => {
     const row = document.createElement("tr");
@@ -458,6 +465,7 @@ function listTasks() {
     cell(kilo(task.prediction.volume_ml), "number");
     cell(task.reference ? kilo(task.reference.volume_ml) : "", "number of-reference");
     cell(task.dice === null ? "" : task.dice.toFixed(3), "number of-dice");
+    cell(expectedOf(task), "number of-expected");
     row.classList.toggle("absent", !task.prediction.volume_ml && !task.reference?.volume_ml);
     row.querySelector(".name").addEventListener("dblclick", () => toggle(scene.tasks.filter((other) => other !== task), false));
     return row;

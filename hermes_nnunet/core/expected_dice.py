@@ -1,0 +1,40 @@
+"""What Dice to expect of a task: that of cases which the training did not see."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import stdev
+from typing import Any
+
+from hermes_nnunet.core.dice import mean_of_defined
+
+
+@dataclass(frozen=True)
+class ExpectedDice:
+    """Dice of the held-out cases of one task: what a model reaches in images of their kind, not in a certain image.
+
+    Attributes:
+        mean: over the cases.
+        deviation: standard deviation of the sample; None for fewer than two cases, or where the cases are not known.
+        cases: their number; None where only the mean is known.
+    """
+
+    mean: float
+    deviation: float | None
+    cases: int | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "ExpectedDice | None":
+        """That of some cases with a defined Dice; None without any."""
+        if not values:
+            return None
+        return cls(mean_of_defined(values), stdev(values) if len(values) > 1 else None, len(values))
+
+    def to_json(self) -> dict[str, Any]:
+        """The arguments."""
+        return asdict(self)
+
+
+# Its key in files.
+EXPECTED_DICE = "expected_dice"
+# By task.
+ExpectedOfTasks = Mapping[str, ExpectedDice]

@@ -1,0 +1,108 @@
+"""The Dice of a model's held-out cases, from what travels with its folds wherever they go.
+
+That is nnU-Net's summary of the final validation, and of additions the header that their weights keep.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from typing_extensions import TypedDict
+
+from hermes_nnunet.additions import CHECKPOINT_KEY
+from hermes_nnunet.collection import Collection, MemberName
+from hermes_nnunet.core.checkpoints import read_checkpoint
+from hermes_nnunet.core.dice import CaseDice, defined_by_task, mean_of_defined
+from hermes_nnunet.core.expected_dice import ExpectedDice
+from hermes_nnunet.core.files import parse_json
+from hermes_nnunet.learning.training.member_dice import dice_by_member, dice_of_view, read_summary
+from hermes_nnunet.schema import WITH_MORE, Number, Text, checked
+
+if TYPE_CHECKING:
+    from hermes_nnunet.prediction.model_folder import ModelFolder
+
+SUMMARY = Path("validation", "summary.json")
+# It was validated with cases that it was trained with.
+_ALL = "all"
+_REMEDY = "copy the model's folder again"
+
+
+class _Member(TypedDict):
+    name: MemberName
+
+    __pydantic_config__ = WITH_MORE  # type: ignore[misc]
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What is read of an addition's header, see AdditionHeader."""
+
+    member: _Member
+    dice: dict[Text, Number | None] = field(default_factory=dict)
+    dice_of_cases: dict[Text, list[Number]] = field(default_factory=dict)
+
+
+def dice_of_fold(fold: Path, collection: Collection) -> dict[str, CaseDice]:
+    """Dice of the final validation of a universal model's fold by member; empty where there was none.
+
+    Raises:
+        HermesError: see `read_summary`.
+    """
+    summary = fold / SUMMARY
+    return dice_by_member(read_summary(summary, collection), collection) if summary.is_file() else {}
+
+
+def expected_dice(model: "ModelFolder") -> dict[str, dict[str, ExpectedDice]]:
+    """The Dice to expect of each member's tasks, over the held-out cases of all folds that are averaged.
+
+    Raises:
+        HermesError: what tells it is damaged.
+    """
+    folds = [path.parent for path in model.checkpoints if path.parent.name.removeprefix("fold_") != _ALL]
+    found: dict[str, dict[str, ExpectedDice]] = {}
+    for member, cases in _held_out_cases(model, folds).items():
+        found[member] = _of_values(defined_by_task(cases))
+    for member, headers in _headers(model).items():
+        found[member] = _of_means(headers) | _of_values(_together([header.dice_of_cases for header in headers]))
+    return {member: found[member] for member in model.members if found.get(member)}
+
+
+def _held_out_cases(model: "ModelFolder", folds: Sequence[Path]) -> dict[str, CaseDice]:
+    """Dice by member and case."""
+    if model.collection is None:
+        (member,) = model.members
+        summaries = [fold / SUMMARY for fold in folds if (fold / SUMMARY).is_file()]
+        tasks = model.own_labels(member)
+        return {member: {case: dice for path in summaries for case, dice in dice_of_view(path, tasks).items()}}
+    together: dict[str, CaseDice] = {}
+    for fold in folds:
+        for member, cases in dice_of_fold(fold, model.collection).items():
+            together.setdefault(member, {}).update(cases)
+    return together
+
+
+def _headers(model: "ModelFolder") -> dict[str, list[_Header]]:
+    """Headers of each addition, one a fold."""
+    found: dict[str, list[_Header]] = {}
+    for path in model.checkpoints if model.hermes_plans.additions else ():
+        for text in read_checkpoint(path).get(CHECKPOINT_KEY, []):
+            header = checked(_Header, parse_json(text, str(path), _REMEDY), str(path), _REMEDY, inside="header")
+            found.setdefault(header.member["name"], []).append(header)
+    return found
+
+
+def _of_values(values: Mapping[str, Sequence[float]]) -> dict[str, ExpectedDice]:
+    known = {task: ExpectedDice.of(own) for task, own in values.items()}
+    return {task: dice for task, dice in known.items() if dice is not None}
+
+
+def _together(parts: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:
+    tasks = dict.fromkeys(task for part in parts for task in part)
+    return {task: [value for part in parts for value in part.get(task, ())] for task in tasks}
+
+
+def _of_means(headers: Sequence[_Header]) -> dict[str, ExpectedDice]:
+    """Of additions of earlier releases, which have no more."""
+    means = _together([{task: [m] for task, m in header.dice.items() if m is not None} for header in headers])
+    return {task: ExpectedDice(mean_of_defined(own), None, None) for task, own in means.items()}
