@@ -45,18 +45,16 @@ def check_other_folds(fold: Path, plans: Mapping[str, Any]) -> None:
     Raises:
         HermesError: another fold has weights for other tasks or modalities.
     """
-    others = sorted(
-        next(path for name in NAMES if (path := folder / name).is_file())
-        for folder in fold.parent.glob("fold_*")
-        if folder.name != fold.name and any((folder / name).is_file() for name in NAMES)
-    )
-    for path in others:
-        check_trained_for(
-            read_checkpoint(path),
-            plans,
-            path,
-            f"move {fold.parent} away, since all folds of a model have one plans.json, or plan under another name",
-        )
+    remedy = f"move {fold.parent} away, since all folds of a model have one plans.json, or plan under another name"
+    for folder in sorted(fold.parent.glob("fold_*")):
+        path = next((folder / name for name in NAMES if (folder / name).is_file()), None)
+        if path is None or folder.name == fold.name:
+            continue
+        try:
+            checkpoint = read_checkpoint(path)
+        except HermesError:  # a damaged one is told where it is used
+            continue
+        check_trained_for(checkpoint, plans, path, remedy)
 
 
 def _block(arguments: object) -> Mapping[str, Any] | None:
