@@ -1,13 +1,16 @@
-"""Train on one machine or several, alone or under torchrun: `python -m hermes_nnunet.train`."""
+"""Train on one GPU or several, of one machine, or of several with torchrun: `python -m hermes_nnunet.train`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import escaped
 
-EXAMPLE = """example, on each of two machines with four GPUs (NUMBER is 0 on the first, 1 on the second):
+EXAMPLE = """example, on four GPUs of one machine:
+  python -m hermes_nnunet.train 900 3d_fullres 0 -num_gpus 4
+example, on each of two machines with four GPUs (NUMBER is 0 on the first, 1 on the second):
   torchrun --nnodes 2 --node_rank NUMBER --nproc_per_node 4 --master_addr FIRST_MACHINE --master_port 29500 \\
       -m hermes_nnunet.train 900 3d_fullres 0
 """
@@ -20,6 +23,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: the call is wrong (2), help was asked for (0), or a signal ended the training (128 and its number).
     """
     arguments = _parsed(argv)
+    if arguments.num_gpus == 1:
+        return _train(arguments)
+    from hermes_nnunet.learning.distributed.launching import launch
+
+    return launch(_train, arguments, arguments.num_gpus)
+
+
+def _train(arguments: argparse.Namespace) -> int:
     from hermes_nnunet.learning.distributed.training import train
 
     try:
@@ -35,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m hermes_nnunet.train",
-        description="Train a collection as nnUNetv2_train does, on one machine, or under torchrun on several.",
+        description="Train a collection as nnUNetv2_train does, on one machine, or under torchrun on several. Whatever "
+        "ends it is told in one line, and by the exit code.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -46,6 +58,9 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("-p", default="HermesPlans", metavar="PLANS", help="default: %(default)s")
     parser.add_argument("-pretrained_weights", metavar="FILE", help="checkpoint of a trained model to start from")
     parser.add_argument("-device", choices=("cuda", "cpu", "mps"), default="cuda", help="default: %(default)s")
+    parser.add_argument(
+        "-num_gpus", type=_count, default=1, metavar="N", help="GPUs of this machine, a process each; default: 1"
+    )
     parser.add_argument("--c", action="store_true", help="continue from the latest checkpoint")
     parser.add_argument("--val", action="store_true", help="only validate the final checkpoint")
     parser.add_argument("--val_best", action="store_true", help="validate the best checkpoint instead of the final one")
@@ -61,7 +76,15 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
         if getattr(arguments, one) and getattr(arguments, other):
             dashes = "-" if other == "pretrained_weights" else "--"
             parser.error(f"--{one} and {dashes}{other} exclude each other")
+    if arguments.num_gpus > 1 and "RANK" in os.environ:
+        parser.error("-num_gpus starts the processes that torchrun has started already: leave it out under torchrun")
     return arguments
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of GPUs: give 1 or more")
+    return int(text)
 
 
 def _number_or_all(text: str) -> int | str:

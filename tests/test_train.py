@@ -29,6 +29,19 @@ class TestCall:
         assert stop.value.code == 2
         assert "exclude each other" in capsys.readouterr().err
 
+    @pytest.mark.parametrize("number", ["0", "-1", "x"])
+    def test_a_wrong_number_of_gpus_is_refused(self, number, capsys):
+        with pytest.raises(SystemExit) as stop:
+            train.main(["900", "3d_fullres", "0", "-num_gpus", number])
+        assert stop.value.code == 2
+        assert "is no number of GPUs" in capsys.readouterr().err
+
+    def test_several_gpus_under_torchrun_are_refused(self, monkeypatch, capsys):
+        monkeypatch.setenv("RANK", "0")
+        with pytest.raises(SystemExit):
+            train.main(["900", "3d_fullres", "0", "-num_gpus", "2"])
+        assert "leave it out under torchrun" in capsys.readouterr().err
+
     def test_a_missing_folder_is_one_line(self, monkeypatch, capsys):
         monkeypatch.delenv("nnUNet_preprocessed", raising=False)
         assert train.main(["900", "3d_fullres", "0", "-device", "cpu"]) == 1

@@ -150,6 +150,8 @@ def _of_file_system(error: OSError, place: Path | str | None) -> str:
     folder = Path(tempfile.gettempdir()) if name is None else Path(path).parent
     if name is not None and os.path.isdir(path):
         folder = Path(path)
+    if os.path.islink(path) and not os.path.exists(path):
+        return f"{path} is a link to {os.readlink(path)}, which is not there: bring that back, or remove the link"
     if error.errno == errno.ENOSPC:
         return (
             f"{path} cannot be written, since its disk is full ({_free(folder)} MB are free in {folder}): make room, "

@@ -11,6 +11,7 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import LONGEST_FILE_NAME
 from hermes_nnunet.planning.modality.classifier import FoundModality
 from hermes_nnunet.prediction.image_sources import ImageSource
+from hermes_nnunet.prediction.image_stamps import ImageStamp
 from hermes_nnunet.prediction.label_table import write_colour_tables
 from hermes_nnunet.prediction.labels_file import LABELS_FILE, LabelsFile
 from hermes_nnunet.prediction.passes import Choice
@@ -92,9 +93,13 @@ class Destination:
         there = [case for case in cases if all(path.exists() for path in self.files(case.name))]
         earlier = self._earlier_of_same_labels()
         of_others = {case.name for case in there if earlier.cases.get(case.name) != self.provenance.hash}
+        of_other_images = {case.name for case in there if earlier.has_other_images(case)} - of_others
         measured = read_statistics(self.folder) if self.wishes.statistics else {case.name: {} for case in cases}
-        finished = {case.name for case in there if case.name in measured} - of_others
-        return [case for case in cases if case.name not in finished], self._redone(earlier, sorted(of_others))
+        finished = {case.name for case in there if case.name in measured} - of_others - of_other_images
+        lines = self._redone(earlier, sorted(of_others))
+        if of_other_images:
+            lines.append(f"predicted again, since their images have changed: {listed(sorted(of_other_images))}")
+        return [case for case in cases if case.name not in finished], lines
 
     def check_free(self, cases: Sequence[ImageSource], *, overwrite: bool, go_on: bool) -> None:
         """See that there is a place for the results of all cases; needs no choice of what is segmented.
@@ -111,15 +116,17 @@ class Destination:
             if files:
                 raise HermesError(f"{files[0]} exists: choose another folder, or add --continue or --overwrite")
 
-    def found_before(self) -> dict[str, FoundModality]:
+    def found_before(self, cases: Sequence[ImageSource]) -> dict[str, FoundModality]:
         """Modalities of cases that a run of this very model has found and finished."""
         earlier = self._earlier()
         if earlier is None:
             return {}
         return {
-            case: FoundModality(**content)
-            for case, content in earlier.modalities.items()
-            if earlier.cases.get(case) == self.provenance.hash
+            case.name: FoundModality(**earlier.modalities[case.name])
+            for case in cases
+            if case.name in earlier.modalities
+            and earlier.cases.get(case.name) == self.provenance.hash
+            and not earlier.has_other_images(case)
         }
 
     def open(self) -> None:
@@ -139,9 +146,10 @@ class Destination:
         except OSError as error:
             raise HermesError(str(line_of(error, place=self.folder))) from None
 
-    def record(self, case: str) -> None:
+    def record(self, case: ImageSource) -> None:
         """Say in labels.json what has made the results of a case, which are in their places."""
-        self._labels.finished(case, self.provenance, self.found.get(case))
+        images = ImageStamp.of(case.paths) if case.paths else None
+        self._labels.finished(case.name, self.provenance, self.found.get(case.name), images)
         self._labels.write(self.folder)
 
     @cached_property

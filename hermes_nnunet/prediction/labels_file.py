@@ -10,6 +10,8 @@ from typing_extensions import NotRequired, TypedDict
 from hermes_nnunet.core.expected_dice import EXPECTED_DICE, ExpectedDice
 from hermes_nnunet.core.files import read_json, write_json
 from hermes_nnunet.planning.modality.classifier import FoundModality
+from hermes_nnunet.prediction.image_sources import ImageSource
+from hermes_nnunet.prediction.image_stamps import ImageStamp
 from hermes_nnunet.prediction.provenance import Provenance
 from hermes_nnunet.schema import WITH_MORE, Number, Text, Whole, shaped_as, versioned
 
@@ -63,6 +65,7 @@ class LabelsFile:
         runs: `Provenance.to_json` of each run that has left a case here, by its hash.
         cases: hash of the run that has segmented a case, for each finished one. Older releases did not write it.
         modalities: `FoundModality.to_json` of each case whose modality nobody has named.
+        images: of each case what its images were. Older releases did not write it.
     """
 
     labels: Annotated[list[dict[str, Any]], shaped_as(list[_Label])]
@@ -70,6 +73,7 @@ class LabelsFile:
     runs: Annotated[dict[str, dict[str, Any]], shaped_as(dict[Text, _Run])] = field(default_factory=dict)
     cases: dict[Text, Text] = field(default_factory=dict)
     modalities: Annotated[dict[str, dict[str, Any]], shaped_as(dict[Text, _Found])] = field(default_factory=dict)
+    images: dict[Text, ImageStamp] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> "LabelsFile | None":
@@ -99,9 +103,20 @@ class LabelsFile:
         self.runs = {**earlier.runs, **self.runs}
         self.cases = {**earlier.cases, **self.cases}
         self.modalities = {**earlier.modalities, **self.modalities}
+        self.images = {**earlier.images, **self.images}
 
-    def finished(self, case: str, made_by: Provenance, found: FoundModality | None = None) -> None:
-        """Say that a case has been segmented anew, and the modality that it was found to be of."""
+    def has_other_images(self, case: ImageSource) -> bool:
+        """Whether a case has been segmented when its images were others."""
+        stamp = self.images.get(case.name)
+        return stamp is not None and not stamp.is_of(case.paths)
+
+    def finished(
+        self, case: str, made_by: Provenance, found: FoundModality | None = None, images: ImageStamp | None = None
+    ) -> None:
+        """Say that a case has been segmented anew, of which images, and the modality that it was found to be of."""
+        self.images.pop(case, None)
+        if images is not None:
+            self.images[case] = images
         self.cases[case] = made_by.hash
         self.modalities.pop(case, None)
         if found is not None:
@@ -118,6 +133,7 @@ class LabelsFile:
             "runs": {name: run for name, run in sorted(self.runs.items()) if name in of_cases},
             "cases": dict(sorted(self.cases.items())),
             **({"modalities": dict(sorted(self.modalities.items()))} if self.modalities else {}),
+            **({"images": {case: vars(stamp) for case, stamp in sorted(self.images.items())}} if self.images else {}),
         }
         write_json(content, folder / LABELS_FILE)
 

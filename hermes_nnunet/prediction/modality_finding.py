@@ -140,7 +140,7 @@ def with_found_modalities(
     Raises:
         HermesError: as `find_modalities`.
     """
-    found = find_modalities(cases, model, load, failures, destination.found_before())
+    found = find_modalities(cases, model, load, failures, destination.found_before(cases))
     modalities = {case.name: found[case.name].modality if case.name in found else None for case in cases}
     choices = {modality: choose(modality=modality) for modality in dict.fromkeys(modalities.values())}
     passes = tuple(one for choice in choices.values() for one in choice.passes)

@@ -11,6 +11,7 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from hermes_nnunet.core.checkpoints import read_checkpoint
+from hermes_nnunet.core.trained_for import check_trained_for
 from hermes_nnunet.core.trusted_plans import trusting_plans
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.file_names import quoted
@@ -19,6 +20,8 @@ from hermes_nnunet.networks.build import prediction_context
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.prediction.model_folder import PLANS_FILE, ModelFolder
 from hermes_nnunet.prediction.passes import Pass
+
+_PLANS_REMEDY = "bring the plans.json of its training back, or train the fold again"
 
 
 class HermesPredictor(nnUNetPredictor):
@@ -66,6 +69,7 @@ class HermesPredictor(nnUNetPredictor):
             if missing:
                 raise HermesError(f"{path} is no checkpoint of a training (it has no '{missing[0]}')")
         self.knows_unknown = all(checkpoint.get(SHARE_KEY) for checkpoint in checkpoints)
+            check_trained_for(checkpoint, self.model.plans, path, _PLANS_REMEDY)
         trainer_name = checkpoints[0]["trainer_name"]
         try:
             trainer = recursive_find_trainer_class_by_name(trainer_name)

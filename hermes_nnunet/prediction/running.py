@@ -109,7 +109,7 @@ def _predict_cases(
                     measured[output.case] = output.statistics
                     write_statistics(measured, destination.folder)
                 # Last: it says that all is there.
-                destination.record(output.case)
+                destination.record(prepared.source)
             progress.update()
 
         finishing = _Behind(behind)

@@ -14,6 +14,7 @@ from planting import CANARY, Attack
 from world import World
 
 KIND = "hostile"
+_MINE = "not yours"
 
 
 def attacks() -> list[Attack]:
@@ -40,7 +41,7 @@ def attacked(one: Attack, world: World, children: Children) -> list[Found]:
     canary = world.root.with_name(CANARY)
     shutil.rmtree(canary, ignore_errors=True)
     canary.mkdir()
-    (canary / "mine.txt").write_text("not yours")
+    (canary / "mine.txt").write_text(_MINE)
     planted = children.run(partial(one.plant, world))
     if planted.code != 0:
         raise RuntimeError(f"{one.name} cannot be planted:\n{planted.output}")
@@ -50,7 +51,9 @@ def attacked(one: Attack, world: World, children: Children) -> list[Found]:
     there = sorted(os.listdir(canary)) if canary.is_dir() else []
     if "code_was_run" in there:
         found.append((EXECUTED, "the command of the model"))
-    if there != ["mine.txt"] or not set(os.listdir(world.root.parent)) <= {*before, f"{world.root.name}.report"}:
+    kept = "mine.txt" in there and (canary / "mine.txt").read_text() == _MINE
+    beside = set(os.listdir(world.root.parent)) - {*before, f"{world.root.name}.report"}
+    if not kept or not {*there} <= {"mine.txt", *one.may_add} or beside:
         found.append((OUTSIDE, f"{there}, {sorted(os.listdir(world.root.parent))}"))
     if "\x1b[31m" in ended.output:
         found.append((EXECUTED, "an escape code reached the terminal"))

@@ -8,11 +8,15 @@ from typing import Any
 
 from children import FAULTS, FILE_SIZE, KILL, Children, Ended
 from ledger import EXECUTED, HANG, LEFT_BEHIND, LOST, MIXED, OUTSIDE, STUCK, TRACEBACK, Found, Ledger
+from small_disk import PAGE, can_be_made, resize, small_disk, used
 from subjects import SUBJECTS, Subject
 from world import World
 
 Files = Mapping[str, Any]
 _UNREADABLE = "cannot be read: "
+# All that a command writes is so many times what a small disk has left.
+_PARTS = 8
+SMALL_DISK = "small disk"
 _STAGING = (".writing-", ".merging")
 
 
@@ -70,10 +74,12 @@ class Interruptions:
 
     def tries_of(self, kind: str) -> int:
         """How many different interruptions of a kind there are."""
-        return len(self.sizes if kind == FILE_SIZE else self.changes)
+        return _PARTS if kind == SMALL_DISK else len(self.sizes if kind == FILE_SIZE else self.changes)
 
     def interrupt(self, kind: str, number: int) -> list[Found]:
         """Interrupt it once, run it again, and look at both."""
+        if kind == SMALL_DISK:
+            return self.on_small_disk(number)
         return self.kill(number) if kind == KILL else self.shortage(kind, number)
 
     def kill(self, at: int) -> list[Found]:
@@ -82,6 +88,20 @@ class Interruptions:
         ended = self._run(self._subject.run, fault=KILL, at=at)
         found = self._common(ended)
         return [*found, *self._after(f"killed before {self.changes[at]}")]
+
+    def on_small_disk(self, parts: int) -> list[Found]:
+        """Let its disk hold so many eighths of what it adds, and run it again on a larger one."""
+        with small_disk(self._world.root):
+            self._world.restore()
+            before = used(self._world.root)
+            self._run(self._subject.run)
+            added = used(self._world.root) - before
+            self._world.restore()
+            free = added * parts // _PARTS // PAGE * PAGE
+            resize(self._world.root, free)
+            ended = self._run(self._subject.run)
+            resize(self._world.root)
+            return self._after_shortage(f"{free} bytes are free", ended)
 
     def shortage(self, fault: str, at: int) -> list[Found]:
         """Let its disk be full, read-only, or for small files only, and run it again on a good one."""
@@ -92,6 +112,9 @@ class Interruptions:
         else:
             words = f"{fault} from {self.changes[at]} on"
             ended = self._run(self._subject.run, fault=fault, at=at)
+        return self._after_shortage(words, ended)
+
+    def _after_shortage(self, words: str, ended: Ended) -> list[Found]:
         found = [(verdict, f"{words}: {text}") for verdict, text in self._common(ended)]
         left = self._published()
         if ended.code == 0 and left != self._published(self.whole):
@@ -186,6 +209,8 @@ def interrupt(
             continue
         interruptions = None
         for kind in kinds:
+            if kind == SMALL_DISK and not can_be_made(world.root):
+                continue
             if interruptions is None:
                 interruptions = Interruptions(subject, world, children)
             count = interruptions.tries_of(kind)
@@ -202,4 +227,4 @@ def _chosen(count: int, most: int | None, seed: str) -> list[int]:
     )
 
 
-KINDS = (KILL, *FAULTS, FILE_SIZE)
+KINDS = (KILL, *FAULTS, FILE_SIZE, SMALL_DISK)

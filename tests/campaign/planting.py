@@ -20,11 +20,16 @@ CANARY = "canary"
 
 @dataclass(frozen=True)
 class Attack:
-    """What is planted, and the command that meets it."""
+    """What is planted, and the command that meets it.
+
+    Attributes:
+        may_add: what the command may add beside the file that is not its own.
+    """
 
     name: str
     plant: Callable[[World], None]
     command: Callable[[World], int | None]
+    may_add: tuple[str, ...] = ()
 
 
 def merge_file(world: World, change: Callable[[dict], None]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from hermes_nnunet.data.merge.specification import MemberSpecification
 from hermes_nnunet.learning.training.learning_curves import Epoch, LearningCurves, MemberEpoch
 from hermes_nnunet.learning.training.member_dice import dice_by_member, read_summary, summary_key
 from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
+from hermes_nnunet.planning.preprocessing.finished import Preprocessed, check_preprocessed
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.labels_file import LabelsFile
 from hermes_nnunet.prediction.statistics import read_statistics, write_statistics
@@ -150,6 +151,7 @@ def of_labels(_: dict, __: Collection) -> Read:
         "passes": [{"member": "a", "modality": "CT", "tasks": ["liver"]}],
         "runs": {"0f": {"weights": {"0": "ab"}, "model": "cd", "options": {"tile_step": 0.5, "spacing_from": None}}},
         "cases": {"x": "0f"},
+        "images": {"x": {"written": "12", "content": "34"}},
     }
 
     def read(path: Path) -> None:
@@ -215,6 +217,20 @@ def of_decathlon(_: dict, __: Collection) -> Read:
     return Read("dataset.json", content, lambda path: converter.resolve(path.parent))
 
 
+def of_preprocessed(plans: dict, collection: Collection) -> Read:
+    hermes_plans = HermesPlans.from_plans(plans)
+    wanted = Preprocessed(
+        {task.name: list(task.values) for task in collection.tasks}, [1.5] * 3, hermes_plans.intensity_clipping
+    )
+
+    def read(path: Path) -> None:
+        folder = path.with_name("HermesPlans_3d_fullres")
+        folder.mkdir(exist_ok=True)
+        check_preprocessed(folder, wanted)
+
+    return Read("HermesPlans_3d_fullres_preprocessed.json", {"format_version": 1, **asdict(wanted)}, read)
+
+
 READS = (
     of_dataset_json,
     of_plans,
@@ -229,6 +245,7 @@ READS = (
     of_member,
     of_fingerprint,
     of_decathlon,
+    of_preprocessed,
 )
 
 
@@ -299,4 +316,4 @@ def write_valid(read: Read, folder: Path) -> Path:
 def read_of(of: Callable[[dict, Collection], Read], plans: dict, dataset_json: dict, collection: Collection) -> Read:
     """One of READS for a collection whose dataset.json lists its images."""
     cases = {case: {"images": [f"../{case}.nii.gz"], "label": f"labelsTr/{case}.nii.gz"} for case in collection.cases}
-    return of(plans if of is of_plans else {**dataset_json, "dataset": cases}, collection)
+    return of(plans if of in (of_plans, of_preprocessed) else {**dataset_json, "dataset": cases}, collection)

@@ -172,6 +172,7 @@ def _import(world: World, *options: str) -> int:
     )  # fmt: skip
 
 
+IMPORTED = "Dataset910_Ours/HermesTrainerPaper__HermesPaperRPlans__3d_fullres"
 _IMPORTED = tuple(
     f"results/{name}/HermesTrainerPaper__HermesPaperRPlans__3d_fullres"
     for name in ("Dataset910_Ours", "Dataset911_abdomen", "Dataset912_AbdomenMR", "Dataset913_heart")

@@ -13,9 +13,10 @@ import damage
 import pytest
 from children import FILE_SIZE, FULL, KILL, READ_ONLY
 from hostile import attacked, attacks
-from interruptions import KINDS, Interruptions, common_findings
+from interruptions import KINDS, SMALL_DISK, Interruptions, common_findings
 from ledger import HANG, LOST, MIXED, OUTSIDE, STUCK, TRACEBACK, VERDICTS, Ledger
 from setting import prepare
+from small_disk import PAGE, can_be_made
 from subjects import SUBJECTS, Subject
 
 pytestmark = pytest.mark.slow
@@ -130,6 +131,16 @@ class TestVerdicts:
             return 0
 
         assert self.verdicts(interrupted(run).interrupt(FILE_SIZE, 1)) == {LOST, MIXED}
+
+    def test_a_disk_that_is_too_small_without_a_word(self, interrupted, stage):
+        if not can_be_made(stage[0].root):
+            pytest.skip("no disk can be mounted here")
+
+        def run(world):
+            with suppress(OSError):
+                (world.root / "a").write_bytes(bytes(8 * PAGE))
+
+        assert self.verdicts(interrupted(run).interrupt(SMALL_DISK, 4)) == {LOST, MIXED}
 
     def test_a_traceback_and_a_file_elsewhere(self, stage, tmp_path):
         children = stage[1]

@@ -8,8 +8,15 @@ import pytest
 import torch
 
 from hermes_nnunet.core.leftovers import temporary_name
-from hermes_nnunet.core.shortages import is_of_all_files, is_of_memory, line_of, memory_for, write_error
-from hermes_nnunet.errors import HermesError
+from hermes_nnunet.core.shortages import (
+    ending_in_one_line,
+    is_of_all_files,
+    is_of_memory,
+    line_of,
+    memory_for,
+    write_error,
+)
+from hermes_nnunet.errors import HermesError, TrainingEndedError
 
 
 def of_system(code, *names):
@@ -40,6 +47,15 @@ class TestDisk:
         line = line_of(of_system(errno.ENOSPC, str(tmp_path / "new" / "a.nii.gz")))
         assert line.startswith(f"{tmp_path}/new/a.nii.gz cannot be written, since its disk is full (")
         assert f" MB are free in {tmp_path / 'new'}): make room, or choose another folder" in line
+
+    def test_of_a_link_to_nowhere_is_told_with_where_it_leads(self, tmp_path):
+        link = tmp_path / "Dataset900_Both"
+        link.symlink_to(tmp_path / "disk")
+        with pytest.raises(FileExistsError) as raised:
+            link.mkdir(exist_ok=True)
+        assert line_of(raised.value) == (
+            f"{link} is a link to {tmp_path / 'disk'}, which is not there: bring that back, or remove the link"
+        )
 
     def test_is_that_of_the_copy_where_a_copy_fails(self):
         assert line_of(of_system(errno.EROFS, "/there/a", "/here/a")).startswith("/here/a cannot be written")
@@ -110,3 +126,30 @@ class TestMemory:
         assert is_of_all_files(of_system(errno.EMFILE, "a.nii.gz"))
         assert not is_of_all_files(of_system(errno.EIO, "a.nii.gz"))
         assert not is_of_all_files(OSError("CRC check failed"))
+
+
+class TestEnd:
+    """Of a command of nnU-Net's, which catches nothing."""
+
+    @pytest.mark.parametrize(
+        ("error", "line"),
+        [
+            (HermesError("a.nii.gz is damaged\x1b[31m"), "a.nii.gz is damaged\\x1b[31m"),
+            (MemoryError(), "memory ran out: plan for less"),
+            (OSError(errno.EROFS, "Read-only file system"), "/out/log cannot be written, since /out is read-only: "),
+        ],
+    )
+    def test_is_one_line(self, error, line):
+        end = ending_in_one_line(place="/out/log", remedy="plan for less", end=TrainingEndedError)
+        with pytest.raises(TrainingEndedError) as raised, end:
+            raise error
+        assert str(raised.value.code).startswith(line)
+
+    @pytest.mark.parametrize("error", [KeyError("x"), RuntimeError("CUDA error: device-side assert triggered")])
+    def test_of_a_fault_keeps_its_traceback(self, error):
+        with pytest.raises(type(error)), ending_in_one_line():
+            raise error
+
+    def test_is_told_once(self):
+        with pytest.raises(TrainingEndedError, match="as it is"), ending_in_one_line(), ending_in_one_line():
+            raise TrainingEndedError("as it is")

@@ -1,6 +1,7 @@
 """--continue: what this very model has finished is left, all else is predicted again."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -63,6 +64,33 @@ class TestContinue:
         _, warnings = again(change=change)
         assert warnings == ["predicted again, since a run with other weights made them: a, b"]
         assert (out / "a.nii.gz").read_bytes() != before[0]
+
+    def test_begins_anew_with_other_images_under_the_same_names(self, again, images, out):
+        before = []
+
+        def change():
+            before.append((out / "a.nii.gz").read_bytes())
+            shutil.copyfile(images / "b_0000.nii.gz", images / "a_0000.nii.gz")
+
+        said, warnings = again(change=change)
+        assert said == f"1 case segmented to {out}, 1 were finished before\n"
+        assert warnings == ["predicted again, since their images have changed: a"]
+        assert (out / "a.nii.gz").read_bytes() != before[0]
+
+    def test_leaves_what_was_made_of_images_that_were_only_copied(self, again, images, out):
+        def change():
+            os.utime(images / "a_0000.nii.gz", (0, 0))
+
+        assert again(change=change) == (f"0 cases segmented to {out}, 2 were finished before\n", [])
+
+    def test_leaves_what_a_release_wrote_that_did_not_look_at_images(self, again, images, out):
+        def change():
+            content = labels_file(out)
+            del content["images"]
+            (out / "labels.json").write_text(json.dumps(content))
+            os.utime(images / "a_0000.nii.gz", (0, 0))
+
+        assert again(change=change) == (f"0 cases segmented to {out}, 2 were finished before\n", [])
 
     def test_begins_anew_with_what_an_older_release_wrote(self, again, out):
         def as_older_releases():

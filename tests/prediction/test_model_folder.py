@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import torch
 
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.model_folder import find_model_folder, read_model_folder
@@ -70,3 +71,15 @@ class TestReading:
         with pytest.raises(HermesError, match=r"no fold with a checkpoint_final\.pth"):
             read_model_folder(model)
         assert read_model_folder(model, checkpoint="checkpoint_best.pth").folds == ("0", "1")
+
+
+def test_a_fold_that_was_trained_for_other_tasks_is_refused(model, plans, predict, capsys):
+    """As where it was trained into again after its collection was merged in another order."""
+    plans["hermes"]["tasks"] = [*reversed(plans["hermes"]["tasks"][:2]), *plans["hermes"]["tasks"][2:]]
+    path = model / "fold_1" / "checkpoint_final.pth"
+    content = torch.load(path, weights_only=False)
+    torch.save({**content, "init_args": {"configuration": "3d_fullres", "plans": plans}}, path)
+    assert predict("--member", "abdomen", "-f", "0") == 0
+    assert predict("--member", "abdomen", "--overwrite") == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert f"{path} was trained for other tasks than its plans have now (" in line

@@ -9,6 +9,7 @@ from hermes_nnunet.core.wording import listed
 QFORM = "spacing and place taken from the qform, since the sform's spacing is not the header's (pixdim)"
 NO_CODES = "neither sform nor qform has a code: axes taken to run to the left, the front and the head"
 PADDING = "one extreme value taken for the outside of the image"
+NOT_HOUNSFIELD = "taken for CT, but no voxel is below 0, so that these may not be Hounsfield units"
 NO_SLICE = "left out, since not a slice of a DICOM series"
 
 

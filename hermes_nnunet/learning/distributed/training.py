@@ -81,7 +81,11 @@ def _look(place: Place, arguments: argparse.Namespace) -> Inputs:
     if arguments.device == "cuda":
         gpus = torch.cuda.device_count()
         if place.local_rank >= gpus:
-            remedy = f"start at most {gpus} processes there (--nproc_per_node)" if gpus else "use -device cpu"
+            remedy = (
+                f"start at most {gpus} processes there (-num_gpus, or torchrun's --nproc_per_node)"
+                if gpus
+                else "use -device cpu"
+            )
             raise HermesError(f"no GPU for process {place.local_rank + 1} of the machine, torch sees {gpus}: {remedy}")
         torch.cuda.set_device(place.local_rank)
     return find_inputs(arguments.dataset, arguments.p, arguments.configuration, arguments.pretrained_weights)

@@ -17,9 +17,10 @@ from torch import nn
 from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
-from hermes_nnunet.core.checkpoints import LATEST, loading_without_code
+from hermes_nnunet.core.checkpoints import LATEST, loading_without_code, read_checkpoint
 from hermes_nnunet.core.files import written_beside
 from hermes_nnunet.core.shortages import ending_in_one_line
+from hermes_nnunet.core.trained_for import check_other_folds, check_trained_for
 from hermes_nnunet.errors import HermesError, TrainingEndedError
 from hermes_nnunet.learning.distributed.averaging import (
     from_first_process,
@@ -29,7 +30,13 @@ from hermes_nnunet.learning.distributed.averaging import (
 )
 from hermes_nnunet.learning.distributed.peers import Peers, end_together, watched_peers
 from hermes_nnunet.learning.training.continuation import Continuation
-from hermes_nnunet.learning.training.fold_folder import check_beginning, keep_best, locked, remove_checkpoints
+from hermes_nnunet.learning.training.fold_folder import (
+    OVERWRITE_VARIABLE,
+    check_beginning,
+    keep_best,
+    locked,
+    remove_checkpoints,
+)
 from hermes_nnunet.learning.training.random_state import random_state, set_random_states
 from hermes_nnunet.learning.training.save_interval import SaveInterval
 from hermes_nnunet.learning.training.signals import EndedBySignalError, Signals
@@ -40,6 +47,7 @@ from hermes_nnunet.learning.training.workers import WORKERS_DIED, Workers, told_
 # What the processes agree on after each batch, the most urgent being the largest: a signal is this plus its number.
 _GO_ON, _SAVE, _WORKER_DIED, _SIGNAL = 0, 1, 2, 2
 
+_PLANS_REMEDY = f"bring its plans and preprocessed cases back, or set {OVERWRITE_VARIABLE}=1 and leave out --c"
 MEMORY_REMEDY = "plan for less of it (-gpu_memory_target), end other programs, or take a machine with more"
 
 
@@ -127,6 +135,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
             )
         self._save_interval = SaveInterval()
         fold = Path(self.output_folder)
+        self._on_first(lambda: check_other_folds(fold, self.plans_manager.plans))
         if not self._is_continued:
             self._on_first(lambda: check_beginning(fold, asked_to_continue=self.logger.resume))
         with self._workers.watched():
@@ -286,9 +295,11 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
         """nnU-Net's loading, but without code. The rest waits for on_train_start, since --val has no use for it.
 
         Raises:
-            HermesError: the file is missing or damaged, or holds more than tensors and numbers.
+            TrainingEndedError: the file is missing or damaged, holds more than tensors and numbers, or is of a training
+                for other tasks.
         """
         interrupted = Continuation.read(Path(filename))
+        check_trained_for(read_checkpoint(Path(filename)), self.plans_manager.plans, filename, _PLANS_REMEDY)
         with loading_without_code():
             super().load_checkpoint(filename)
         self.interrupted = interrupted

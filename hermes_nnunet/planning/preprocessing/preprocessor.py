@@ -13,6 +13,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from hermes_nnunet.collection import UNKNOWN_MODALITY, Collection
 from hermes_nnunet.core.files import naming, temporary_folder_in
 from hermes_nnunet.core.images.endings import split_ending
+from hermes_nnunet.core.images.remarks import NOT_HOUNSFIELD
 from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
 from hermes_nnunet.core.shortages import ending_in_one_line
 from hermes_nnunet.core.trusted_plans import check_plans
@@ -20,10 +21,10 @@ from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.told_by_image import with_mark
-from hermes_nnunet.planning.image_reader_writer import OwnReaderPlans
+from hermes_nnunet.planning.image_reader_writer import REMARKS, OwnReaderPlans
 from hermes_nnunet.planning.modality.classifier import ModalityClassifier
 from hermes_nnunet.planning.preprocessing.finished import Preprocessed, record_of
-from hermes_nnunet.planning.preprocessing.intensity import clip_intensities, fixed_normalization, intensity_rule
+from hermes_nnunet.planning.preprocessing.intensity import CT, clip_intensities, fixed_normalization, intensity_rule
 from hermes_nnunet.planning.preprocessing.locations import OneClass, sample_locations
 from hermes_nnunet.planning.preprocessing.unknown_copies import folder_of_copies, needs_copy
 from hermes_nnunet.planning.resampling.size import check_size
@@ -153,6 +154,10 @@ class HermesPreprocessor(DefaultPreprocessor):
             if finds
             else self._training_modality or plans.with_modality_override().context.modality
         )
+        if self._modality == CT and data.min() >= 0:
+            properties[REMARKS] = [*properties.get(REMARKS, []), NOT_HOUNSFIELD]
+            if self._training_modality is not None:
+                print(f"warning: {self._name}: {NOT_HOUNSFIELD}")
         self._spacing = [properties["spacing"][axis] for axis in plans_manager.transpose_forward]
         data, seg, properties = super().run_case_npy(
             data, seg, properties, plans_manager, configuration_manager, dataset_json

@@ -80,6 +80,30 @@ class TestBeginning:
         assert not list(fold_of(trainer).glob("*.pth"))
 
 
+class TestOtherTasks:
+    """Collections are merged and planned again, and then have tasks in another order."""
+
+    @pytest.fixture
+    def swapped(self, make_trainer, plans, dataset_json):
+        """The folder of a model whose fold was trained before that."""
+        fold = fold_of(trained(make_trainer))
+        plans["hermes"]["tasks"] = [*reversed(plans["hermes"]["tasks"][:2]), *plans["hermes"]["tasks"][2:]]
+        tasks = dataset_json["hermes"]["tasks"]
+        tasks[:2] = tasks[1], tasks[0]
+        return fold
+
+    def test_are_not_what_an_older_training_is_continued_for(self, swapped, make_trainer):
+        second = make_trainer(continue_training=True)
+        with pytest.raises(TrainingEndedError, match=r"checkpoint_final\.pth was trained for other tasks than"):
+            maybe_load_checkpoint(second, continue_training=True, validation_only=False)
+
+    def test_get_no_fold_beside_older_ones(self, swapped, make_trainer):
+        before = (swapped.parent / "plans.json").read_bytes()
+        with pytest.raises(TrainingEndedError, match=r"fold_0/checkpoint_final\.pth was trained for other tasks"):
+            make_trainer(fold=1).run_training()
+        assert (swapped.parent / "plans.json").read_bytes() == before
+
+
 class TestBestCheckpoint:
     """nnU-Net writes the latest checkpoint of an epoch, then the best."""
 

@@ -11,6 +11,7 @@ from inline_pool import PoolOfNoProcess
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from scipy import ndimage
 
+from hermes_nnunet.core.images.remarks import NOT_HOUNSFIELD
 from hermes_nnunet.errors import CommandEndedError, HermesError
 from hermes_nnunet.planning.preprocessing.preprocessor import HermesPreprocessor, context_channel
 from hermes_nnunet.plans import HermesPlans
@@ -77,6 +78,27 @@ class TestModality:
         plans["hermes"] = HermesPlans.from_plans(plans).of_member("abdomen").to_block()
         monkeypatch.delenv("HERMES_MODALITY")
         assert np.array_equal(preprocessed(plans, dataset_json, image)[0], as_ct)
+
+
+class TestHounsfieldUnits:
+    @pytest.mark.parametrize(
+        ("member", "lowest", "is_told"), [("abdomen", 0, True), ("abdomen", -1, False), ("brain", 0, False)]
+    )
+    def test_a_ct_without_them_is_told(self, plans, dataset_json, tmp_path, member, lowest, is_told):
+        plans["hermes"] = HermesPlans.from_plans(plans).of_member(member).to_block()
+        array = np.random.default_rng(0).integers(0, 1500, (9, 9, 9)).astype(np.int16)
+        array[0, 0, 0] = lowest
+        properties = preprocessed(plans, dataset_json, written_image(tmp_path / "image.nii.gz", array))[2]
+        assert properties["remarks"] == [NOT_HOUNSFIELD] * is_told
+
+    def test_of_training_are_told_on_the_screen(self, plans, dataset_json, tmp_path, capsys):
+        image = written_image(tmp_path / "image.nii.gz", np.ones((9, 9, 9), np.int16))
+        label = written_image(tmp_path / "label.nii.gz", np.ones((9, 9, 9), np.uint8))
+        manager = PlansManager(plans)
+        arguments = ([image], label, manager, manager.get_configuration("3d_fullres"), dataset_json)
+        for case in ("abdomen__a", "brain__x"):
+            HermesPreprocessor(verbose=False).run_case_save(str(tmp_path / case), *arguments)
+        assert capsys.readouterr().out.count(f"warning: {image}: {NOT_HOUNSFIELD}") == 1
 
 
 class TestOrientation:
