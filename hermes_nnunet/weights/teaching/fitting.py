@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
@@ -18,6 +19,7 @@ from hermes_nnunet.weights.additions.compose import plans_without_additions
 from hermes_nnunet.weights.additions.starting import optimizer_of_addition, round_adapters, start_addition
 from hermes_nnunet.weights.teaching.cases import Patches, TaughtCase
 from hermes_nnunet.weights.teaching.defaults import STEPS
+from hermes_nnunet.weights.teaching.false_places import find_false_places
 from hermes_nnunet.weights.teaching.first_rows import CROSS_ENTROPY_WEIGHT, FirstRows, candidates_of, pools_of
 from hermes_nnunet.weights.teaching.lesson import Lesson
 
@@ -39,6 +41,8 @@ class Settings:
         linear_share: share of it for adapters of linear layers.
         decay: weight decay of adapters, towards the base.
         start_patches: patches that the first rows are fitted to.
+        looks: after which shares of the steps the network looks at the whole of the examples, to learn from what it
+            finds falsely there. Each look takes no more tiles than there are steps, about a tenth of the whole time.
         seed: of all that is drawn.
     """
 
@@ -48,6 +52,7 @@ class Settings:
     linear_share: float = 0.1
     decay: float = 1e-2
     start_patches: int = 12
+    looks: tuple[float, ...] = (0.3, 0.6)
     seed: int = 0
 
 
@@ -67,14 +72,20 @@ def fit(
         )
         patches = Patches(cases, lesson.hermes_plans, _patch_size(lesson), settings.seed)
         _start(network, context, lesson, patches, settings)
-        network.set_context(context.repeated(settings.batch_size).on(device))
+        looks = {int(share * settings.steps) for share in settings.looks}
+        random = np.random.default_rng(settings.seed)
         optimizer = optimizer_of_addition(network, settings.rate, settings.linear_share, settings.decay)
         schedule = PolynomialSchedule(optimizer, settings.steps)
         loss = _loss_of(lesson, network).to(device)
         for step in range(settings.steps):
             schedule.step(step)
             loss.dice_exponent = step / max(1, settings.steps - 1)
+            if step in looks:
+                patches.false_places = find_false_places(
+                    network, context, cases, patches.size, most_tiles=settings.steps, random=random
+                )
             batch = patches.batch(settings.batch_size)
+            network.set_context(context.repeated(settings.batch_size).on(device))
             optimizer.zero_grad()
             output = cast(HermesOutput, network(batch.images.to(device)))
             targets = [target.to(device) for target in batch.targets(network.supervision_scales)]
