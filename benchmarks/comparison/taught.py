@@ -157,6 +157,7 @@ class Teaching:
         cases = read_json(own / "splits_final.json", "delete the folder")[self.fold]["train"][:number]
         target = self.workplace.folder / "examples" / f"{structure.name}_{number}_f{self.fold}"
         if not target.is_dir():
+            target.parent.mkdir(exist_ok=True)
             with folder_written_beside(target) as folder:
                 for kind, ending in (("imagesTr", "_0000.nii.gz"), ("labelsTr", ".nii.gz")):
                     (folder / kind).mkdir()
