@@ -31,6 +31,7 @@ from comparison.running import Conditions, Training
 from comparison.scoring import by_member, scores_of
 from comparison.splits import Reduction, add_folds
 from comparison.taught import EXAMPLES, STRUCTURES, Teaching
+from comparison.taught_picture import draw
 from comparison.unchanged import difference
 from measuring import MEGABYTE
 from rich.console import Console
@@ -39,6 +40,7 @@ from rich.table import Table
 RESULT = "additions.json"
 MAIN_WAYS = ("addition", "transfer", "fine-tuning")
 MEMBERS_WITH_FEW = (303, 304)
+PICTURE, SHOWN = "taught.png", 4
 
 
 def members(workplace: Workplace, options: argparse.Namespace) -> None:
@@ -88,6 +90,7 @@ def examples(workplace: Workplace, options: argparse.Namespace) -> None:
             taught[str(number)] = {"dice": round(teaching.dice(structure, number), 4), "seconds": seconds}
         single = round(teaching.dice_of_single(structure), 4)
         _add(options, f"examples {structure.name}", {"taught": taught, "nnunet_with_5": single})
+    draw([teaching.slices(structure, max(EXAMPLES), SHOWN) for structure in STRUCTURES], options.results / PICTURE)
 
 
 def unchanged(workplace: Workplace, options: argparse.Namespace) -> None:

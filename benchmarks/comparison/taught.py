@@ -12,6 +12,7 @@ from comparison.arms import recipe_of
 from comparison.data import MEMBERS, Workplace
 from comparison.running import Training
 from comparison.scoring import dice
+from comparison.taught_picture import Slice, slice_of
 from comparison.views import held_out_cases, image_of, predict
 from hermes_nnunet.core.dice import mean_of_defined
 from hermes_nnunet.core.files import folder_written_beside, read_json, write_json
@@ -150,6 +151,21 @@ class Teaching:
         training = self.single(structure)
         training.run(self.workplace, self.device)
         return self.score(structure, training.validation(self.workplace))
+
+    def slices(self, structure: Structure, number: int, count: int) -> list[Slice]:
+        """Of the first held-out cases, with what was taught and what nnU-Net has found."""
+        taught = self.base.folder(self.workplace) / "predictions" / f"{structure.name}_{number}"
+        plain = self.single(structure).validation(self.workplace)
+        truth = self.workplace.raw(structure.number) / "labelsTr"
+        return [
+            slice_of(
+                f"{structure.name}, {case}",
+                image_of(self.workplace, structure.member, case),
+                truth / f"{case}.nii.gz",
+                {f"taught with {number}": taught / f"{case}.nii.gz", "nnU-Net": plain / f"{case}.nii.gz"},
+            )
+            for case in self.held_out(structure)[:count]
+        ]
 
     def _examples(self, structure: Structure, number: int) -> Path:
         """Folder with the images and masks of the first training cases."""

@@ -182,3 +182,21 @@ class TestTable:
         shown = capsys.readouterr().out
         for number in ("0.610", "0.600", "0.100", "1 images 0.320", "0.430"):
             assert number in shown
+
+
+class TestPicture:
+    def test_shows_the_slice_with_most_of_the_structure_the_patients_right_on_the_left(self, tmp_path):
+        from comparison.taught_picture import draw, slice_of
+
+        mask = np.zeros((6, 8, 4), np.uint8)
+        mask[5, 0, 2] = 1  # the patient's right, at the back
+        files = [tmp_path / name for name in ("image.nii.gz", "truth.nii.gz", "found.nii.gz")]
+        for file in files:
+            turned = mask[::-1] if file.name == "image.nii.gz" else mask
+            affine = np.diag([-1 if file.name == "image.nii.gz" else 1, 1, 2, 1])
+            nibabel.save(nibabel.Nifti1Image(turned, affine), file)
+        one = slice_of("a case", files[0], files[1], {"taught": files[2]})
+        for plane in (one.image, *one.masks.values()):
+            assert np.argwhere(plane).tolist() == [[7, 0]]
+        draw([[one]], tmp_path / "picture.png")
+        assert (tmp_path / "picture.png").stat().st_size > 1000
