@@ -20,7 +20,7 @@ LARGEST_ANGLE = 0.25  # radians, some 15 degrees
 LARGEST_SCALE = 0.15
 FOREGROUND_SHARE = 0.5
 # Of the other patches, once it is known where the network errs.
-FALSE_SHARE = 0.8
+FALSE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
