@@ -13,7 +13,7 @@ from comparison.data import MEMBERS, Workplace
 from comparison.running import Training
 from comparison.scoring import dice
 from comparison.taught_picture import Slice, slice_of
-from comparison.views import held_out_cases, image_of, predict
+from comparison.views import held_out_cases, image_of, predict_once, predictions_of
 from hermes_nnunet.core.dice import mean_of_defined
 from hermes_nnunet.core.files import folder_written_beside, read_json, write_json
 
@@ -124,10 +124,8 @@ class Teaching:
         name = f"{structure.name}_{number}"
         results = self.added([self.file(structure, number)])
         environment = {"nnUNet_results": str(results)}
-        folder = self.base.folder(self.workplace) / "predictions" / name
-        if not all((folder / f"{case}.nii.gz").is_file() for case in cases):
-            predict(self.base, self.workplace, images, structure.view, name, self.device, environment)
-        return self.score(structure, folder)
+        predict_once(self.base, self.workplace, images, structure.view, name, self.device, environment)
+        return self.score(structure, predictions_of(self.base, self.workplace, name))
 
     def held_out(self, structure: Structure) -> list[str]:
         return held_out_cases(self.workplace, structure.member, count=1000, fold=self.fold)
@@ -154,7 +152,7 @@ class Teaching:
 
     def slices(self, structure: Structure, number: int, count: int) -> list[Slice]:
         """Of the first held-out cases, with what was taught and what nnU-Net has found."""
-        taught = self.base.folder(self.workplace) / "predictions" / f"{structure.name}_{number}"
+        taught = predictions_of(self.base, self.workplace, f"{structure.name}_{number}")
         plain = self.single(structure).validation(self.workplace)
         truth = self.workplace.raw(structure.number) / "labelsTr"
         return [
