@@ -8,6 +8,7 @@ BENCHMARKS ?= start_up loss loading one_model passes preprocessing export_many_t
 ACCURACY_SOURCE ?= ../shared/data/raw
 ACCURACY_FOLDER ?= accuracy
 LONG_FOLDER ?= long
+ADDITIONS_FOLDER ?= additions
 PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 # nnU-Net's own commands, called by tests and demo, lie there
 WITH_COMMANDS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
@@ -15,7 +16,7 @@ WITH_COMMANDS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 SOURCES := setup.py pyproject.toml $(shell find hermes_nnunet trainers planners dataset_converters \
 	-name __pycache__ -prune -o -print)
 
-.PHONY: test quick lint types format docs demo bench accuracy everything long missing campaign clean
+.PHONY: test quick lint types format docs demo bench accuracy everything long missing additions campaign clean
 
 test: $(VENV)/installed
 	$(WITH_COMMANDS) HERMES_TEST_INSTALLED=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest --durations=15 $(PYTEST_ARGS) $(SELECTED)
@@ -49,6 +50,10 @@ missing: $(VENV)/installed
 	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/hidden_labels.py $(ACCURACY_SOURCE) $(ACCURACY_FOLDER) $(MISSING_ARGS)
 	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/unlabelled_cases.py $(ACCURACY_SOURCE) $(ACCURACY_FOLDER) $(MISSING_ARGS)
 	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/unknown_modality.py $(ACCURACY_SOURCE) $(ACCURACY_FOLDER) $(MISSING_ARGS)
+
+# hours too: what is added to a trained model, against models of its own, and what becomes of old tasks
+additions: $(VENV)/installed
+	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/additions.py $(ACCURACY_SOURCE) $(ADDITIONS_FOLDER) --size "6 mm" $(ADDITIONS_ARGS)
 
 # hours: every command interrupted everywhere, thousands of damaged files, hostile names and models; a stopped one goes on
 campaign: $(VENV)/installed

@@ -31,6 +31,7 @@ from comparison.running import Conditions, Training
 from comparison.scoring import by_member, scores_of
 from comparison.splits import Reduction, add_folds
 from comparison.taught import EXAMPLES, STRUCTURES, Teaching
+from comparison.taught_picture import draw
 from comparison.unchanged import difference
 from measuring import MEGABYTE
 from rich.console import Console
@@ -39,6 +40,7 @@ from rich.table import Table
 RESULT = "additions.json"
 MAIN_WAYS = ("addition", "transfer", "fine-tuning")
 MEMBERS_WITH_FEW = (303, 304)
+PICTURE, SHOWN = "taught.png", 4
 
 
 def members(workplace: Workplace, options: argparse.Namespace) -> None:
@@ -83,11 +85,15 @@ def examples(workplace: Workplace, options: argparse.Namespace) -> None:
     teaching.prepare()
     for structure in STRUCTURES:
         taught = {}
-        for number in EXAMPLES:
+        for number in options.examples:
             seconds = teaching.teach(structure, number)
             taught[str(number)] = {"dice": round(teaching.dice(structure, number), 4), "seconds": seconds}
         single = round(teaching.dice_of_single(structure), 4)
         _add(options, f"examples {structure.name}", {"taught": taught, "nnunet_with_5": single})
+    draw(
+        [teaching.slices(structure, max(options.examples), SHOWN) for structure in STRUCTURES],
+        options.results / PICTURE,
+    )
 
 
 def unchanged(workplace: Workplace, options: argparse.Namespace) -> None:
@@ -127,6 +133,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--questions", nargs="*", default=tuple(QUESTIONS), choices=QUESTIONS)
     parser.add_argument("--members", nargs="*", type=int, default=tuple(MEMBERS), choices=MEMBERS)
     parser.add_argument("--ways", nargs="*", default=MAIN_WAYS, choices=WAYS, help="of adding a member")
+    parser.add_argument(
+        "--examples", nargs="+", type=int, default=EXAMPLES, choices=EXAMPLES, help="images to teach with"
+    )
     parser.add_argument("--cases", type=int, default=2, help="of a member that are compared bit by bit")
     options = parser.parse_args(arguments)
     options.results.mkdir(parents=True, exist_ok=True)

@@ -114,13 +114,13 @@ class Extension:
         target.mkdir(parents=True, exist_ok=True)
         for file in source.parent.glob("*.json"):
             shutil.copy(file, target.parent)
-        _write_changed(source, changed.fold_folder(self.place), target)
+        write_changed(source, changed.fold_folder(self.place), target)
         after.recipe.write(after.folder(self.workplace) / "recipe.json")
         after.validate(self.workplace, self.device)
         return after
 
 
-def _write_changed(base: Path, changed: Path, target: Path) -> None:
+def write_changed(base: Path, changed: Path, target: Path) -> None:
     """A checkpoint of the base with the weights of another training; rows that only the base has stay.
 
     Args:

@@ -12,7 +12,8 @@ from comparison.arms import recipe_of
 from comparison.data import MEMBERS, Workplace
 from comparison.running import Training
 from comparison.scoring import dice
-from comparison.views import held_out_cases, image_of, predict
+from comparison.taught_picture import Slice, slice_of
+from comparison.views import held_out_cases, image_of, predict_once, predictions_of
 from hermes_nnunet.core.dice import mean_of_defined
 from hermes_nnunet.core.files import folder_written_beside, read_json, write_json
 
@@ -123,10 +124,8 @@ class Teaching:
         name = f"{structure.name}_{number}"
         results = self.added([self.file(structure, number)])
         environment = {"nnUNet_results": str(results)}
-        folder = self.base.folder(self.workplace) / "predictions" / name
-        if not all((folder / f"{case}.nii.gz").is_file() for case in cases):
-            predict(self.base, self.workplace, images, structure.view, name, self.device, environment)
-        return self.score(structure, folder)
+        predict_once(self.base, self.workplace, images, structure.view, name, self.device, environment)
+        return self.score(structure, predictions_of(self.base, self.workplace, name))
 
     def held_out(self, structure: Structure) -> list[str]:
         return held_out_cases(self.workplace, structure.member, count=1000, fold=self.fold)
@@ -151,12 +150,28 @@ class Teaching:
         training.run(self.workplace, self.device)
         return self.score(structure, training.validation(self.workplace))
 
+    def slices(self, structure: Structure, number: int, count: int) -> list[Slice]:
+        """Of the first held-out cases, with what was taught and what nnU-Net has found."""
+        taught = predictions_of(self.base, self.workplace, f"{structure.name}_{number}")
+        plain = self.single(structure).validation(self.workplace)
+        truth = self.workplace.raw(structure.number) / "labelsTr"
+        return [
+            slice_of(
+                f"{structure.name}, {case}",
+                image_of(self.workplace, structure.member, case),
+                truth / f"{case}.nii.gz",
+                {f"taught with {number}": taught / f"{case}.nii.gz", "nnU-Net": plain / f"{case}.nii.gz"},
+            )
+            for case in self.held_out(structure)[:count]
+        ]
+
     def _examples(self, structure: Structure, number: int) -> Path:
         """Folder with the images and masks of the first training cases."""
         own = write_structure(self.workplace, structure)
         cases = read_json(own / "splits_final.json", "delete the folder")[self.fold]["train"][:number]
         target = self.workplace.folder / "examples" / f"{structure.name}_{number}_f{self.fold}"
         if not target.is_dir():
+            target.parent.mkdir(exist_ok=True)
             with folder_written_beside(target) as folder:
                 for kind, ending in (("imagesTr", "_0000.nii.gz"), ("labelsTr", ".nii.gz")):
                     (folder / kind).mkdir()

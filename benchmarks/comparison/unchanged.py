@@ -14,7 +14,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from comparison.data import CONFIGURATION, Workplace
 from comparison.running import Training
-from comparison.views import held_out_cases, image_of, predict
+from comparison.views import held_out_cases, image_of, predict_once
 from hermes_nnunet.core.checkpoints import read_checkpoint
 from hermes_nnunet.networks.build import build_network
 from hermes_nnunet.prediction.model_folder import read_model_folder
@@ -52,14 +52,14 @@ def difference(
     for member in members:
         cases = held_out_cases(workplace, member, count, base.fold)
         images = {case: image_of(workplace, member, case) for case in cases}
-        before_masks = predict(base, workplace, images, member, f"before_{member}", "cpu")
+        before_masks = predict_once(base, workplace, images, member, f"before_{member}", "cpu")
         environment = {"nnUNet_results": str(after)}
-        after_masks = predict(base, workplace, images, member, f"{name}_{member}", "cpu", environment)
-        voxels = [_differing(_labels(before_masks[case]), _labels(after_masks[case])) for case in cases]
+        after_masks = predict_once(base, workplace, images, member, f"{name}_{member}", "cpu", environment)
+        voxels = [differing(_labels(before_masks[case]), _labels(after_masks[case])) for case in cases]
         view = Path(workplace.raw(member).name) / base.fold_folder(workplace).parent.name
         before = base.folder(workplace) / "nnUNet_results"
         both = [ViewLogits(results / view, base.fold) for results in (before, after)]
-        logits = [_differing(*(own(image).numpy() for own in both)) for image in images.values()]
+        logits = [differing(*(own(image).numpy() for own in both)) for image in images.values()]
         found[workplace.member_name(member)] = Difference(
             len(cases), *map(sum, zip(*voxels, strict=True)), *map(sum, zip(*logits, strict=True))
         )
@@ -97,7 +97,7 @@ class ViewLogits:
         return self._predictor.predict_logits_from_preprocessed_data(torch.from_numpy(data))
 
 
-def _differing(one: np.ndarray, other: np.ndarray) -> tuple[int, int]:
+def differing(one: np.ndarray, other: np.ndarray) -> tuple[int, int]:
     """Number of elements, and of those that are not the same bits."""
     if (one.shape, one.dtype) != (other.shape, other.dtype):
         return one.size, one.size

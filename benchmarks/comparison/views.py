@@ -20,6 +20,27 @@ def image_of(workplace: Workplace, member: int, case: str) -> Path:
     return workplace.raw(member) / "imagesTr" / f"{case}_0000.nii.gz"
 
 
+def predictions_of(training: Training, workplace: Workplace, name: str) -> Path:
+    """Folder of what `predict` has segmented under a name."""
+    return training.folder(workplace) / "predictions" / name
+
+
+def predict_once(
+    training: Training,
+    workplace: Workplace,
+    images: Mapping[str, Path],
+    view: int,
+    name: str,
+    device: str,
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, Path]:
+    """`predict`, unless all is there from an earlier run."""
+    files = {case: predictions_of(training, workplace, name) / f"{case}.nii.gz" for case in images}
+    if all(file.is_file() for file in files.values()):
+        return files
+    return predict(training, workplace, images, view, name, device, environment)
+
+
 def predict(
     training: Training,
     workplace: Workplace,
@@ -30,7 +51,7 @@ def predict(
     environment: Mapping[str, str] | None = None,
 ) -> dict[str, Path]:
     """Segment images (case -> file) through the view of the member `view`; case -> label map in its labels."""
-    folder = training.folder(workplace) / "predictions" / name
+    folder = predictions_of(training, workplace, name)
     inputs = folder / "input"
     shutil.rmtree(inputs, ignore_errors=True)
     inputs.mkdir(parents=True)

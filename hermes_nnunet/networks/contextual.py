@@ -72,6 +72,11 @@ class ContextualNetwork(nn.Module, ABC):
     def supervision_weights(self) -> list[float]:
         """Weight of each supervised output in the loss; they sum to 1."""
 
+    @property
+    def layers_without_tokens(self) -> tuple[nn.Module, ...]:
+        """The first layers, at resolutions that no tokens meet; none where the network does not say."""
+        return ()
+
     @abstractmethod
     def features_and_posteriors(
         self, x: torch.Tensor, context: ContextBatch

@@ -138,6 +138,13 @@ class HermesUNet(ContextualNetwork):
         weights = 0.5 ** np.arange(len(self.decoder.heads))
         return (weights / weights.sum()).tolist()
 
+    @property
+    def layers_without_tokens(self) -> tuple[nn.Module, ...]:
+        """Stem and stages of the encoder before the first that has a fusion place."""
+        stem = getattr(self.encoder, "stem", None)
+        first = min(map(int, self.encoder_fusion))
+        return (*([] if stem is None else [stem]), *self.encoder.stages[:first])
+
     def features_and_posteriors(
         self, x: torch.Tensor, context: ContextBatch
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:

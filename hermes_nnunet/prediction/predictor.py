@@ -68,8 +68,8 @@ class HermesPredictor(nnUNetPredictor):
             missing = [key for key in ("network_weights", "trainer_name", "init_args") if key not in checkpoint]
             if missing:
                 raise HermesError(f"{path} is no checkpoint of a training (it has no '{missing[0]}')")
-        self.knows_unknown = all(checkpoint.get(SHARE_KEY) for checkpoint in checkpoints)
             check_trained_for(checkpoint, self.model.plans, path, _PLANS_REMEDY)
+        self.knows_unknown = all(checkpoint.get(SHARE_KEY) for checkpoint in checkpoints)
         trainer_name = checkpoints[0]["trainer_name"]
         try:
             trainer = recursive_find_trainer_class_by_name(trainer_name)

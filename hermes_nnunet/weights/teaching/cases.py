@@ -18,7 +18,9 @@ from hermes_nnunet.weights.teaching.lesson import Lesson
 # Of a patch: how far the corner is turned and scaled at most (augmentation).
 LARGEST_ANGLE = 0.25  # radians, some 15 degrees
 LARGEST_SCALE = 0.15
-FOREGROUND_SHARE = 0.7
+FOREGROUND_SHARE = 0.5
+# Of the other patches, once it is known where the network errs.
+FALSE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -78,52 +80,93 @@ def _own_values(labels: np.ndarray, values: Sequence[int]) -> np.ndarray:
     return own
 
 
-class Patches:
-    """Draws patches of cases, most of them with a labelled voxel in the middle, turned, scaled and changed a little.
+@dataclass(frozen=True)
+class FalsePlaces:
+    """Voxels of a case to which a network gives a task that they do not belong to.
 
-    Nothing is mirrored.
+    Attributes:
+        voxels: (N, 3).
+        probabilities: (N,), of that task; where there are several, of the surest.
+    """
+
+    case: TaughtCase
+    voxels: np.ndarray
+    probabilities: np.ndarray
+
+
+class Patches:
+    """Draws patches of cases, by turns about a labelled voxel and elsewhere, turned, scaled and changed a little.
+
+    Elsewhere is anywhere or, where `false_places` tells of some, mostly about a voxel that the network takes for a
+    task's: what looks like a task is a small part of an image, and patches anywhere hardly ever show it. Nothing is
+    mirrored.
 
     Args:
         cases: at least one.
         plans: tell the number of tasks.
         size: voxels of a patch.
         seed: of what is drawn.
+
+    Attributes:
+        size: see above.
+        false_places: of the network at present.
     """
 
     def __init__(self, cases: Sequence[TaughtCase], plans: HermesPlans, size: Sequence[int], seed: int) -> None:
         self._cases = cases
-        self._size = tuple(size)
+        self.size = tuple(size)
         self._random = np.random.default_rng(seed)
+        self.false_places: Sequence[FalsePlaces] = ()
         self._voxels = [
             [(case, own) for case in cases if len(own := case.voxels_of(value))]
             for value in range(1, len(plans.tasks) + 1)
         ]
 
     def batch(self, number: int, *, augmented: bool = True, foreground: float = FOREGROUND_SHARE) -> "Batch":
-        """`number` patches: images (B, C, d, h, w) and label maps (B, 1, d, h, w)."""
-        drawn = [self._patch(augmented=augmented, foreground=foreground) for _ in range(number)]
+        """Patches: images (B, C, d, h, w) and label maps (B, 1, d, h, w).
+
+        Args:
+            number: of patches.
+            augmented: whether they are turned, scaled and changed.
+            foreground: share of them that show a labelled voxel.
+        """
+        shown = [(place + 0.5) / number < foreground for place in range(number)]
+        drawn = [self._patch(augmented=augmented, foreground=own) for own in shown]
         return Batch(torch.stack([image for image, _ in drawn]), torch.stack([labels for _, labels in drawn]))
 
-    def _patch(self, *, augmented: bool, foreground: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def _patch(self, *, augmented: bool, foreground: bool) -> tuple[torch.Tensor, torch.Tensor]:
         some = [own for own in self._voxels if own]
-        if some and self._random.random() < foreground:
+        if some and foreground:
             of_task = some[self._random.integers(len(some))]
             case, voxels = of_task[self._random.integers(len(of_task))]
-            jitter = self._random.integers([-(length // 4) for length in self._size], [n // 4 + 1 for n in self._size])
-            middle = voxels[self._random.integers(len(voxels))].numpy() + jitter
+            middle = voxels[self._random.integers(len(voxels))].numpy() + self._jitter()
+        elif self.false_places and self._random.random() < FALSE_SHARE:
+            case, middle = self._false_voxel()
+            middle = middle + self._jitter()
         else:
             case = self._cases[self._random.integers(len(self._cases))]
             middle = self._random.integers(case.labels.shape)
         middle = self._inside(np.asarray(middle), case.labels.shape)
         if not augmented:
-            return _cut(case, middle, self._size)
-        image, labels = self._turned(*_cut(case, middle, [length + length // 2 for length in self._size]))
+            return _about(case, middle, self.size)
+        image, labels = self._turned(*_about(case, middle, [length + length // 2 for length in self.size]))
         return self._changed(image), labels
+
+    def _jitter(self) -> np.ndarray:
+        """By which what a patch is to show lies off its middle."""
+        return self._random.integers([-(length // 4) for length in self.size], [n // 4 + 1 for n in self.size])
+
+    def _false_voxel(self) -> tuple[TaughtCase, np.ndarray]:
+        """One that the network is wrong about, the more likely the surer it is."""
+        sums = np.array([places.probabilities.sum() for places in self.false_places])
+        places = self.false_places[self._random.choice(len(sums), p=sums / sums.sum())]
+        shares = places.probabilities / places.probabilities.sum()
+        return places.case, places.voxels[self._random.choice(len(shares), p=shares)]
 
     def _inside(self, middle: np.ndarray, shape: Sequence[int]) -> np.ndarray:
         """A middle near by, such that the patch lies in the image where that is large enough."""
-        half = np.array(self._size) // 2
-        highest = np.array(shape) - (np.array(self._size) - half)
+        half = np.array(self.size) // 2
+        highest = np.array(shape) - (np.array(self.size) - half)
         return np.where(highest > half, np.clip(middle, half, np.maximum(highest, half)), np.array(shape) // 2)
 
     def _turned(self, image: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -138,7 +181,7 @@ class Patches:
             turn[first, second], turn[second, first] = -np.sin(angle), np.sin(angle)
             matrix = matrix @ turn
         there = np.array(image.shape[1:])
-        axes = [np.arange(length) - (length - 1) / 2 for length in self._size]
+        axes = [np.arange(length) - (length - 1) / 2 for length in self.size]
         places = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1) @ matrix.T
         # grid_sample wants x, y, z between -1 and 1.
         grid = torch.from_numpy((2 * places / np.maximum(there - 1, 1))[..., ::-1].astype(np.float32))[None]
@@ -169,14 +212,19 @@ class Batch:
         return [functional.interpolate(self.labels.float(), size).to(self.labels.dtype) for size in sizes]
 
 
-def _cut(case: TaughtCase, middle: np.ndarray, size: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Image (C, d, h, w) and labels (1, d, h, w) about a voxel; 0 outside of the image, as at prediction."""
+def cut(case: TaughtCase, corner: Sequence[int], size: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Image (C, d, h, w) and labels (1, d, h, w) from a first voxel on; 0 outside of the image, as at prediction."""
     image, labels = case.image, case.labels[None]
     for axis, length in enumerate(size):
-        start = int(middle[axis]) - length // 2
+        start = int(corner[axis])
         before, after = max(0, -start), max(0, start + length - image.shape[axis + 1])
         kept = length - before - after
         image, labels = (tensor.narrow(axis + 1, max(0, start), kept) for tensor in (image, labels))
         padding = [0, 0] * (2 - axis) + [before, after]
         image, labels = (functional.pad(tensor, padding) for tensor in (image, labels))
     return image, labels
+
+
+def _about(case: TaughtCase, middle: np.ndarray, size: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `cut`, about a voxel."""
+    return cut(case, [int(place) - length // 2 for place, length in zip(middle, size, strict=True)], size)

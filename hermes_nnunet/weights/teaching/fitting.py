@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 
 from hermes_nnunet.learning.loss.hermes_loss import HermesLoss
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
+from hermes_nnunet.networks.adapters import LowRank
 from hermes_nnunet.networks.build import build_network
 from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
 from hermes_nnunet.networks.contextual import ContextualNetwork
@@ -18,6 +20,7 @@ from hermes_nnunet.weights.additions.compose import plans_without_additions
 from hermes_nnunet.weights.additions.starting import optimizer_of_addition, round_adapters, start_addition
 from hermes_nnunet.weights.teaching.cases import Patches, TaughtCase
 from hermes_nnunet.weights.teaching.defaults import STEPS
+from hermes_nnunet.weights.teaching.false_places import find_false_places
 from hermes_nnunet.weights.teaching.first_rows import CROSS_ENTROPY_WEIGHT, FirstRows, candidates_of, pools_of
 from hermes_nnunet.weights.teaching.lesson import Lesson
 
@@ -39,6 +42,8 @@ class Settings:
         linear_share: share of it for adapters of linear layers.
         decay: weight decay of adapters, towards the base.
         start_patches: patches that the first rows are fitted to.
+        looks: after which shares of the steps the network looks at the whole of the examples, to learn from what it
+            finds falsely there. Each look takes no more tiles than there are steps, about a tenth of the whole time.
         seed: of all that is drawn.
     """
 
@@ -48,6 +53,7 @@ class Settings:
     linear_share: float = 0.1
     decay: float = 1e-2
     start_patches: int = 12
+    looks: tuple[float, ...] = (0.3, 0.6)
     seed: int = 0
 
 
@@ -65,16 +71,23 @@ def fit(
         frozen = start_addition(
             network, lesson.hermes_plans, lesson.base.base, plans_without_additions(lesson.base.plans)
         )
+        _keep_first_layers(network)
         patches = Patches(cases, lesson.hermes_plans, _patch_size(lesson), settings.seed)
         _start(network, context, lesson, patches, settings)
-        network.set_context(context.repeated(settings.batch_size).on(device))
+        looks = {int(share * settings.steps) for share in settings.looks}
+        random = np.random.default_rng(settings.seed)
         optimizer = optimizer_of_addition(network, settings.rate, settings.linear_share, settings.decay)
         schedule = PolynomialSchedule(optimizer, settings.steps)
         loss = _loss_of(lesson, network).to(device)
         for step in range(settings.steps):
             schedule.step(step)
             loss.dice_exponent = step / max(1, settings.steps - 1)
+            if step in looks:
+                patches.false_places = find_false_places(
+                    network, context, cases, patches.size, most_tiles=settings.steps, random=random
+                )
             batch = patches.batch(settings.batch_size)
+            network.set_context(context.repeated(settings.batch_size).on(device))
             optimizer.zero_grad()
             output = cast(HermesOutput, network(batch.images.to(device)))
             targets = [target.to(device) for target in batch.targets(network.supervision_scales)]
@@ -101,6 +114,17 @@ def network_of(lesson: Lesson, device: torch.device) -> tuple[ContextualNetwork,
     ).to(device)
     rows = network.rows_of([plans.context])
     return network, ContextIndexer.of_plans(plans)([plans.context], rows=rows)
+
+
+def _keep_first_layers(network: ContextualNetwork) -> None:
+    """Let adapters of the first layers stay 0: without gradients of large feature maps, a step takes a third less time.
+
+    Dice on images that were left out stays the same.
+    """
+    for layer in network.layers_without_tokens:
+        for module in layer.modules():
+            if isinstance(module, LowRank):
+                module.requires_grad_(False)
 
 
 def _start(

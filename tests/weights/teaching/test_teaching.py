@@ -12,9 +12,11 @@ from hermes_nnunet.prediction.views.write import write_views
 from hermes_nnunet.weights.additions.adding import add
 from hermes_nnunet.weights.additions.base import read_fold
 from hermes_nnunet.weights.additions.file import Addition
+from hermes_nnunet.weights.teaching import fitting
 from hermes_nnunet.weights.teaching.cases import prepare_case
 from hermes_nnunet.weights.teaching.dataset_names import dataset_name_of
 from hermes_nnunet.weights.teaching.examples import find_examples
+from hermes_nnunet.weights.teaching.false_places import find_false_places
 from hermes_nnunet.weights.teaching.fitting import Settings
 from hermes_nnunet.weights.teaching.lesson import make_lesson
 from hermes_nnunet.weights.teaching.teaching import places_left_out, teach
@@ -39,6 +41,11 @@ def taught(base, write_example, tmp_path):
         )
 
     return run
+
+
+def ups(addition):
+    """Names of the parts of adapters that are zero before they learn."""
+    return [name for name in addition.tensors if name.endswith(".up")]
 
 
 class TestTeaching:
@@ -72,6 +79,26 @@ class TestTeaching:
     def test_is_the_same_every_time(self, taught):
         first, second = (taught(steps=1).addition for _ in range(2))
         assert all(torch.equal(first.tensors[name], second.tensors[name]) for name in first.tensors)
+        changed = {name.split(".seg_layers")[0]: bool(first.tensors[name].any()) for name in ups(first)}
+        before_tokens = {name for name in changed if name.startswith(("encoder.stem", "encoder.stages.0"))}
+        assert before_tokens
+        assert not any(changed[name] for name in before_tokens)
+        assert any(own for name, own in changed.items() if name.startswith("encoder.stages"))
+        assert any(own for name, own in changed.items() if name.startswith("decoder.stages"))
+
+    def test_looks_at_the_whole_of_the_examples_at_times(self, taught, monkeypatch):
+        looked = []
+
+        def look(network, context, cases, size, *, most_tiles, random):
+            looked.append((len(cases), most_tiles))
+            return find_false_places(network, context, cases, size, most_tiles=most_tiles, random=random)
+
+        monkeypatch.setattr(fitting, "find_false_places", look)
+        done = []
+        taught(steps=4, report=lambda what, step, of: done.append((step, len(looked))))
+        assert looked == [(3, 4), (3, 4)]
+        # 30 % and 60 % of four steps.
+        assert done[-4:] == [(1, 0), (2, 1), (3, 2), (4, 2)]
 
     def test_of_several_labels_has_a_task_for_each_in_their_order(self, taught, write_example, tmp_path, base):
         write_example("case0", values=(2, 5))
