@@ -102,7 +102,7 @@ class Training:
         }
 
     def is_run_with(self, recipe: Recipe) -> bool:
-        """Whether a recipe says the same to this training's trainer as its own, and keeps the averages that it keeps."""
+        """Whether a recipe says the same to this training's trainer as its own, and keeps what it keeps."""
         if not {*self.recipe.kept_averages} <= {*recipe.kept_averages}:
             return False
         there, own = (replace(each, kept_averages=()) for each in (recipe, self.recipe))
