@@ -13,6 +13,7 @@ from comparison.data import with_architecture
 from comparison.frequencies import task_frequencies
 from comparison.memory import MEMORY_LINE, resident_megabytes
 from comparison.recipe import EPOCHS, Recipe
+from nnunetv2.training.logging.nnunet_logger import MetaLogger
 from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
 from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import (
     nnUNetTrainerNoMirroring,
@@ -33,6 +34,14 @@ VALIDATION_BATCHES = 2
 CLIPPING_OF_NNUNET = 12.0
 
 
+class LoggerOfLastEpoch(MetaLogger):
+    """nnU-Net's, which draws the training's curves when all epochs are there."""
+
+    def plot_progress_png(self, output_folder: str) -> None:
+        if len(self.get_value("train_losses", None)) >= EPOCHS:
+            super().plot_progress_png(output_folder)
+
+
 class ComparisonTrainer(nnUNetTrainerNoMirroring):
     """nnU-Net's trainer with the recipe of the comparison, and without mirroring: left and right are different."""
 
@@ -46,6 +55,8 @@ class ComparisonTrainer(nnUNetTrainerNoMirroring):
     ) -> None:
         self.recipe = Recipe.of_environment()
         super().__init__(self.plans_of_recipe(plans), configuration, fold, dataset_json, device)
+        # Else the picture of the curves is drawn after every epoch, which takes longer than a short one.
+        self.logger = LoggerOfLastEpoch(self.output_folder, self.logger.resume)
         self.num_epochs = EPOCHS
         self.num_iterations_per_epoch = self.recipe.batches // EPOCHS
         self.num_val_iterations_per_epoch = VALIDATION_BATCHES
