@@ -1,7 +1,7 @@
 """How large do the numbers in a trained Hermes become, layer by layer, and do they fit into half precision?
 
-float16, which nnU-Net computes in on a GPU, ends at 65504. Trains Hermes as benchmarks/long_training.py does, where that
-is not done yet, and segments held-out cases of every member.
+float16, which nnU-Net computes in on a GPU, ends at 65504. Trains Hermes as benchmarks/long_training.py does, where
+that is not done yet, and segments held-out cases of every member.
 
     python benchmarks/largest_numbers.py ../shared/data/raw FOLDER --batches 1000
 """
