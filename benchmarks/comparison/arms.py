@@ -52,6 +52,7 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "nnU-Net's norms": {"modality_norms": False},
     "nnU-Net's norms, adaptive Dice": {"modality_norms": False, "adaptive_dice": True},
     "warm-up of 2 epochs": {"warm_up_epochs": 2},
+    "widths x 1.5": {"width_factor": 1.5},
     "fusion at the bottleneck only": {"network": "comparison.networks.FusedAtBottleneckUNet"},
     "fusion from stride 2 on": {"network": "comparison.networks.FusedFromStride2UNet"},
     "no norm in the heads": {"network": "comparison.networks.HeadsWithoutNormUNet"},

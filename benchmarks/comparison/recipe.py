@@ -53,6 +53,7 @@ class Recipe:
         cross_entropy_weight, adaptive_dice, absent_weight: see HermesLoss; plain nnU-Net does not read them.
         extra_tasks, exclusion_weight: HermesTrainer's; plain nnU-Net does not read them.
         first_dice_exponent, last_dice_exponent: HermesTrainer's; plain nnU-Net does not read them.
+        width_factor: what the channels of every stage of the network are multiplied by.
         modality_norms: whether the norms of HermesUNet know the modality; the other arms' networks do not read it.
         network: class of the network where it is not that of the plans; plain nnU-Net does not read it.
         first_logits: of HermesUNet's tasks: 'alike' (its own) or 'frequency' (a task's share of the training images).
@@ -84,6 +85,7 @@ class Recipe:
     absent_weight: float = 0.2
     extra_tasks: int = 2
     exclusion_weight: float = 1.0
+    width_factor: float = 1.0
     modality_norms: bool = True
     network: str | None = None
     first_logits: str = "alike"

@@ -415,11 +415,13 @@ class TestTrainerOfTheComparison:
         assert self.number_of_transforms(keeping, "CT") == whole - 4  # brightness, contrast, and gamma twice
 
     def test_the_network_of_the_recipe_is_in_the_plans(self):
-        configuration = {"architecture": {"network_class_name": "HermesUNet", "arch_kwargs": {"n_stages": 3}}}
+        arguments = {"n_stages": 3, "features_per_stage": [8, 16, 32]}
+        configuration = {"architecture": {"network_class_name": "HermesUNet", "arch_kwargs": arguments}}
         plans = {"configurations": {"3d_fullres": configuration}}
-        changed = self.trainer(network="comparison.networks.FusedAtBottleneckUNet").plans_of_recipe(plans)
-        name = changed["configurations"]["3d_fullres"]["architecture"]["network_class_name"]
-        assert name == "comparison.networks.FusedAtBottleneckUNet"
+        trainer = self.trainer(network="comparison.networks.FusedAtBottleneckUNet", width_factor=1.5)
+        changed = trainer.plans_of_recipe(plans)["configurations"]["3d_fullres"]["architecture"]
+        assert changed["network_class_name"] == "comparison.networks.FusedAtBottleneckUNet"
+        assert changed["arch_kwargs"]["features_per_stage"] == [12, 24, 48]
 
     def initialised(self, monkeypatch, network, **changes):
         from comparison.trainers.comparison_trainers import HermesTrainer

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from comparison.augmentation import without_changes_of_values
 from comparison.averages import average_file, is_whole
-from comparison.data import with_architecture
+from comparison.data import CONFIGURATION, with_architecture
 from comparison.frequencies import task_frequencies
 from comparison.memory import MEMORY_LINE, resident_megabytes
 from comparison.recipe import EPOCHS, Recipe
@@ -70,7 +70,10 @@ class ComparisonTrainer(nnUNetTrainerNoMirroring):
 
     def plans_of_recipe(self, plans: dict[str, Any]) -> dict[str, Any]:
         """The plans with what the recipe changes of the network."""
-        return plans
+        widths = plans["configurations"][CONFIGURATION]["architecture"]["arch_kwargs"]["features_per_stage"]
+        return with_architecture(
+            plans, features_per_stage=[round(width * self.recipe.width_factor) for width in widths]
+        )
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         with self._precision():
@@ -128,6 +131,7 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
     """HermesTrainer with the recipe of the comparison."""
 
     def plans_of_recipe(self, plans: dict[str, Any]) -> dict[str, Any]:
+        plans = super().plans_of_recipe(plans)
         return with_architecture(plans, self.recipe.network, modality_norms=self.recipe.modality_norms)
 
     def initialize(self) -> None:
