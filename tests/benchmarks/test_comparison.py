@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -482,6 +483,24 @@ class TestTrainerOfTheComparison:
             self.initialised(monkeypatch, network, first_logits=first_logits)
             assert head.seg_layers["classifiers"].bias.tolist() == pytest.approx(expected, abs=1e-6)
         assert asked == [("data set", ["a", "b"], None)]
+
+    @pytest.mark.parametrize(("epoch", "expected"), [(0, 0.0), (1, 0.4), (2, 0.8), (3, 1.0), (19, 1.0)])
+    def test_the_logarithm_of_the_dice_fades_over_the_batches_of_the_recipe(self, monkeypatch, epoch, expected):
+        from types import SimpleNamespace
+
+        from comparison.trainers.comparison_trainers import HermesTrainer
+
+        monkeypatch.setattr(HermesTrainer, "on_train_epoch_start", lambda _: None)
+        trainer = self.trainer(dice_fade_batches=500)
+        trainer.recipe = replace(trainer.recipe, batches=4000)  # 200 an epoch
+        trainer.current_epoch, trainer.dice_exponents = epoch, (0.0, 1.0)
+        trainer.loss = SimpleNamespace(dice_exponent=-1)
+        trainer.on_train_epoch_start()
+        assert trainer.loss.dice_exponent == pytest.approx(expected)
+        trainer.recipe = replace(trainer.recipe, dice_fade_batches=0)
+        trainer.loss.dice_exponent = -1  # HermesTrainer's own
+        trainer.on_train_epoch_start()
+        assert trainer.loss.dice_exponent == -1
 
     def test_the_loss_is_that_of_the_recipe(self, monkeypatch):
         from types import SimpleNamespace

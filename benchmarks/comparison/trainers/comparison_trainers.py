@@ -150,6 +150,13 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
             self.last_case = LastCase()
             self.dataset_class = announcing_dataset_class(self.dataset_class, self.last_case)
 
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        if self.recipe.dice_fade_batches:
+            first, last = self.dice_exponents
+            done = self.current_epoch * (self.recipe.batches // EPOCHS)
+            self.loss.dice_exponent = first + (last - first) * min(1.0, done / self.recipe.dice_fade_batches)
+
     def get_training_transforms(self, *arguments: Any, **named: Any) -> Any:
         transforms = super().get_training_transforms(*arguments, **named)
         if self.recipe.ct_augmentation == "alike":
