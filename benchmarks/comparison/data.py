@@ -11,6 +11,7 @@ from comparison.size import BATCH_SIZE, SIZES, USUAL_SIZE, Size
 from hermes_nnunet.collection import HERMES_BLOCK
 from hermes_nnunet.core.commands import KEEP_FREED_MEMORY, find_commands, run_logged
 from hermes_nnunet.core.files import read_json, write_json
+from hermes_nnunet.core.processes import available_cores
 from hermes_nnunet.core.trusted_plans import TRUST_VARIABLE
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.preprocessing.intensity import CT, CT_RANGE_HU
@@ -75,7 +76,8 @@ class Workplace:
             "nnUNet_extTrainer": str(benchmarks / "comparison" / "trainers"),
             "PYTHONPATH": str(benchmarks),
             TRUST_VARIABLE: "1",  # for the networks of comparison.networks
-            "nnUNet_def_n_proc": "2",
+            # each of them takes seconds to start
+            "nnUNet_def_n_proc": str(min(2, available_cores())),
             "nnUNet_n_proc_DA": "1",
             **KEEP_FREED_MEMORY,
         }

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -415,11 +416,13 @@ class TestTrainerOfTheComparison:
         assert self.number_of_transforms(keeping, "CT") == whole - 4  # brightness, contrast, and gamma twice
 
     def test_the_network_of_the_recipe_is_in_the_plans(self):
-        configuration = {"architecture": {"network_class_name": "HermesUNet", "arch_kwargs": {"n_stages": 3}}}
+        arguments = {"n_stages": 3, "features_per_stage": [8, 16, 32]}
+        configuration = {"architecture": {"network_class_name": "HermesUNet", "arch_kwargs": arguments}}
         plans = {"configurations": {"3d_fullres": configuration}}
-        changed = self.trainer(network="comparison.networks.FusedAtBottleneckUNet").plans_of_recipe(plans)
-        name = changed["configurations"]["3d_fullres"]["architecture"]["network_class_name"]
-        assert name == "comparison.networks.FusedAtBottleneckUNet"
+        trainer = self.trainer(network="comparison.networks.FusedAtBottleneckUNet", width_factor=1.5)
+        changed = trainer.plans_of_recipe(plans)["configurations"]["3d_fullres"]["architecture"]
+        assert changed["network_class_name"] == "comparison.networks.FusedAtBottleneckUNet"
+        assert changed["arch_kwargs"]["features_per_stage"] == [12, 24, 48]
 
     def initialised(self, monkeypatch, network, **changes):
         from comparison.trainers.comparison_trainers import HermesTrainer
@@ -480,6 +483,24 @@ class TestTrainerOfTheComparison:
             self.initialised(monkeypatch, network, first_logits=first_logits)
             assert head.seg_layers["classifiers"].bias.tolist() == pytest.approx(expected, abs=1e-6)
         assert asked == [("data set", ["a", "b"], None)]
+
+    @pytest.mark.parametrize(("epoch", "expected"), [(0, 0.0), (1, 0.4), (2, 0.8), (3, 1.0), (19, 1.0)])
+    def test_the_logarithm_of_the_dice_fades_over_the_batches_of_the_recipe(self, monkeypatch, epoch, expected):
+        from types import SimpleNamespace
+
+        from comparison.trainers.comparison_trainers import HermesTrainer
+
+        monkeypatch.setattr(HermesTrainer, "on_train_epoch_start", lambda _: None)
+        trainer = self.trainer(dice_fade_batches=500)
+        trainer.recipe = replace(trainer.recipe, batches=4000)  # 200 an epoch
+        trainer.current_epoch, trainer.dice_exponents = epoch, (0.0, 1.0)
+        trainer.loss = SimpleNamespace(dice_exponent=-1)
+        trainer.on_train_epoch_start()
+        assert trainer.loss.dice_exponent == pytest.approx(expected)
+        trainer.recipe = replace(trainer.recipe, dice_fade_batches=0)
+        trainer.loss.dice_exponent = -1  # HermesTrainer's own
+        trainer.on_train_epoch_start()
+        assert trainer.loss.dice_exponent == -1
 
     def test_the_loss_is_that_of_the_recipe(self, monkeypatch):
         from types import SimpleNamespace

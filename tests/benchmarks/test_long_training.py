@@ -316,3 +316,19 @@ class TestCommand:
         ]
         assert (tmp_path / "long_training.png").is_file()
         assert "hermes" in capsys.readouterr().out
+
+
+class TestLogger:
+    def test_draws_the_curves_once_all_epochs_are_there(self, tmp_path, monkeypatch):
+        from comparison.recipe import EPOCHS
+        from comparison.trainers.comparison_trainers import LoggerOfLastEpoch, MetaLogger
+
+        drawn = []
+        logger = LoggerOfLastEpoch(str(tmp_path), False)
+        monkeypatch.setattr(
+            MetaLogger, "plot_progress_png", lambda own, folder: drawn.append(len(own.get_value("train_losses", None)))
+        )
+        for epoch in range(EPOCHS):
+            logger.log("train_losses", 0.5, epoch)
+            logger.plot_progress_png(str(tmp_path))
+        assert drawn == [EPOCHS]

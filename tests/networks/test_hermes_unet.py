@@ -6,6 +6,7 @@ from torch import nn
 
 from hermes_nnunet.networks.context_batch import ContextBatch
 from hermes_nnunet.networks.contextual import ABSENT_LOGIT
+from hermes_nnunet.networks.fusion import FusionPlace
 from hermes_nnunet.networks.hermes_unet import HermesUNet
 
 TASKS = 6
@@ -178,6 +179,21 @@ class TestTraining:
         output = network(torch.randn(1, 1, 16, 16, 16))
         (sum(logits.mean() for logits in output.logits) + output.modality_logits.mean()).backward()
         assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
+
+    def test_gradients_are_the_same_whether_places_compute_again_or_keep(self):
+        network, image = make_network(), torch.randn(1, 1, 16, 16, 16)
+        gradients = []
+        for recomputes in (True, False):
+            network.zero_grad()
+            for place in network.modules():
+                if isinstance(place, FusionPlace):
+                    place.recomputes = recomputes
+            network.set_context(context([[0, -1]], [2]))
+            network(image).logits[0].square().mean().backward()
+            gradients.append(
+                {name: own.grad.clone() for name, own in network.named_parameters() if own.grad is not None}
+            )
+        torch.testing.assert_close(*gradients)
 
     def test_checkpoint_has_neither_context_nor_the_encoder_twice(self):
         network = make_network()

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from comparison.augmentation import without_changes_of_values
 from comparison.averages import average_file, is_whole
-from comparison.data import with_architecture
+from comparison.data import CONFIGURATION, with_architecture
 from comparison.frequencies import task_frequencies
 from comparison.memory import MEMORY_LINE, resident_megabytes
 from comparison.recipe import EPOCHS, Recipe
+from nnunetv2.training.logging.nnunet_logger import MetaLogger
 from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
 from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer_addition import HermesTrainerAddition
 from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer_transfer import HermesTrainerTransfer
@@ -35,6 +36,14 @@ VALIDATION_BATCHES = 2
 CLIPPING_OF_NNUNET = 12.0
 
 
+class LoggerOfLastEpoch(MetaLogger):
+    """nnU-Net's, which draws the training's curves when all epochs are there."""
+
+    def plot_progress_png(self, output_folder: str) -> None:
+        if len(self.get_value("train_losses", None)) >= EPOCHS:
+            super().plot_progress_png(output_folder)
+
+
 class ComparisonTrainer(nnUNetTrainerNoMirroring):
     """nnU-Net's trainer with the recipe of the comparison, and without mirroring: left and right are different."""
 
@@ -48,6 +57,8 @@ class ComparisonTrainer(nnUNetTrainerNoMirroring):
     ) -> None:
         self.recipe = Recipe.of_environment()
         super().__init__(self.plans_of_recipe(plans), configuration, fold, dataset_json, device)
+        # Else the picture of the curves is drawn after every epoch, which takes longer than a short one.
+        self.logger = LoggerOfLastEpoch(self.output_folder, self.logger.resume)
         self.num_epochs = EPOCHS
         self.num_iterations_per_epoch = self.recipe.batches // EPOCHS
         self.num_val_iterations_per_epoch = VALIDATION_BATCHES
@@ -61,7 +72,10 @@ class ComparisonTrainer(nnUNetTrainerNoMirroring):
 
     def plans_of_recipe(self, plans: dict[str, Any]) -> dict[str, Any]:
         """The plans with what the recipe changes of the network."""
-        return plans
+        widths = plans["configurations"][CONFIGURATION]["architecture"]["arch_kwargs"]["features_per_stage"]
+        return with_architecture(
+            plans, features_per_stage=[round(width * self.recipe.width_factor) for width in widths]
+        )
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         with self._precision():
@@ -119,6 +133,7 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
     """HermesTrainer with the recipe of the comparison."""
 
     def plans_of_recipe(self, plans: dict[str, Any]) -> dict[str, Any]:
+        plans = super().plans_of_recipe(plans)
         return with_architecture(plans, self.recipe.network, modality_norms=self.recipe.modality_norms)
 
     def initialize(self) -> None:
@@ -137,6 +152,13 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
         if self.recipe.ct_augmentation != "alike":
             self.last_case = LastCase()
             self.dataset_class = announcing_dataset_class(self.dataset_class, self.last_case)
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        if self.recipe.dice_fade_batches:
+            first, last = self.dice_exponents
+            done = self.current_epoch * (self.recipe.batches // EPOCHS)
+            self.loss.dice_exponent = first + (last - first) * min(1.0, done / self.recipe.dice_fade_batches)
 
     def get_training_transforms(self, *arguments: Any, **named: Any) -> Any:
         transforms = super().get_training_transforms(*arguments, **named)
