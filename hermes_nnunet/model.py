@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 from nibabel.spatialimages import SpatialImage
 
+from hermes_nnunet.additions import RANK
 from hermes_nnunet.collection import Member
 from hermes_nnunet.core.images.opening import OpenImage, open_array, open_image, open_itk, open_nibabel
 from hermes_nnunet.core.images.remarks import remark_lines
@@ -37,7 +38,6 @@ from hermes_nnunet.prediction.preparing import prepare
 from hermes_nnunet.prediction.running import explained, run_pass
 from hermes_nnunet.segmentation import Segmentation
 from hermes_nnunet.weights.additions.base import read_fold
-from hermes_nnunet.weights.additions.extending import RANK
 from hermes_nnunet.weights.teaching.dataset_names import dataset_name_of
 from hermes_nnunet.weights.teaching.defaults import LEFT_OUT, STEPS
 from hermes_nnunet.weights.teaching.examples import examples_of
