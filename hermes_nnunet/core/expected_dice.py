@@ -1,11 +1,13 @@
 """What Dice to expect of a task: that of cases which the training did not see."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import stdev
 from typing import Any
 
 from hermes_nnunet.core.dice import mean_of_defined
+
+_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,9 @@ class ExpectedDice:
         return cls(mean_of_defined(values), stdev(values) if len(values) > 1 else None, len(values))
 
     def to_json(self) -> dict[str, Any]:
-        """The arguments."""
-        return asdict(self)
+        """The arguments, rounded."""
+        deviation = None if self.deviation is None else round(self.deviation, _DIGITS)
+        return {"mean": round(self.mean, _DIGITS), "deviation": deviation, "cases": self.cases}
 
 
 # Its key in files.

@@ -228,7 +228,9 @@ def _pass(
         for task in hermes_plans.context.tasks
         if task in wanted and owner[task] in members
     )
-    known = {label.name: expected.get(label.member, {}).get(label.name) for label in labels}
+    # Of images of another modality nothing is to be expected.
+    seen = [label for label in labels if hermes_plans.context.modality in model.members[label.member].modalities]
+    known = {label.name: expected.get(label.member, {}).get(label.name) for label in seen}
     dice = {task: own for task, own in known.items() if own is not None}
     return Pass(tuple(members), labels, hermes_plans, _image_channels(model, members, hermes_plans), dice)
 

@@ -148,6 +148,13 @@ class TestPrediction:
         page = (out / "a.viewer.html").read_text()
         assert '"expected": {"mean": 0.75, "deviation": 0.25, "cases": 3}' in page
 
+    def test_of_a_task_that_never_saw_the_modality_nothing_is_expected(self, validated, predict, images, out):
+        source = images / "a_0000.nii.gz"
+        assert predict("--tasks", "liver,core", "--modality", "CT", source=source) == 0
+        (told,) = json.loads((out / "labels.json").read_text())["passes"]
+        assert set(told["tasks"]) > {"abdomen/liver", "brain/core"}
+        assert list(told["expected_dice"]) == ["abdomen/liver"]
+
     def test_is_not_asked_for_where_there_is_none(self, model, predict, images, out):
         assert predict("--all", "--modality", "CT", "--viewer", source=images / "a_0000.nii.gz") == 0
         assert json.loads((out / "labels.json").read_text())["passes"][0]["expected_dice"] == {}
