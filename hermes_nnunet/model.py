@@ -13,6 +13,7 @@ from nibabel.spatialimages import SpatialImage
 
 from hermes_nnunet.additions import RANK
 from hermes_nnunet.collection import Member
+from hermes_nnunet.core.expected_dice import ExpectedDice
 from hermes_nnunet.core.images.opening import OpenImage, open_array, open_image, open_itk, open_nibabel
 from hermes_nnunet.core.images.remarks import remark_lines
 from hermes_nnunet.core.images.spacing_choice import check_spacing_from
@@ -113,6 +114,15 @@ class HermesModel:
     def modalities(self) -> tuple[str, ...]:
         """Names of the modalities that the network knows, "unknown" last."""
         return self._predictor.model.hermes_plans.modalities
+
+    @property
+    def expected_dice(self) -> dict[str, dict[str, ExpectedDice]]:
+        """The Dice of the held-out cases of the final validation, by member and task, where it is known.
+
+        Raises:
+            HermesError: what tells it is damaged.
+        """
+        return self._predictor.model.expected_dice
 
     def predict(
         self,

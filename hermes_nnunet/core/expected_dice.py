@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import stdev
 from typing import Any
+
+import numpy as np
 
 from hermes_nnunet.core.dice import mean_of_defined
 
@@ -29,7 +30,8 @@ class ExpectedDice:
         """That of some cases with a defined Dice; None without any."""
         if not values:
             return None
-        return cls(mean_of_defined(values), stdev(values) if len(values) > 1 else None, len(values))
+        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        return cls(mean_of_defined(values), deviation, len(values))
 
     def to_json(self) -> dict[str, Any]:
         """The arguments, rounded."""

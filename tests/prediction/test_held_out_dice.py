@@ -9,6 +9,7 @@ import pytest
 from hermes_nnunet import HermesModel
 from hermes_nnunet.cli.main import main
 from hermes_nnunet.core.expected_dice import ExpectedDice
+from hermes_nnunet.errors import HermesError
 from hermes_nnunet.insight.viewer.cases import read_scene
 from hermes_nnunet.insight.viewer.results import cases_of_results
 from hermes_nnunet.prediction.model_folder import read_model_folder
@@ -85,6 +86,12 @@ class TestModel:
         assert read_model_folder(folder, [0], "checkpoint_best.pth").expected_dice == {}
         shutil.rmtree(folder / "fold_0" / "validation")
         assert read_model_folder(folder, [0]).expected_dice == {}
+
+    @pytest.mark.parametrize("dice", [1e308, -0.5, math.inf])
+    def test_what_no_dice_can_be_is_refused_by_name(self, folder, dice):
+        write_summary(folder / "fold_0", {"abdomen__a": {"1": dice}, "abdomen__c": {"1": dice}})
+        with pytest.raises(HermesError, match=r"3d_fullres: the Dice of 'abdomen/liver' in its validation is"):
+            _ = read_model_folder(folder, [0]).expected_dice
 
     def test_a_shared_task_has_that_of_each_member(self, folder, dataset_json, plans):
         for content in (dataset_json, plans):
@@ -180,7 +187,7 @@ class TestPrediction:
         assert (out / "a.nii.gz").is_file()
 
     def test_python_has_it(self, validated, images):
-        segmentation = HermesModel.load(validated, device="cpu").predict(
-            images / "a_0000.nii.gz", tasks=["spleen"], modality="CT"
-        )
+        model = HermesModel.load(validated, device="cpu")
+        assert model.expected_dice["abdomen"] == {"abdomen/liver": LIVER, "abdomen/spleen": SPLEEN}
+        segmentation = model.predict(images / "a_0000.nii.gz", tasks=["spleen"], modality="CT")
         assert segmentation.expected_dice == {"abdomen/spleen": SPLEEN}
