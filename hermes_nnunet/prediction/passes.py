@@ -47,7 +47,8 @@ class Pass:
         """`member` of a pass with one member's context, `members` of one with those of several."""
         whose = {"member": self.members[0]} if len(self.members) == 1 else {"members": list(self.members)}
         told = {**whose, "modality": self.context.modality, "tasks": list(self.context.tasks)}
-        return {**told, EXPECTED_DICE: {task: dice.to_json() for task, dice in self.expected_dice.items()}}
+        expected = {task: dice.to_json() for task, dice in self.expected_dice.items()}
+        return {**told, EXPECTED_DICE: expected} if expected else told
 
     def plans(self, model: ModelFolder) -> dict[str, Any]:
         """Content of plans.json with this context."""
