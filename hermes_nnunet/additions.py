@@ -12,6 +12,9 @@ from pydantic import Field
 from hermes_nnunet.collection import MemberName, ModalityName, TaskName
 from hermes_nnunet.schema import OURS, Text, Whole, must_be
 
+# Of the adapters of an addition, where nobody says another.
+RANK = 4
+LARGEST_RANK = 64
 # Entry of a model's checkpoint: the header of each addition in it.
 CHECKPOINT_KEY = "hermes_additions"
 

@@ -11,7 +11,9 @@ import nibabel
 import numpy as np
 from nibabel.spatialimages import SpatialImage
 
+from hermes_nnunet.additions import RANK
 from hermes_nnunet.collection import Member
+from hermes_nnunet.core.expected_dice import ExpectedDice
 from hermes_nnunet.core.images.opening import OpenImage, open_array, open_image, open_itk, open_nibabel
 from hermes_nnunet.core.images.remarks import remark_lines
 from hermes_nnunet.core.images.spacing_choice import check_spacing_from
@@ -37,7 +39,6 @@ from hermes_nnunet.prediction.preparing import prepare
 from hermes_nnunet.prediction.running import explained, run_pass
 from hermes_nnunet.segmentation import Segmentation
 from hermes_nnunet.weights.additions.base import read_fold
-from hermes_nnunet.weights.additions.extending import RANK
 from hermes_nnunet.weights.teaching.dataset_names import dataset_name_of
 from hermes_nnunet.weights.teaching.defaults import LEFT_OUT, STEPS
 from hermes_nnunet.weights.teaching.examples import examples_of
@@ -113,6 +114,15 @@ class HermesModel:
     def modalities(self) -> tuple[str, ...]:
         """Names of the modalities that the network knows, "unknown" last."""
         return self._predictor.model.hermes_plans.modalities
+
+    @property
+    def expected_dice(self) -> dict[str, dict[str, ExpectedDice]]:
+        """The Dice of the held-out cases of the final validation, by member and task, where it is known.
+
+        Raises:
+            HermesError: what tells it is damaged.
+        """
+        return self._predictor.model.expected_dice
 
     def predict(
         self,

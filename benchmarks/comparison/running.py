@@ -29,6 +29,8 @@ TRAINER_AND_PLANS = {
     "naive": (PLAIN_TRAINER, NAIVE_PLANS),
     "masked": (HERMES_TRAINER, MASKED_PLANS),
     "hermes": (HERMES_TRAINER, HERMES_PLANS),
+    "addition": ("ComparisonAdditionTrainer", HERMES_PLANS),
+    "transfer": ("ComparisonTransferTrainer", HERMES_PLANS),
 }
 # Arguments of a network that say how large it is and what it is told.
 SIZES_OF_NETWORK = ("features_per_stage", "n_blocks_per_stage", "tokens_per_modality", "modality_norms")
@@ -102,7 +104,7 @@ class Training:
         }
 
     def is_run_with(self, recipe: Recipe) -> bool:
-        """Whether a recipe says the same to this training's trainer as its own, and keeps what it keeps."""
+        """Whether a recipe says the same to this training's trainer as its own, and keeps its averages."""
         if not {*self.recipe.kept_averages} <= {*recipe.kept_averages}:
             return False
         there, own = (replace(each, kept_averages=()) for each in (recipe, self.recipe))
@@ -123,13 +125,20 @@ class Training:
         recipe.parent.mkdir(parents=True, exist_ok=True)
         self.recipe.write(recipe)
         start = time.perf_counter()
+        self._train(workplace, device, "--c")
+        print(f"{self.name}: {time.perf_counter() - start:.0f} s", flush=True)
+
+    def validate(self, workplace: Workplace, device: str) -> None:
+        """Segment the held-out cases with the final checkpoint that is there."""
+        self._train(workplace, device, "--val")
+
+    def _train(self, workplace: Workplace, device: str, what: str) -> None:
         workplace.run(
             self.name,
             "nnUNetv2_train",
-            *(self.dataset, CONFIGURATION, self.fold, "-tr", self.trainer, "-p", self.plans, "-device", device, "--c"),
+            *(self.dataset, CONFIGURATION, self.fold, "-tr", self.trainer, "-p", self.plans, "-device", device, what),
             environment=self.environment(workplace),
         )
-        print(f"{self.name}: {time.perf_counter() - start:.0f} s", flush=True)
 
     def configuration(self, workplace: Workplace) -> dict[str, Any]:
         """What the plans that it was trained with say of its patches, intensities and network."""

@@ -2,17 +2,13 @@
 
 import argparse
 
+from hermes_nnunet.cli.model_arguments import MODEL_HELP, add_model_names, model_of
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("files", nargs="*", metavar="FILE", help="additions (.hermes)")
-    parser.add_argument(
-        "-m",
-        "--model",
-        required=True,
-        metavar="MODEL",
-        help="folder of a universal model, or id of its data set",
-    )
+    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help=MODEL_HELP)
     parser.add_argument(
         "--without", nargs="+", action="extend", default=[], metavar="NAME", help="additions to take out of the model"
     )
@@ -21,10 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", help="of the new model: its folder will be Dataset<ID>_<NAME>")
     parser.add_argument("--replace-views", action="store_true", help="also where the views of another model are")
-    group = parser.add_argument_group("model")
-    group.add_argument("-tr", "--trainer", default="HermesTrainer", help="default: %(default)s")
-    group.add_argument("-p", "--plans", default="HermesPlans", help="default: %(default)s")
-    group.add_argument("-c", "--configuration", default="3d_fullres", help="default: %(default)s")
+    add_model_names(parser.add_argument_group("model"))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -36,20 +29,18 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from hermes_nnunet.core.nnunet_folders import RESULTS, set_folder
-    from hermes_nnunet.data.merge.specification import LARGEST_ID, check_word
-    from hermes_nnunet.errors import HermesError
-    from hermes_nnunet.prediction.model_folder import find_model_folder
+    from hermes_nnunet.data.merge.specification import check_id, check_word
     from hermes_nnunet.weights.additions.adding import add
     from hermes_nnunet.weights.additions.report import print_addition
 
     results = set_folder(RESULTS)
-    if arguments.into is not None and not 1 <= arguments.into <= LARGEST_ID:
-        raise HermesError(f"--into {arguments.into}: give an id from 1 to {LARGEST_ID}")
+    if arguments.into is not None:
+        check_id(arguments.into, "--into")
     if arguments.name is not None:
         check_word(arguments.name, "--name")
     result = add(
         arguments.files,
-        find_model_folder(arguments.model, arguments.trainer, arguments.plans, arguments.configuration),
+        model_of(arguments),
         results=results,
         without=arguments.without,
         into=arguments.into,

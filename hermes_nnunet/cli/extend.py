@@ -2,6 +2,7 @@
 
 import argparse
 
+from hermes_nnunet.additions import RANK
 from hermes_nnunet.cli.merge_arguments import add_merge_arguments, specification_of
 from hermes_nnunet.cli.model_arguments import add_model_arguments, model_of
 
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_merge_arguments(parser)
     parser.add_argument("-f", "--fold", metavar="FOLD", help="of the model; default: the first that is finished")
     parser.add_argument(
-        "--rank", type=int, default=4, metavar="R", help="of the addition's adapters; default: %(default)s"
+        "--rank", type=int, default=RANK, metavar="R", help="of the addition's adapters; default: %(default)s"
     )
 
 

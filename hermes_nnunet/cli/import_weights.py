@@ -71,15 +71,13 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from hermes_nnunet.core.nnunet_folders import RESULTS, set_folder
-    from hermes_nnunet.data.merge.specification import LARGEST_ID, check_word
-    from hermes_nnunet.errors import HermesError
+    from hermes_nnunet.data.merge.specification import check_id, check_word
     from hermes_nnunet.weights.choosing_order import LabelledCases
     from hermes_nnunet.weights.importing import import_weights
     from hermes_nnunet.weights.report import print_import
 
     results = set_folder(RESULTS)
-    if not 1 <= arguments.into <= LARGEST_ID:
-        raise HermesError(f"--into {arguments.into}: give an id from 1 to {LARGEST_ID}")
+    check_id(arguments.into, "--into")
     check_word(arguments.name, "--name")
     result = import_weights(
         arguments.checkpoint,

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from hermes_nnunet.additions import RANK
 from hermes_nnunet.cli.model_arguments import MODEL_HELP, add_model_names
 from hermes_nnunet.weights.teaching.defaults import LEFT_OUT, STEPS
 
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     fit = parser.add_argument_group("fit")
     fit.add_argument("--steps", type=int, default=STEPS, metavar="N", help="of the optimizer; default: %(default)s")
-    fit.add_argument("--rank", type=int, default=4, metavar="R", help="of the adapters; default: %(default)s")
+    fit.add_argument("--rank", type=int, default=RANK, metavar="R", help="of the adapters; default: %(default)s")
     fit.add_argument(
         "--leave-out", type=int, default=LEFT_OUT, metavar="N",
         help="examples at most that are left out in turn, for the Dice to expect; 0 for none; default: %(default)s",

@@ -1,11 +1,14 @@
 """What Dice to expect of a task: that of cases which the training did not see."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from statistics import stdev
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from hermes_nnunet.core.dice import mean_of_defined
+
+_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,13 @@ class ExpectedDice:
         """That of some cases with a defined Dice; None without any."""
         if not values:
             return None
-        return cls(mean_of_defined(values), stdev(values) if len(values) > 1 else None, len(values))
+        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        return cls(mean_of_defined(values), deviation, len(values))
 
     def to_json(self) -> dict[str, Any]:
-        """The arguments."""
-        return asdict(self)
+        """The arguments, rounded."""
+        deviation = None if self.deviation is None else round(self.deviation, _DIGITS)
+        return {"mean": round(self.mean, _DIGITS), "deviation": deviation, "cases": self.cases}
 
 
 # Its key in files.

@@ -1,5 +1,6 @@
-"""How much memory a process may still take."""
+"""How much memory a process may take, and may still take."""
 
+import os
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -13,8 +14,23 @@ def available_memory(proc: Path = _PROC, groups: Path = _GROUPS) -> int | None:
         proc: where the system shows its processes.
         groups: where it shows control groups.
     """
-    found = [amount for amount in (_of_machine(proc), *_of_groups(proc, groups)) if amount is not None]
+    found = [amount for amount in (_of_machine(proc), *map(_left_in, _own_groups(proc, groups))) if amount is not None]
     return min(found, default=None)
+
+
+def total_memory(proc: Path = _PROC, groups: Path = _GROUPS) -> int | None:
+    """Bytes of all memory that the machine has and the job may have; None where the system does not say.
+
+    Args:
+        proc: as above.
+        groups: as above.
+    """
+    try:
+        of_machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+    limits = (_number_in(group / "memory.max") for group in _own_groups(proc, groups))
+    return min(amount for amount in (of_machine, *limits) if amount is not None and amount > 0)
 
 
 def _of_machine(proc: Path) -> int | None:
@@ -25,8 +41,8 @@ def _of_machine(proc: Path) -> int | None:
         return None
 
 
-def _of_groups(proc: Path, groups: Path) -> list[int | None]:
-    """What the limit of this process's group, and of each group around it, leaves."""
+def _own_groups(proc: Path, groups: Path) -> list[Path]:
+    """This process's group, and each group around it."""
     try:
         lines = (proc / "self/cgroup").read_text().splitlines()
     except OSError:
@@ -35,11 +51,16 @@ def _of_groups(proc: Path, groups: Path) -> list[int | None]:
     if own is None:
         return []
     group = groups / own
-    return [_left_in(folder) for folder in (group, *group.parents) if folder.is_relative_to(groups)]
+    return [folder for folder in (group, *group.parents) if folder.is_relative_to(groups)]
 
 
 def _left_in(group: Path) -> int | None:
+    most, present = _number_in(group / "memory.max"), _number_in(group / "memory.current")
+    return None if most is None or present is None else most - present
+
+
+def _number_in(path: Path) -> int | None:
     try:
-        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+        return int(path.read_text())
     except (OSError, ValueError):  # no limit is the word "max"
         return None

@@ -16,6 +16,8 @@ from hermes_nnunet.core.checkpoints import read_checkpoint
 from hermes_nnunet.core.dice import CaseDice, defined_by_task, mean_of_defined
 from hermes_nnunet.core.expected_dice import ExpectedDice
 from hermes_nnunet.core.files import parse_json
+from hermes_nnunet.errors import HermesError
+from hermes_nnunet.file_names import quoted
 from hermes_nnunet.learning.training.member_dice import dice_by_member, dice_of_view, read_summary
 from hermes_nnunet.schema import WITH_MORE, Number, Text, checked
 
@@ -62,9 +64,11 @@ def expected_dice(model: "ModelFolder") -> dict[str, dict[str, ExpectedDice]]:
     folds = [path.parent for path in model.checkpoints if path.parent.name.removeprefix("fold_") != _ALL]
     found: dict[str, dict[str, ExpectedDice]] = {}
     for member, cases in _held_out_cases(model, folds).items():
-        found[member] = _of_values(defined_by_task(cases))
+        found[member] = _of_values(_checked(defined_by_task(cases), model))
     for member, headers in _headers(model).items():
-        found[member] = _of_means(headers) | _of_values(_together([header.dice_of_cases for header in headers]))
+        means = _together([_means(header) for header in headers])
+        values = _together([header.dice_of_cases for header in headers])
+        found[member] = _of_means(_checked(means, model)) | _of_values(_checked(values, model))
     return {member: found[member] for member in model.members if found.get(member)}
 
 
@@ -86,10 +90,19 @@ def _headers(model: "ModelFolder") -> dict[str, list[_Header]]:
     """Headers of each addition, one a fold."""
     found: dict[str, list[_Header]] = {}
     for path in model.checkpoints if model.hermes_plans.additions else ():
-        for text in read_checkpoint(path).get(CHECKPOINT_KEY, []):
+        for text in checked(list[Text], read_checkpoint(path).get(CHECKPOINT_KEY, []), str(path), _REMEDY):
             header = checked(_Header, parse_json(text, str(path), _REMEDY), str(path), _REMEDY, inside="header")
             found.setdefault(header.member["name"], []).append(header)
     return found
+
+
+def _checked(values: dict[str, list[float]], model: "ModelFolder") -> dict[str, list[float]]:
+    """Raises: HermesError where a Dice is none."""
+    for task, own in values.items():
+        for dice in own:
+            if not 0 <= dice <= 1:
+                raise HermesError(f"{model.path}: the Dice of {quoted(task)} in its validation is {dice}: {_REMEDY}")
+    return values
 
 
 def _of_values(values: Mapping[str, Sequence[float]]) -> dict[str, ExpectedDice]:
@@ -102,7 +115,10 @@ def _together(parts: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[
     return {task: [value for part in parts for value in part.get(task, ())] for task in tasks}
 
 
-def _of_means(headers: Sequence[_Header]) -> dict[str, ExpectedDice]:
+def _means(header: _Header) -> dict[str, list[float]]:
+    return {task: [mean] for task, mean in header.dice.items() if mean is not None}
+
+
+def _of_means(means: Mapping[str, Sequence[float]]) -> dict[str, ExpectedDice]:
     """Of additions of earlier releases, which have no more."""
-    means = _together([{task: [m] for task, m in header.dice.items() if m is not None} for header in headers])
     return {task: ExpectedDice(mean_of_defined(own), None, None) for task, own in means.items()}

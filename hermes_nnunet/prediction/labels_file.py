@@ -91,10 +91,17 @@ class LabelsFile:
         """Whether values and contexts are those of the other, so that cases of both can lie side by side."""
         return self.labels == other.labels and _told(self.passes) == _told(other.passes)
 
+    def modality(self, case: str) -> str | None:
+        """What a case was taken for; None where it was run as of several modalities."""
+        if case in self.modalities:
+            return self.modalities[case]["modality"]
+        told = {one["modality"] for one in self.passes}
+        return told.pop() if len(told) == 1 else None
+
     def expected_dice(self, case: str) -> dict[str, ExpectedDice]:
         """The Dice to expect of the tasks of a case, where it is known."""
-        found = self.modalities.get(case)
-        passes = [one for one in self.passes if found is None or one["modality"] == found["modality"]]
+        modality = self.modality(case)
+        passes = [one for one in self.passes if modality in (None, one["modality"])]
         known = {task: dice for one in reversed(passes) for task, dice in one.get(EXPECTED_DICE, {}).items()}
         return {task: ExpectedDice(**dice) for task, dice in known.items()}
 

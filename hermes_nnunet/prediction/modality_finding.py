@@ -87,7 +87,9 @@ def find_modality(source: ImageSource, model: ModelFolder, load: "Load") -> Foun
         image, properties = HermesImageIO().read_images([str(file)])
     found = classifier.of_image(image[0], properties["spacing"], source.place, among)
     close = found.runner_up is not None and found.probability is not None and found.probability < classifier.sure
-    if not close or not load().knows_unknown:
+    # A modality that is called so was never the network's to tell.
+    named = UNKNOWN_MODALITY not in (found.modality, found.runner_up)
+    if not (close and named) or not load().knows_unknown:
         return found
     # Not above: it takes seconds.
     from hermes_nnunet.prediction.network_modality import modality_by_network

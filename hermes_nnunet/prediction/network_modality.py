@@ -38,7 +38,7 @@ def modality_by_network(
         HermesError: the image cannot be read.
     """
     assert close.runner_up is not None
-    model, network = predictor.model, predictor.bare_network
+    model = predictor.model
     names = (close.modality, close.runner_up)
     passes = {name: list(_told_unknown(predictor, name)) for name in names}
     with tempfile.TemporaryDirectory(prefix="hermes_nnunet-") as folder:
@@ -46,14 +46,7 @@ def modality_by_network(
         prepared = prepare(source, [one], model, predictor.configuration_manager, Path(folder))
         image, _ = prepared.input_of(one)
     rows = [model.hermes_plans.modalities.index(name) for name in names]
-    of_names = []
-    for own in passes.values():
-        logits = []
-        for told in own:
-            context = prediction_context(network, told.hermes_plans, told.context)
-            network.set_context(context.on(predictor.device))
-            logits.append(_mean_logits(predictor, image)[rows])
-        of_names.append(torch.stack(logits).mean(0))
+    of_names = [torch.stack([_logits(predictor, told, image)[rows] for told in own]).mean(0) for own in passes.values()]
     probabilities = torch.stack(of_names).mean(0).softmax(0).tolist()
     (first, its_own), (second, other) = sorted(zip(names, probabilities, strict=True), key=lambda pair: -pair[1])
     return FoundModality(first, its_own, second, other, "network", its_own >= sure)
@@ -68,9 +61,10 @@ def _told_unknown(predictor: HermesPredictor, modality: str) -> Iterator[Pass]:
             yield Pass((name,), (), plans, model.image_channels)
 
 
-def _mean_logits(predictor: HermesPredictor, image: torch.Tensor) -> torch.Tensor:
-    """Of each row of the modality pool, over patches of an image (channels, D, H, W) and the folds."""
+def _logits(predictor: HermesPredictor, told: Pass, image: torch.Tensor) -> torch.Tensor:
+    """Of each row of the modality pool, the mean over patches of an image (channels, D, H, W) and over the folds."""
     network = predictor.bare_network.to(predictor.device).eval()
+    network.set_context(prediction_context(network, told.hermes_plans, told.context).on(predictor.device))
     logits = []
     for weights in predictor.list_of_parameters:
         network.load_state_dict(weights)

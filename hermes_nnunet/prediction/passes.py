@@ -47,7 +47,8 @@ class Pass:
         """`member` of a pass with one member's context, `members` of one with those of several."""
         whose = {"member": self.members[0]} if len(self.members) == 1 else {"members": list(self.members)}
         told = {**whose, "modality": self.context.modality, "tasks": list(self.context.tasks)}
-        return {**told, EXPECTED_DICE: {task: dice.to_json() for task, dice in self.expected_dice.items()}}
+        expected = {task: dice.to_json() for task, dice in self.expected_dice.items()}
+        return {**told, EXPECTED_DICE: expected} if expected else told
 
     def plans(self, model: ModelFolder) -> dict[str, Any]:
         """Content of plans.json with this context."""
@@ -228,7 +229,9 @@ def _pass(
         for task in hermes_plans.context.tasks
         if task in wanted and owner[task] in members
     )
-    known = {label.name: expected.get(label.member, {}).get(label.name) for label in labels}
+    # Of images of another modality nothing is to be expected.
+    seen = [label for label in labels if hermes_plans.context.modality in model.members[label.member].modalities]
+    known = {label.name: expected.get(label.member, {}).get(label.name) for label in seen}
     dice = {task: own for task, own in known.items() if own is not None}
     return Pass(tuple(members), labels, hermes_plans, _image_channels(model, members, hermes_plans), dice)
 

@@ -29,7 +29,7 @@ def described_run(
     model = predictor.model
     return {
         "versions": {**package_versions(), "python": platform.python_version()},
-        "platform": platform.platform(),
+        "platform": _described_platform(),
         "device": _described_device(predictor.device),
         "model": {
             "path": str(model.path.absolute()),
@@ -42,6 +42,12 @@ def described_run(
         "input": str(source.absolute()),
         "warnings": list(warnings),
     }
+
+
+def _described_platform() -> str:
+    """ "Linux-6.1.0-x86_64-glibc2.36". Not platform.platform(), which starts a program."""
+    parts = (platform.system(), platform.release(), platform.machine(), "".join(platform.libc_ver()))
+    return "-".join(filter(None, parts))
 
 
 def _described_device(device: torch.device) -> str:

@@ -4,6 +4,17 @@ from pathlib import Path
 
 from hermes_nnunet.collection import Case, Collection, Member, Task
 
+# Members for a checkpoint of 6 rows of tasks: 5 of them, one task shared.
+MEMBERS_FILE = """
+format_version: 1
+rows_per_case: 4
+members:
+  abdomen: {modality: CT, labels: [liver, spleen, aorta]}
+  abdomen_mr: {dataset: AbdomenMR, modality: T1, tasks_of: abdomen, labels: [aorta, liver]}
+  heart: {modality: unknown, labels: [left, right]}
+modalities: [CT, T1, unknown]
+"""
+
 
 def small_collection() -> Collection:
     """abdomen (CT, two organs, 3 cases) and brain (T1, whole tumour and its core as regions, 2 cases)."""

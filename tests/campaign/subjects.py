@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from small_models import write_released
+from small_models import MEMBERS_FILE, write_released
 from world import COLLECTION, CONFIGURATION, MODEL, PLANS, TRAINER, World, noise, write_image
 
 Action = Callable[[World], int | None]
@@ -146,17 +146,6 @@ _VIEWS = tuple(f"results/{name}/{MODEL.partition('/')[2]}" for name in ("Dataset
 
 def _has_no_plans(world: World, unit: str) -> bool:
     return not (world.root / unit / "plans.json").exists()
-
-
-MEMBERS_FILE = """
-format_version: 1
-rows_per_case: 4
-members:
-  abdomen: {modality: CT, labels: [liver, spleen, aorta]}
-  abdomen_mr: {dataset: AbdomenMR, modality: T1, tasks_of: abdomen, labels: [aorta, liver]}
-  heart: {modality: unknown, labels: [left, right]}
-modalities: [CT, T1, unknown]
-"""
 
 
 def _released(world: World, topology: str = "r") -> None:

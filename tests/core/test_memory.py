@@ -1,6 +1,6 @@
 import pytest
 
-from hermes_nnunet.core.memory import available_memory
+from hermes_nnunet.core.memory import available_memory, total_memory
 
 
 @pytest.fixture
@@ -16,6 +16,7 @@ def machine(tmp_path):
         (folder / "memory.max").write_text(f"{most}\n")
         (folder / "memory.current").write_text(f"{present}\n")
 
+    limit.total = lambda: total_memory(tmp_path / "proc", tmp_path / "groups")
     limit.available = lambda: available_memory(tmp_path / "proc", tmp_path / "groups")
     return limit
 
@@ -29,6 +30,15 @@ def test_is_less_where_the_job_has_less(machine, group):
     machine("slurm/job", "max", 90000)
     machine(group, 100000, 90000)
     assert machine.available() == 10000
+
+
+def test_all_memory_is_that_of_the_job_where_it_may_have_less(machine):
+    of_machine = machine.total()
+    assert of_machine > 2**20
+    machine("slurm/job", "max", 90000)
+    assert machine.total() == of_machine
+    machine("slurm", 100000, 90000)
+    assert machine.total() == 100000
 
 
 def test_is_unknown_where_the_system_does_not_say(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from hermes_nnunet import HermesModel
 from hermes_nnunet.cli.main import main
 from hermes_nnunet.core.expected_dice import ExpectedDice
+from hermes_nnunet.errors import HermesError
 from hermes_nnunet.insight.viewer.cases import read_scene
 from hermes_nnunet.insight.viewer.results import cases_of_results
 from hermes_nnunet.prediction.model_folder import read_model_folder
@@ -86,6 +87,12 @@ class TestModel:
         shutil.rmtree(folder / "fold_0" / "validation")
         assert read_model_folder(folder, [0]).expected_dice == {}
 
+    @pytest.mark.parametrize("dice", [1e308, -0.5, math.inf])
+    def test_what_no_dice_can_be_is_refused_by_name(self, folder, dice):
+        write_summary(folder / "fold_0", {"abdomen__a": {"1": dice}, "abdomen__c": {"1": dice}})
+        with pytest.raises(HermesError, match=r"3d_fullres: the Dice of 'abdomen/liver' in its validation is"):
+            _ = read_model_folder(folder, [0]).expected_dice
+
     def test_a_shared_task_has_that_of_each_member(self, folder, dataset_json, plans):
         for content in (dataset_json, plans):
             content["hermes"]["members"]["brain"]["tasks"] = ["abdomen/liver", "brain/core"]
@@ -148,9 +155,16 @@ class TestPrediction:
         page = (out / "a.viewer.html").read_text()
         assert '"expected": {"mean": 0.75, "deviation": 0.25, "cases": 3}' in page
 
+    def test_of_a_task_that_never_saw_the_modality_nothing_is_expected(self, validated, predict, images, out):
+        source = images / "a_0000.nii.gz"
+        assert predict("--tasks", "liver,core", "--modality", "CT", source=source) == 0
+        (told,) = json.loads((out / "labels.json").read_text())["passes"]
+        assert set(told["tasks"]) > {"abdomen/liver", "brain/core"}
+        assert list(told["expected_dice"]) == ["abdomen/liver"]
+
     def test_is_not_asked_for_where_there_is_none(self, model, predict, images, out):
         assert predict("--all", "--modality", "CT", "--viewer", source=images / "a_0000.nii.gz") == 0
-        assert json.loads((out / "labels.json").read_text())["passes"][0]["expected_dice"] == {}
+        assert "expected_dice" not in json.loads((out / "labels.json").read_text())["passes"][0]
         assert '"expected": null' in (out / "a.viewer.html").read_text()
 
     def test_another_validation_makes_no_other_segmentation(self, validated, predict, images, out):
@@ -173,7 +187,7 @@ class TestPrediction:
         assert (out / "a.nii.gz").is_file()
 
     def test_python_has_it(self, validated, images):
-        segmentation = HermesModel.load(validated, device="cpu").predict(
-            images / "a_0000.nii.gz", tasks=["spleen"], modality="CT"
-        )
+        model = HermesModel.load(validated, device="cpu")
+        assert model.expected_dice["abdomen"] == {"abdomen/liver": LIVER, "abdomen/spleen": SPLEEN}
+        segmentation = model.predict(images / "a_0000.nii.gz", tasks=["spleen"], modality="CT")
         assert segmentation.expected_dice == {"abdomen/spleen": SPLEEN}

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_models import MEMBERS_FILE
 
 from hermes_nnunet.networks.context_batch import ContextBatch
 
@@ -68,15 +69,5 @@ def results(tmp_path) -> Path:
 def members_file(tmp_path) -> Path:
     """Members for the generated checkpoint: 5 of its 6 rows, one task shared."""
     path = tmp_path / "members.yaml"
-    path.write_text(
-        """
-        format_version: 1
-        rows_per_case: 4
-        members:
-          abdomen: {modality: CT, labels: [liver, spleen, aorta]}
-          abdomen_mr: {dataset: AbdomenMR, modality: T1, tasks_of: abdomen, labels: [aorta, liver]}
-          heart: {modality: unknown, labels: [left, right]}
-        modalities: [CT, T1, unknown]
-        """
-    )
+    path.write_text(MEMBERS_FILE)
     return path

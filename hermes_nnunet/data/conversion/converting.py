@@ -18,7 +18,7 @@ from hermes_nnunet.data.conversion.target import Settings, TargetFolder
 from hermes_nnunet.data.conversion.volumes import FILE_ENDING
 from hermes_nnunet.data.conversion.writing import write_case
 from hermes_nnunet.data.merge.folds import Fold
-from hermes_nnunet.data.merge.specification import LARGEST_ID, check_word
+from hermes_nnunet.data.merge.specification import check_id, check_word
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import check_case_name
 from hermes_nnunet.version import __version__
@@ -92,8 +92,7 @@ def convert(
     """
     check_spacing_from(spacing_from)
     raw = raw_folder()
-    if not 1 <= number <= LARGEST_ID:
-        raise HermesError(f"-d {number} is no id of a data set: choose one from 1 to {LARGEST_ID}")
+    check_id(number, "-d")
     if not source.is_dir():
         raise HermesError(f"{source} is not a folder: give the folder of the downloaded data set")
     if raw.resolve().is_relative_to(source.resolve()):

@@ -200,7 +200,7 @@ class MergeSpecification:
         if not _COLLECTION_NAME.fullmatch(self.name):
             raise HermesError(f"name {quoted(self.name)} of the collection: use letters, digits, '_' and '-' only")
         check_file_name(self.name, "name of the collection:")
-        check_id(self.into, "the collection")
+        check_id(self.into, "id of the collection")
         if not self.members:
             raise HermesError("a merge without members: name at least one, for example 301:CT")
         for modality in self.new_modalities:
@@ -250,7 +250,7 @@ def member_from_word(word: str) -> MemberSpecification:
 def check_id(number: int, what: str) -> None:
     """Raises: HermesError where nnU-Net has no such id."""
     if not 1 <= number <= LARGEST_ID:
-        raise HermesError(f"id {number} of {what}: nnU-Net's data set ids are 1 to {LARGEST_ID}")
+        raise HermesError(f"{what} {number}: give an id from 1 to {LARGEST_ID}")
 
 
 def check_word(word: str, what: str) -> None:

@@ -28,12 +28,13 @@ class _Table:
 
     Attributes:
         files: mask of each task within the folder of a case; empty where the cases are label maps.
+        channel: name of the first channel, where nothing else tells a modality.
         said: labels.json, where there is one.
     """
 
     labels: tuple[Label, ...]
     files: Mapping[str, str]
-    modality: str
+    channel: str | None = None
     said: LabelsFile | None = None
 
 
@@ -68,7 +69,7 @@ def cases_of_results(folder: Path, source: Path | None, references: Path | None)
             prediction=prediction,
             image=images.get(name),
             reference=reference_of.get(name),
-            modality=table.modality,
+            modality=(table.said.modality(name) if table.said else table.channel) or _UNKNOWN,
             expected_dice=table.said.expected_dice(name) if table.said else {},
             notes=() if name in images else (_no_image(name, folder, source, gone.get(name)),),
         )
@@ -145,12 +146,11 @@ def _table_in(folder: Path) -> _Table:
         try:
             labels = tuple(_label(entry) for entry in table.labels)
             files = {entry["name"]: str(entry["file"]) for entry in table.labels if "file" in entry}
-            modalities = {str(one["modality"]) for one in table.passes}
         except (KeyError, TypeError, ValueError) as error:
             raise HermesError(f"{path} is damaged ({error!r}): predict again") from None
         if any("/" in name or "\\" in name for name in files.values()):
             raise HermesError(f"{path} names a file of another folder: predict again")
-        return _Table(labels, files, modalities.pop() if len(modalities) == 1 else _UNKNOWN, table)
+        return _Table(labels, files, said=table)
     path = folder / DATASET_FILE
     if not path.is_file():
         raise HermesError(
@@ -161,14 +161,14 @@ def _table_in(folder: Path) -> _Table:
     try:
         values = foreground_values(content["labels"])
         written: Sequence[int] = content.get("regions_class_order") or [owned[0] for owned in values.values()]
-        modality = str(next(iter(content["channel_names"].values())))
+        channel = str(next(iter(content["channel_names"].values())))
         labels = tuple(
             Label(name, value, owned, "", colour_of(place))
             for place, ((name, owned), value) in enumerate(zip(values.items(), written, strict=True))
         )
     except (TypeError, ValueError, StopIteration) as error:
         raise HermesError(f"{path} is damaged ({error!r}): predict again") from None
-    return _Table(labels, {}, modality)
+    return _Table(labels, {}, channel)
 
 
 def _label(entry: Mapping[str, Any]) -> Label:

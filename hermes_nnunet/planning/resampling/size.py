@@ -1,20 +1,17 @@
 """Whether an image on other voxels can be held by this machine, before memory is taken for it."""
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import cache
 from math import prod
-from pathlib import Path
 
 from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 
+from hermes_nnunet.core.memory import total_memory
 from hermes_nnunet.errors import HermesError
 
 _VOXEL_BYTES = 4
 # Where the system does not say how much memory it has.
 _ENOUGH_BYTES = 2**40
-_CONTROL_GROUP = Path("/sys/fs/cgroup/memory.max")
 
 
 def check_size(shape: Sequence[int], spacing: Sequence[float], new_spacing: Sequence[float], name: str) -> None:
@@ -41,14 +38,8 @@ def check_size(shape: Sequence[int], spacing: Sequence[float], new_spacing: Sequ
 
 @cache
 def memory_bytes() -> int:
-    """All memory of this machine, or of the container that this process is in."""
-    try:
-        sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    except (AttributeError, ValueError, OSError):
-        return _ENOUGH_BYTES
-    with suppress(OSError, ValueError):  # there is none, or "max"
-        sizes.append(int(_CONTROL_GROUP.read_text()))
-    return min(size for size in sizes if size > 0)
+    """All memory that this process may have."""
+    return total_memory() or _ENOUGH_BYTES
 
 
 def _mm(spacing: Sequence[float]) -> str:

@@ -73,7 +73,7 @@ def free_place(raw: Path, number: int, name: str) -> Path:
     Raises:
         HermesError: the id is taken in one of nnU-Net's folders, or id or name are not possible.
     """
-    check_id(number, "the data set")
+    check_id(number, "id of the data set")
     check_word(name, "name of the data set")
     for variable in (RAW, PREPROCESSED, RESULTS):
         folder = optional_folder(variable)

@@ -84,9 +84,7 @@ def plans_file(model: ModelFolder, plans: HermesPlans, dataset_name: str) -> dic
         dataset_name: of the new model.
     """
     content = copy.deepcopy({**model.plans, "dataset_name": dataset_name, HERMES_BLOCK: plans.to_block()})
-    for configuration in content["configurations"].values():
-        if "architecture" in configuration:
-            set_pool_sizes(configuration["architecture"]["arch_kwargs"], plans)
+    set_pool_sizes(content, plans)
     return content
 
 
@@ -94,18 +92,24 @@ def ordinary_plans(content: Mapping[str, Any]) -> dict[str, Any]:
     """Content of the plans of a collection that extends a base, for a network without adapters."""
     plans = replace(HermesPlans.from_plans(content), additions=())
     ordinary = copy.deepcopy({**content, HERMES_BLOCK: plans.to_block()})
-    for configuration in ordinary["configurations"].values():
-        if "architecture" in configuration:
-            set_pool_sizes(configuration["architecture"]["arch_kwargs"], plans)
+    set_pool_sizes(ordinary, plans)
     return ordinary
 
 
-def set_pool_sizes(arguments: dict[str, Any], plans: HermesPlans) -> None:
-    """Give a network's arguments the sizes that the tasks, modalities and additions of its plans need."""
-    arguments["num_modalities"] = len(modality_rows(plans.modalities, plans.additions))
-    arguments.pop(RANKS, None)
-    if plans.additions:
-        arguments[RANKS] = [addition.rank for addition in plans.additions]
+def set_pool_sizes(content: dict[str, Any], plans: HermesPlans) -> list[dict[str, Any]]:
+    """Give the networks of a plans file the sizes that the modalities and additions of its plans need.
+
+    Returns:
+        The arguments of the network of each configuration that has one.
+    """
+    configurations = content["configurations"].values()
+    networks = [own["architecture"]["arch_kwargs"] for own in configurations if "architecture" in own]
+    for arguments in networks:
+        arguments["num_modalities"] = len(modality_rows(plans.modalities, plans.additions))
+        arguments.pop(RANKS, None)
+        if plans.additions:
+            arguments[RANKS] = [addition.rank for addition in plans.additions]
+    return networks
 
 
 def collection_without_additions(collection: Collection, plans: HermesPlans) -> Collection:

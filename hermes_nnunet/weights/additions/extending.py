@@ -11,7 +11,7 @@ from nnunetv2.configuration import default_num_processes
 from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
-from hermes_nnunet.additions import AddedMember, BaseReference
+from hermes_nnunet.additions import LARGEST_RANK, RANK, AddedMember, BaseReference
 from hermes_nnunet.collection import HERMES_BLOCK, Collection
 from hermes_nnunet.core.files import write_json, written_beside
 from hermes_nnunet.core.images import READER_WRITER
@@ -29,9 +29,6 @@ from hermes_nnunet.prediction.model_folder import DATASET_FILE
 from hermes_nnunet.prediction.views.write import FINGERPRINT
 from hermes_nnunet.weights.additions.base import ModelFold, read_fold
 from hermes_nnunet.weights.additions.compose import members_of_base, plans_without_additions, set_pool_sizes
-
-RANK = 4
-LARGEST_RANK = 64
 
 
 @dataclass(frozen=True)
@@ -170,12 +167,9 @@ def plans_of_addition(
             HERMES_BLOCK: hermes_plans.to_block(),
         }
     )
-    for configuration in plans["configurations"].values():
-        if "architecture" in configuration:
-            arguments = configuration["architecture"]["arch_kwargs"]
-            set_pool_sizes(arguments, hermes_plans)
-            if "rows_per_case" in arguments:
-                arguments["rows_per_case"] = hermes_plans.rows_per_case
+    for arguments in set_pool_sizes(plans, hermes_plans):
+        if "rows_per_case" in arguments:
+            arguments["rows_per_case"] = hermes_plans.rows_per_case
     return plans
 
 

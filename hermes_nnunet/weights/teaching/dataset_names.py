@@ -11,7 +11,7 @@ from hermes_nnunet.core.nnunet_folders import (
     datasets_in,
     optional_folder,
 )
-from hermes_nnunet.data.merge.specification import LARGEST_ID
+from hermes_nnunet.data.merge.specification import LARGEST_ID, check_id
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import check_dataset_name, check_file_name
 
@@ -37,8 +37,7 @@ def dataset_name_of(wanted: int | str | None, name: str, members: Mapping[str, M
     if isinstance(wanted, str) and not wanted.isdigit():
         dataset_name = check_dataset_name(wanted, "--dataset")
     else:
-        if not 1 <= int(wanted) <= LARGEST_ID:
-            raise HermesError(f"--dataset {wanted}: give an id from 1 to {LARGEST_ID}")
+        check_id(int(wanted), "--dataset")
         dataset_name = f"Dataset{int(wanted):03d}_{name}"
     owner = taken.get(dataset_id(dataset_name))
     if owner is not None:

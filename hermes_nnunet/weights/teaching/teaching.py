@@ -7,6 +7,7 @@ from typing import Protocol
 
 import torch
 
+from hermes_nnunet.additions import LARGEST_RANK, RANK
 from hermes_nnunet.core.dice import CaseDice, defined_by_task
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError, UsageError
@@ -14,7 +15,6 @@ from hermes_nnunet.file_names import check_file_name
 from hermes_nnunet.planning.preprocessing.intensity import intensity_rule
 from hermes_nnunet.weights.additions.base import ModelFold, rows_of_addition
 from hermes_nnunet.weights.additions.compose import plans_without_additions
-from hermes_nnunet.weights.additions.extending import LARGEST_RANK, RANK
 from hermes_nnunet.weights.additions.file import Addition
 from hermes_nnunet.weights.additions.starting import check_unchanged
 from hermes_nnunet.weights.additions.trained import header_of_collection

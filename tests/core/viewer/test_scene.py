@@ -104,7 +104,7 @@ class TestScene:
         assert not read_nifti(scene.part("image")).get_fdata().any()
 
     def test_of_a_large_image_fewer_voxels_are_shown_in_the_same_place(self, scene):
-        few = replace(scene, most_voxels=36)
+        few = replace(scene, most_voxels=36, slope=1.0, intercept=0.0)
         content = few.to_json()
         assert content["shape"] == [4, 3, 3]
         assert content["tasks"] == scene.to_json()["tasks"]

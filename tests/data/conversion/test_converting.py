@@ -420,9 +420,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("number", [0, 1000])
     def test_of_an_id_out_of_range(self, toy, toy_source, converted, number):
-        assert refusal(lambda: converted(toy(), number)) == (
-            f"-d {number} is no id of a data set: choose one from 1 to 999"
-        )
+        assert refusal(lambda: converted(toy(), number)) == (f"-d {number}: give an id from 1 to 999")
 
     def test_of_an_option_that_the_set_does_not_take(self, toy, toy_source, converted):
         assert refusal(lambda: converted(toy(), options={"priority": ["liver"]})) == (

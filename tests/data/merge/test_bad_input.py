@@ -433,7 +433,7 @@ class TestTarget:
 
     @pytest.mark.parametrize("into", [0, 1000, -1])
     def test_id_that_nnunet_does_not_know_is_told(self, refused, into):
-        assert f"id {into} of the collection: nnU-Net's data set ids are 1 to 999" in refused(CT, into=into)
+        assert f"id of the collection {into}: give an id from 1 to 999" in refused(CT, into=into)
 
     @pytest.mark.parametrize("name", ["a/b", "a__b", "a_", ""])
     def test_member_name_that_cannot_be_in_a_file_name_is_told(self, name):

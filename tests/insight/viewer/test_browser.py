@@ -6,11 +6,13 @@ Debian: apt-get install chromium. Another browser of this kind is named by HERME
 import io
 import os
 import shutil
+from dataclasses import replace
 from urllib.parse import parse_qs, urlparse
 
 import numpy as np
 import pytest
 
+from hermes_nnunet.core.expected_dice import ExpectedDice
 from hermes_nnunet.core.viewer.page import whole_page
 from hermes_nnunet.insight.viewer.cases import read_scene
 from hermes_nnunet.insight.viewer.results import cases_of_results
@@ -113,6 +115,8 @@ def test_results_are_seen_and_steered(page, results, scan, serve):
     # Names are text.
     assert page.locator("#tasks td.name").text_content() == scan.MARKUP
     assert page.locator("body img").count() == 0
+    # Of a model that was not validated nothing is to be expected.
+    assert not page.locator(".of-expected").first.is_visible()
 
     # A task is switched by its number, surfaces and fill by letters.
     page.keyboard.press("1")
@@ -167,7 +171,8 @@ def test_results_are_seen_and_steered(page, results, scan, serve):
 
 def test_a_file_is_seen_without_a_network(page, shown, tmp_path):
     file = tmp_path / "a.viewer.html"
-    file.write_text(whole_page(read_scene(shown)), encoding="utf-8")
+    validated = replace(shown, expected_dice={shown.labels[0].name: ExpectedDice(0.75, 0.126, 31)})
+    file.write_text(whole_page(read_scene(validated)), encoding="utf-8")
     page.context.set_offline(True)
     page.goto(file.as_uri())
     complete(page)
@@ -176,6 +181,8 @@ def test_a_file_is_seen_without_a_network(page, shown, tmp_path):
     assert (middle(green(colours)) < 0.5).all()
     assert green(tile(page, RENDER)).any()
     assert page.locator("#cases a").count() == 0
+    assert page.locator("#tasks .of-expected").text_content() == "0.75 ± 0.13 (31)"
+    assert "nothing of this one" in page.locator("p.of-expected").inner_text()
     assert [url for url in page.asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert page.problems == []
 

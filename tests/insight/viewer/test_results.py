@@ -29,6 +29,21 @@ class TestCases:
         assert [case.notes for case in cases] == [(), ()]
         assert cases[0].modality == "T1"
 
+    def test_each_is_shown_as_the_modality_that_it_was_found_to_be(self, results, scan):
+        path = results / "out" / "labels.json"
+        content = json.loads(path.read_text())
+        expected = [{scan.MARKUP: {"mean": mean, "deviation": 0.1, "cases": 3}} for mean in (0.8, 0.6)]
+        content["passes"] = [
+            {"modality": modality, "tasks": [scan.MARKUP], "expected_dice": dice}
+            for modality, dice in zip(("CT", "T1"), expected, strict=True)
+        ]
+        found = {"probability": 0.9, "runner_up": None, "runner_up_probability": 0.0, "by": "image"}
+        content["modalities"] = {"a": {"modality": "CT", **found}, "b": {"modality": "T1", **found}}
+        path.write_text(json.dumps(content))
+        cases = cases_of_results(results / "out", results / "in", None)
+        assert [case.modality for case in cases] == ["CT", "T1"]
+        assert [case.expected_dice[scan.MARKUP].mean for case in cases] == [0.8, 0.6]
+
     def test_images_are_where_the_record_says(self, results):
         record(results)
         cases = cases_of_results(results / "out", None, None)

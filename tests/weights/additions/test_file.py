@@ -110,9 +110,9 @@ class TestBadInput:
 
 def test_is_at_most_5_megabytes_for_hermes_planners_network(made):
     """Five tasks of a new modality, at the default rank; numbers are counted, not stored."""
+    from hermes_nnunet.additions import RANK
     from hermes_nnunet.networks.hermes_unet import HermesUNet
     from hermes_nnunet.networks.pool_rows import Rows, rows_of
-    from hermes_nnunet.weights.additions.extending import RANK
 
     with torch.device("meta"):
         network = HermesUNet(

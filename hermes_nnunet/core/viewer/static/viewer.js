@@ -461,7 +461,8 @@ function listTasks() {
     const colour = document.createElement("i");
     colour.style.background = task.colour;
     swatch.append(box, " ", colour);
-    cell(task.name, "name");
+    // Long names break where a word ends.
+    cell("", "name").append(...task.name.split(/(?<=[/_])/).flatMap((part) => [part, document.createElement("wbr")]));
     cell(kilo(task.prediction.volume_ml), "number");
     cell(task.reference ? kilo(task.reference.volume_ml) : "", "number of-reference");
     cell(task.dice === null ? "" : task.dice.toFixed(3), "number of-dice");
