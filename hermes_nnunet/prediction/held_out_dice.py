@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from hermes_nnunet.prediction.model_folder import ModelFolder
 
 SUMMARY = Path("validation", "summary.json")
-# It was validated with cases that it was trained with.
-_ALL = "all"
+# Name of nnU-Net's fold that is validated with the cases that it was trained with.
+FOLD_OF_ALL = "all"
 _REMEDY = "copy the model's folder again"
 
 
@@ -61,7 +61,7 @@ def expected_dice(model: "ModelFolder") -> dict[str, dict[str, ExpectedDice]]:
     Raises:
         HermesError: what tells it is damaged.
     """
-    folds = [path.parent for path in model.checkpoints if path.parent.name.removeprefix("fold_") != _ALL]
+    folds = [path.parent for path in model.checkpoints if path.parent.name.removeprefix("fold_") != FOLD_OF_ALL]
     found: dict[str, dict[str, ExpectedDice]] = {}
     for member, cases in _held_out_cases(model, folds).items():
         found[member] = _of_values(_checked(defined_by_task(cases), model))

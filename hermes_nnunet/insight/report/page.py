@@ -40,6 +40,7 @@ def _content(model: TrainedModel, pictures: Sequence[MemberPictures]) -> dict[st
     annotated = annotated_cases(collection)
     return {
         "name": model.content.plans["dataset_name"],
+        "seen": model.dice_is_of_training_cases,
         "model": model.content.path.name,
         "tasks": len(collection.tasks),
         "cases": len(collection.cases),

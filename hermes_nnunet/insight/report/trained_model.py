@@ -9,7 +9,7 @@ from hermes_nnunet.core.checkpoints import best_checkpoint, read_checkpoint
 from hermes_nnunet.core.dice import CaseDice
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.training.learning_curves import FILE_NAME, Epoch, LearningCurves
-from hermes_nnunet.prediction.held_out_dice import dice_of_fold
+from hermes_nnunet.prediction.held_out_dice import FOLD_OF_ALL, dice_of_fold
 from hermes_nnunet.prediction.model_folder import ModelFolder, read_model_folder
 
 VALIDATION = "validation"
@@ -24,7 +24,8 @@ class Fold:
         folder: of the fold.
         curves: its learning curves; without values by member if it was trained before these were kept.
         has_member_curves: whether the curves have values by member.
-        dice: final Dice of its held-out cases by member; empty before the validation.
+        dice: final Dice of its held-out cases by member, of fold "all" that of its training cases; empty before the
+            validation.
     """
 
     name: str
@@ -44,17 +45,30 @@ class TrainedModel:
 
     @property
     def dice(self) -> dict[str, CaseDice]:
-        """Final Dice by member of the held-out cases of all folds, in the order of the collection."""
+        """Final Dice by member of the held-out cases of all folds, in the order of the collection.
+
+        Where no case was held out it is that of the training cases, see `dice_is_of_training_cases`.
+        """
         pooled: dict[str, CaseDice] = {}
         for name in self.collection.members:
-            cases = {case: dice for fold in self.folds for case, dice in fold.dice.get(name, {}).items()}
+            cases = {case: dice for fold in self._folds_of_dice for case, dice in fold.dice.get(name, {}).items()}
             if cases:
                 pooled[name] = cases
         return pooled
 
+    @property
+    def dice_is_of_training_cases(self) -> bool:
+        """Whether `dice` tells nothing of new images, since only fold "all" was validated."""
+        return any(fold.name == FOLD_OF_ALL for fold in self._folds_of_dice)
+
     def fold_of(self, case: str) -> Fold:
         """The last fold whose validation has a case: the one that `dice` is from."""
-        return next(fold for fold in reversed(self.folds) if any(case in cases for cases in fold.dice.values()))
+        return next(fold for fold in reversed(self._folds_of_dice) if any(case in own for own in fold.dice.values()))
+
+    @property
+    def _folds_of_dice(self) -> list[Fold]:
+        validated = [fold for fold in self.folds if fold.dice]
+        return [fold for fold in validated if fold.name != FOLD_OF_ALL] or validated
 
 
 def read_trained_model(folder: Path, folds: Sequence[str] | None = None) -> TrainedModel:

@@ -11,6 +11,8 @@ from hermes_nnunet.insight.report.trained_model import VALIDATION, TrainedModel
 from hermes_nnunet.insight.viewer.cases import ShownCase
 from hermes_nnunet.prediction.image_sources import FileSource
 
+_SEEN = 'The training saw this case (fold "all"): its Dice tells nothing of new images.'
+
 
 def cases_of_validation(model: TrainedModel, raw: Path) -> list[ShownCase]:
     """Held-out cases of all folds with their references, by mean Dice; those without a defined Dice come last.
@@ -56,4 +58,5 @@ def _case(model: TrainedModel, raw: Path, member: str, case: str) -> ShownCase:
         reference=dataset / files["label"],
         modality=model.collection.cases[case].modality,
         dice={short_name(name, member): score for name, score in model.dice[member][case].items()},
+        notes=(_SEEN,) if model.dice_is_of_training_cases else (),
     )

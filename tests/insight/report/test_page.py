@@ -56,6 +56,13 @@ def write(model, raw, tmp_path, monkeypatch):
 
 
 class TestPage:
+    def test_never_calls_training_cases_held_out(self, write, model):
+        assert "Dice on held-out cases" in write().text
+        (model / "fold_0").rename(model / "fold_all")
+        page = write().text
+        assert "held-out" not in page
+        assert "Dice on training cases" in page
+
     def test_needs_nothing_but_itself(self, write, tmp_path):
         page = write()
         without_images = re.sub(r"base64,[A-Za-z0-9+/=]+", "", (tmp_path / "report.html").read_text())

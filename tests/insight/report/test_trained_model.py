@@ -47,6 +47,20 @@ class TestFolds:
     def test_some_can_be_chosen(self, model):
         assert set(read_trained_model(model, ["1"]).dice) == {"abdomen"}
 
+    def test_one_trained_with_all_cases_has_held_out_none(self, model):
+        (model / "fold_0").rename(model / "fold_all")
+        trained = read_trained_model(model)
+        assert trained.dice_is_of_training_cases
+        assert trained.fold_of("brain__y").name == "all"
+
+    @pytest.mark.usefixtures("second_fold")
+    def test_dice_of_held_out_cases_is_not_mixed_with_that_of_training_cases(self, model):
+        (model / "fold_0").rename(model / "fold_all")
+        trained = read_trained_model(model, ["1", "all"])
+        assert not trained.dice_is_of_training_cases
+        assert set(trained.dice) == {"abdomen"}
+        assert set(trained.dice["abdomen"]) == {"abdomen__b"}
+
     def test_one_that_is_in_training_is_shown_where_none_is_finished(self, model):
         (model / "fold_0" / "checkpoint_final.pth").rename(model / "fold_0" / "checkpoint_latest.pth")
         shutil.rmtree(model / "fold_0" / "validation")

@@ -36,6 +36,12 @@ def test_prediction_and_reference_are_of_the_members_tasks(model, raw):
     assert scene.modality == "T1"
 
 
+def test_cases_that_the_training_saw_say_so(model, raw):
+    (model / "fold_0").rename(model / "fold_all")
+    for case in cases_of_validation(read_trained_model(model), raw):
+        assert case.notes == ('The training saw this case (fold "all"): its Dice tells nothing of new images.',)
+
+
 def test_of_a_case_only_what_it_annotates_is_shown(model, raw):
     content = json.loads((model / "dataset.json").read_text())
     content["hermes"]["cases"]["brain__y"]["annotated"] = ["brain/core"]
