@@ -8,7 +8,7 @@ from typing import Any
 
 from children import FAULTS, FILE_SIZE, KILL, Children, Ended
 from ledger import EXECUTED, HANG, LEFT_BEHIND, LOST, MIXED, OUTSIDE, STUCK, TRACEBACK, Found, Ledger
-from small_disk import PAGE, can_be_made, resize, small_disk, used
+from small_disk import PAGE, can_be_made, enlarge, small_disk, used
 from subjects import SUBJECTS, Subject
 from world import World
 
@@ -32,7 +32,9 @@ class Interruptions:
             raise RuntimeError(f"{subject.name} fails without any interruption:\n{whole.output}")
         self.whole = self.files()
         self.changes = whole.changes
-        self.sizes = self._sizes()
+        self._written = self._sizes_of_written()
+        # Limits at which files do not fit: by one byte, and by half.
+        self.sizes = sorted({limit for size in self._written for limit in (size // 2, size - 1)})
         self._executed = frozenset(whole.executed)
 
     def _prepare(self) -> None:
@@ -64,13 +66,11 @@ class Interruptions:
                         found[relative] = essence
         return found
 
-    def _sizes(self) -> list[int]:
-        """Limits at which files that it writes do not fit: by one byte, and by half."""
-        written = [
+    def _sizes_of_written(self) -> list[int]:
+        return [
             os.path.getsize(self._world.root / name) for name, content in self.whole.items()
             if self.before.get(name) != content and not (self._world.root / name).is_symlink()
         ]  # fmt: skip
-        return sorted({limit for size in written for limit in (size // 2, size - 1)})
 
     def tries_of(self, kind: str) -> int:
         """How many different interruptions of a kind there are."""
@@ -90,17 +90,15 @@ class Interruptions:
         return [*found, *self._after(f"killed before {self.changes[at]}")]
 
     def on_small_disk(self, parts: int) -> list[Found]:
-        """Let its disk hold so many eighths of what it adds, and run it again on a larger one."""
+        """Let its disk hold so many eighths of what it writes, and run it again on a larger one."""
         with small_disk(self._world.root):
             self._world.restore()
             before = used(self._world.root)
-            self._run(self._subject.run)
-            added = used(self._world.root) - before
+        free = sum(self._written) * parts // _PARTS // PAGE * PAGE
+        with small_disk(self._world.root, before + free):
             self._world.restore()
-            free = added * parts // _PARTS // PAGE * PAGE
-            resize(self._world.root, free)
             ended = self._run(self._subject.run)
-            resize(self._world.root)
+            enlarge(self._world.root)
             return self._after_shortage(f"{free} bytes are free", ended)
 
     def shortage(self, fault: str, at: int) -> list[Found]:

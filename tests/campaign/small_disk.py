@@ -23,19 +23,18 @@ def can_be_made(folder: Path) -> bool:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """An empty disk over a folder, which is as large as anybody needs until `resize`."""
-    _call("mount", "-t", "tmpfs", "-o", f"size={_LARGE}", "tmpfs", str(folder))
+def small_disk(folder: Path, size: int = _LARGE) -> Iterator[None]:
+    """An empty disk of so many bytes over a folder."""
+    _call("mount", "-t", "tmpfs", "-o", f"size={max(PAGE, size // PAGE * PAGE)}", "tmpfs", str(folder))
     try:
         yield
     finally:
         _call("umount", str(folder))
 
 
-def resize(folder: Path, free: int | None = None) -> None:
-    """Let the disk have so many free bytes, or as many as anybody needs."""
-    size = _LARGE if free is None else max(PAGE, used(folder) + free // PAGE * PAGE)
-    _call("mount", "-o", f"remount,size={size}", str(folder))
+def enlarge(folder: Path) -> None:
+    """Let the disk be as large as anybody needs."""
+    _call("mount", "-o", f"remount,size={_LARGE}", str(folder))
 
 
 def used(folder: Path) -> int:
