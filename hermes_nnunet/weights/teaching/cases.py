@@ -97,7 +97,7 @@ class FalsePlaces:
 class Patches:
     """Draws patches of cases, by turns about a labelled voxel and elsewhere, turned, scaled and changed a little.
 
-    Elsewhere is anywhere or, where `false_places` tells of some, mostly about a voxel that the network takes for a
+    Elsewhere is anywhere or, where `false_places` tells of some, as often about a voxel that the network takes for a
     task's: what looks like a task is a small part of an image, and patches anywhere hardly ever show it. Nothing is
     mirrored.
 

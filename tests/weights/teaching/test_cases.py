@@ -43,16 +43,16 @@ class TestPatches:
         first, others = np.array(shown)[:, :2].mean(), np.array(shown)[:, 2:].mean()
         assert first > 0.9 > 0.6 > others
 
-    def test_elsewhere_mostly_show_what_the_network_takes_for_a_task(self):
+    def test_elsewhere_often_show_what_the_network_takes_for_a_task(self):
         image = torch.zeros(1, 40, 40, 40)
         image[0, 35, 35, 35] = 1
         case = case_of(np.zeros((40, 40, 40)), image)
         patches = Patches([case], PLANS, (8, 8, 8), seed=0)
-        shows = [bool(patches.batch(1, augmented=False, foreground=0).images.any()) for _ in range(60)]
+        shows = [bool(patches.batch(1, augmented=False, foreground=0).images.any()) for _ in range(200)]
         patches.false_places = [FalsePlaces(case, np.array([[35, 35, 35], [2, 2, 2]]), np.array([0.9, 0.1]))]
-        then = [bool(patches.batch(1, augmented=False, foreground=0).images.any()) for _ in range(60)]
-        assert sum(shows) < 10
-        assert sum(then) > 30
+        then = [bool(patches.batch(1, augmented=False, foreground=0).images.any()) for _ in range(200)]
+        assert sum(shows) < 20
+        assert 60 < sum(then) < 120
 
     def test_of_an_image_that_is_smaller_are_filled_up_with_zeros(self):
         small = case_of(np.ones((6, 6, 20)), torch.full((1, 6, 6, 20), 5.0))
