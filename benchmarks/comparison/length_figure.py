@@ -27,7 +27,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.5, 4.2), layout="constrained")
+    figure = Figure(figsize=(9.5, 4.6), layout="constrained")
     both = figure.subplots(1, 2)
     drawn = lines(rows)
     arms = list(dict.fromkeys(arm for arm, _ in drawn))
@@ -47,6 +47,6 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
         axes.set_xticks(lengths, [f"{length:,}" for length in lengths])
         axes.set_xticks([], minor=True)
         axes.grid(alpha=0.3)
-    both[0].legend(fontsize="small")
+    figure.legend(*both[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
     with written_beside(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")
