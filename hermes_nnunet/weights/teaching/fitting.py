@@ -119,7 +119,7 @@ def network_of(lesson: Lesson, device: torch.device) -> tuple[ContextualNetwork,
 def _keep_first_layers(network: ContextualNetwork) -> None:
     """Let adapters of the first layers stay 0: without gradients of large feature maps, a step takes a third less time.
 
-    Dice on images that were left out stays the same.
+    The Dice of images that were left out changed by 0.00 and -0.02 in two trials.
     """
     for layer in network.layers_without_tokens:
         for module in layer.modules():
