@@ -44,7 +44,7 @@ _REMEDY = "write it as dask-jobqueue's documentation says (docs/cluster.md has e
 
 @contextmanager
 def opened(wish: ClusterWish, *, threads: int = 1) -> Iterator[Cluster]:
-    """The workers that are wished for; those of this machine and jobs start with the first cases and end with the block.
+    """The workers that are wished for; those of this machine and jobs begin with the first case and end with the block.
 
     Args:
         threads: of each worker of this machine, where it may have several cases at a time.

@@ -55,7 +55,7 @@ class HermesPreprocessor(DefaultPreprocessor):
             Path(nnUNet_preprocessed) / maybe_convert_to_dataset_name(dataset_name_or_id) / f"{plans_identifier}.json"
         )
         check_plans(read_plans(path, PLANS_REMEDY), str(path))
-        _check_collection(Path(nnUNet_raw) / path.parent.name, path.parent)
+        check_collection(Path(nnUNet_raw) / path.parent.name, path.parent)
         super().run(dataset_name_or_id, configuration_name, plans_identifier, num_processes)
 
     def run_case_save(
@@ -168,8 +168,12 @@ class HermesPreprocessor(DefaultPreprocessor):
         return sample_locations(seg, classes_or_regions)
 
 
-def _check_collection(raw: Path, preprocessed: Path) -> None:
-    """The label files in nnUNet_raw must hold what the dataset.json says that the planner copied."""
+def check_collection(raw: Path, preprocessed: Path) -> None:
+    """See that the label files in nnUNet_raw hold what the dataset.json says that the planner copied.
+
+    Raises:
+        HermesError: the collection was merged again since, or a merge was cut short.
+    """
     check_whole(raw)
     merged, planned = (
         Collection.from_dataset_json(read_dataset_json(folder / "dataset.json", PLANS_REMEDY), str(folder))
