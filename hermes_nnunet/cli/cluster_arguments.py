@@ -18,8 +18,8 @@ def add_cluster_arguments(parser: argparse.ArgumentParser) -> argparse._Argument
     group.add_argument(
         "--cluster",
         metavar="WHERE",
-        help="work on the cases with dask: local:4 for as many processes, tcp://host:8786 for a running scheduler, or a YAML "
-        "file of dask-jobqueue, slurm.yaml or slurm.yaml:16 for as many workers",
+        help="work on the cases with dask: local:4 for as many processes, tcp://host:8786 for a running scheduler, "
+        "slurm.yaml for a file of dask-jobqueue, slurm.yaml:16 for as many workers",
     )
     group.add_argument(
         "--part", metavar="K/N", help="only every N-th case from the K-th on: for job arrays, the same on every machine"

@@ -91,7 +91,7 @@ class RunRecord:
         self._write()
 
     def _write(self) -> None:
-        write_json({"format_version": FORMAT_VERSION, "runs": [*self._before, self._run]}, self._path)
+        write_runs([*self._before, self._run], self._path.parent)
 
 
 def runs_in(folder: Path) -> list[dict[str, Any]]:
@@ -102,6 +102,11 @@ def runs_in(folder: Path) -> list[dict[str, Any]]:
     """
     path = folder / RUN_FILE
     return read_runs(path) if path.exists() else []
+
+
+def write_runs(runs: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Write the run.json of a folder of results."""
+    write_json({"format_version": FORMAT_VERSION, "runs": list(runs)}, folder / RUN_FILE)
 
 
 def read_runs(path: Path) -> list[dict[str, Any]]:

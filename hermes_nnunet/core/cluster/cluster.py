@@ -37,6 +37,10 @@ def _nothing() -> None:
     pass
 
 
+class WorkerUnfitError(HermesError):
+    """On a worker: it can work on no case any more, and the one that it has is for another."""
+
+
 @dataclass(frozen=True)
 class Connection:
     """A client of a scheduler, and what asks for workers in place of those that ended, which is called now and then."""
@@ -261,6 +265,9 @@ class _Run(Generic[Item, Result]):
 
         if future.status == "error":
             error = future.exception()
+            if isinstance(error, WorkerUnfitError):
+                self._dismiss(worker, str(error))
+                return
             if not isinstance(error, KilledWorker):
                 raise error
         elif future.status == "finished":
@@ -276,7 +283,14 @@ class _Run(Generic[Item, Result]):
                 return
         self._lose(worker)
 
-    def _lose(self, worker: str) -> None:
+    def _dismiss(self, worker: str, reason: str) -> None:
+        """Give a worker nothing any more."""
+        self._lose(worker, f"is given nothing any more ({reason})")
+        self._asked.add(worker)
+        if not self._admitted:
+            raise HermesError(reason)
+
+    def _lose(self, worker: str, event: str = "has died") -> None:
         self._asked.discard(worker)
         self._admitted.pop(worker, None)
         for key in [key for key, (of, _, _) in self._tasks.items() if of == worker]:
@@ -287,7 +301,7 @@ class _Run(Generic[Item, Result]):
             others = [case for case in cases if case not in given_up]
             fates = [f"{listed(others)} is given to another"] * bool(others)
             fates += [f"{listed(given_up)} is given up"] * bool(given_up)
-            self._tell(f"the worker {worker} has died: {' and '.join(fates)}")
+            self._tell(f"the worker {worker} {event}: {' and '.join(fates)}")
         self._progress.update(len(given_up))
 
     def _tell(self, line: str) -> None:

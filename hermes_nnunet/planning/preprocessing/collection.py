@@ -28,7 +28,7 @@ from hermes_nnunet.planning.preprocessing.preprocessor import check_collection
 from hermes_nnunet.planning.preprocessing.unknown_copies import folder_of_copies
 from hermes_nnunet.plans import PLANS_REMEDY
 
-# Of the files of a case, as nnU-Net names them; the longest first.
+# Of the files of a case, as nnU-Net names them.
 _ENDINGS = ("_seg.b2nd", ".b2nd", ".pkl")
 
 
@@ -88,9 +88,8 @@ def preprocess(
         (folder / identifier).mkdir(exist_ok=True)
     remove_leftovers(folder)
     named = {f"{case.name} ({case.finished.identifier})": case for case in to_do}
-    folders = Folders(
-        tuple(sorted({Path(file).parent for case in to_do for file in (*case.images, case.label)})), folder
-    )
+    sources = {Path(file).parent for case in to_do for file in (*case.images, case.label)}
+    folders = Folders(tuple(sorted(sources)), folder)
     problems = engine.map(preprocess_case, named, "Preprocessing", folders)
     failed = [f"{name}: {problem}" for name, problem in zip(named, problems, strict=True) if problem is not None]
     if failed:
@@ -161,6 +160,7 @@ def _clear(folder: Path, kept: Iterable[str]) -> None:
             shutil.rmtree(place, ignore_errors=True)
         elif place.is_dir():
             for entry in os.scandir(place):
-                case = next((entry.name.removesuffix(end) for end in _ENDINGS if entry.name.endswith(end)), None)
-                if case is not None and case not in kept:
+                # The name x_seg.b2nd is that of a case x, or x_seg.
+                cases = {entry.name.removesuffix(ending) for ending in _ENDINGS if entry.name.endswith(ending)}
+                if cases and not cases & kept:
                     os.unlink(entry.path)
