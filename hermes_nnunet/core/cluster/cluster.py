@@ -297,11 +297,10 @@ class _Run(Generic[Item, Result]):
             self._client.cancel([self._tasks.pop(key)[1]], force=True)
         cases = self._assignment.lost(worker)
         given_up = [case for case in cases if case in self._assignment.given_up]
-        if cases:
-            others = [case for case in cases if case not in given_up]
-            fates = [f"{listed(others)} is given to another"] * bool(others)
-            fates += [f"{listed(given_up)} is given up"] * bool(given_up)
-            self._tell(f"the worker {worker} {event}: {' and '.join(fates)}")
+        others = [case for case in cases if case not in given_up]
+        fates = [f"{fate}: {listed(some)}" for fate, some in (("for another", others), ("given up", given_up)) if some]
+        if fates:
+            self._tell(f"the worker {worker} {event}; {', '.join(fates)}")
         self._progress.update(len(given_up))
 
     def _tell(self, line: str) -> None:

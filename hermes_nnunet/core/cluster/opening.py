@@ -1,5 +1,6 @@
 """From what a person asks for to workers that wait for cases."""
 
+import asyncio
 import logging
 import os
 import socket
@@ -122,19 +123,27 @@ class _Replacing:
 def _client_of(address: str) -> Iterator[Any]:
     from distributed import Client
 
-    start = time.monotonic()
     try:
         # A machine that is not there, or on which nothing listens, is told at once.
         host, _, port = address.partition("://")[2].rpartition(":")
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
-        left = max(1.0, CONNECT_S - (time.monotonic() - start))
+        # What listens may be no scheduler, for whose greeting a client waits for ever.
+        asyncio.run(asyncio.wait_for(_identity(address), CONNECT_S))
         with _quiet():
-            client = Client(address, timeout=left, name="hermes_nnunet")
-    except (OSError, ValueError, OverflowError) as error:
-        reason = str(error) or type(error).__name__
+            client = Client(address, timeout=CONNECT_S, name="hermes_nnunet")
+    except (OSError, ValueError, OverflowError, TimeoutError, asyncio.TimeoutError) as error:
+        reason = str(error) or "no answer"
         raise HermesError(f"no scheduler of dask answers at {address} ({reason}): start one, or correct it") from None
     with client:
         yield client
+
+
+async def _identity(address: str) -> None:
+    from distributed.core import rpc
+    from distributed.security import Security
+
+    async with rpc(address, connection_args=Security().get_connection_args("client")) as scheduler:
+        await scheduler.identity()
 
 
 def _local_workers(wish: LocalWorkers, workers: int, threads: int) -> "SpecCluster":
