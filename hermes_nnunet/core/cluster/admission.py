@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,9 +33,8 @@ class Folders:
 
 @dataclass(frozen=True)
 class Requirements:
-    """What a worker compares with its own: versions by package, folders, and a file that was just written."""
+    """What a worker must see: folders, and a file that was just written."""
 
-    versions: dict[str, str | None]
     folders: tuple[Path, ...] = ()
     token: Path | None = None
     machine: str = field(default_factory=platform.node)
@@ -57,22 +56,48 @@ def requirements(folders: Folders) -> Iterator[Requirements]:
                 f"{token.parent} cannot be written to ({error.strerror}): choose another folder"
             ) from None
     try:
-        yield Requirements(_versions(), tuple(folders.read), token)
+        yield Requirements(tuple(folders.read), token)
     finally:
         if token is not None:
             token.unlink(missing_ok=True)
 
 
+def asking_for_versions() -> Callable[[Sequence[str]], tuple[str, dict[str, str | None]]]:
+    """What tells, on any worker, the name of its machine and its versions of packages.
+
+    A function within a function, since dask sends such a one whole: a worker without our packages would end itself over
+    a function of ours that it cannot import.
+    """
+
+    def found(packages: Sequence[str]) -> tuple[str, dict[str, str | None]]:
+        import platform
+        from importlib import metadata
+
+        versions: dict[str, str | None] = {}
+        for package in packages:
+            try:
+                versions[package] = metadata.version(package)
+            except metadata.PackageNotFoundError:
+                versions[package] = None
+        return platform.node(), versions
+
+    return found
+
+
+def version_problem(machine: str, versions: Mapping[str, str | None]) -> str | None:
+    """One line on the first package of which a worker has another version than here; None where all are alike."""
+    own = package_versions()
+    for package, version in versions.items():
+        if version != own.get(package):
+            there = f"no {package}" if version is None else f"{package} {version}"
+            here = f"{package} {own.get(package)}"
+            return f"the worker on {machine} has {there}, {platform.node()} has {here}: install the same there"
+    return None
+
+
 def problem_here(wanted: Requirements, patience_s: float = PATIENCE_S) -> str | None:
-    """On a worker: one line on the first thing that it lacks; None where it has all."""
+    """On a worker: one line on the first folder that it does not see; None where it sees all."""
     machine = platform.node()
-    own = _versions()
-    for package, version in wanted.versions.items():
-        if own[package] != version:
-            return (
-                f"the worker on {machine} has {package} {own[package] or 'not installed'}, {wanted.machine} has "
-                f"{version}: install the same there"
-            )
     for folder in wanted.folders:
         if not folder.exists():
             return f"the worker on {machine} does not see {folder}: share it with that machine, under this name"
@@ -82,11 +107,6 @@ def problem_here(wanted: Requirements, patience_s: float = PATIENCE_S) -> str | 
             "folder with that machine, under this name"
         )
     return None
-
-
-def _versions(packages: Sequence[str] = COMPARED) -> dict[str, str | None]:
-    installed = package_versions()
-    return {package: installed.get(package) for package in packages}
 
 
 def _appears(path: Path, patience_s: float) -> bool:

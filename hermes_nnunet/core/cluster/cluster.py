@@ -12,7 +12,15 @@ from uuid import uuid4
 
 from tqdm import tqdm
 
-from hermes_nnunet.core.cluster.admission import Folders, Requirements, problem_here, requirements
+from hermes_nnunet.core.cluster.admission import (
+    COMPARED,
+    Folders,
+    Requirements,
+    asking_for_versions,
+    problem_here,
+    requirements,
+    version_problem,
+)
 from hermes_nnunet.core.cluster.assignment import MOST_DEATHS, Assignment
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
@@ -212,7 +220,7 @@ class _Run(Generic[Item, Result]):
         for worker, threads in present.items():
             if worker not in self._asked:
                 self._asked.add(worker)
-                self._start(worker, problem_here, [self._wanted], partial(self._admit, worker, threads))
+                self._submit(worker, asking_for_versions(), COMPARED, partial(self._compare, worker, threads))
 
     def _hand_out(self) -> None:
         given: dict[str, list[str]] = {}
@@ -226,39 +234,58 @@ class _Run(Generic[Item, Result]):
                 self._start(worker, self._function, arguments, partial(self._receive, some, worker))
 
     def _start(
-        self,
-        worker: str,
-        function: Callable[[Any], Any],
-        arguments: Sequence[Any],
-        end: "Callable[[Future], None]",
+        self, worker: str, function: Callable[[Any], Any], arguments: Sequence[Any], end: "Callable[[Future], None]"
+    ) -> None:
+        self._submit(worker, _results_of, _Calls(function, tuple(arguments)), end)
+
+    def _submit(
+        self, worker: str, function: Callable[[Any], Any], argument: Any, end: "Callable[[Future], None]"
     ) -> None:
         self._started += 1
         # Every attempt has a key of its own: dask counts deaths by key, and would give up by its own rule.
         key = f"{self._prefix}-{self._started}"
-        calls = _Calls(function, tuple(arguments))
         future = self._client.submit(
-            _results_of, calls, key=key, workers=[worker], allow_other_workers=False, pure=False
+            function, argument, key=key, workers=[worker], allow_other_workers=False, pure=False
         )
         self._tasks[key] = worker, future, end
         future.add_done_callback(lambda _: self._ended.put(key))
 
+    def _compare(self, worker: str, threads: int, future: "Future") -> None:
+        """Packages first: only with the same a worker understands what else is sent to it."""
+        answer = self._answer(worker, future)
+        if answer is None:
+            return
+        problem = version_problem(*answer)
+        if problem is None:
+            self._start(worker, problem_here, [self._wanted], partial(self._admit, worker, threads))
+        else:
+            self._refuse(problem)
+
     def _admit(self, worker: str, threads: int, future: "Future") -> None:
-        problem = self._problem_of(worker, future)
+        answer = self._answer(worker, future)
+        if answer is None:
+            return
+        (problem,) = answer
         if problem is None:
             self._admitted[worker] = min(threads, self._slots)
-        elif self._began and self._admitted:
-            self._tell(f"{problem}; it gets no case until then")
         else:
-            raise HermesError(problem)
+            self._refuse(problem)
 
-    def _problem_of(self, worker: str, future: "Future") -> str | None:
-        if future.status == "finished":
-            return future.result(timeout=_RESULT_S)[0]
-        error = future.exception() if future.status == "error" else None
-        if isinstance(error, ImportError | AttributeError):  # what is sent to it, it cannot load
-            version = self._wanted.versions["hermes_nnunet"]
-            return f"the worker {worker} has not this hermes_nnunet ({error}): install {version} there"
-        return f"the worker {worker} cannot be asked what it has ({error or future.status})"
+    def _answer(self, worker: str, future: "Future") -> Any:
+        """What a worker answers; None where it has died meanwhile, which is seen soon."""
+        try:
+            if future.status == "finished":
+                return future.result(timeout=_RESULT_S)
+        except TimeoutError:
+            return None
+        if future.status == "error":
+            self._refuse(f"the worker {worker} cannot be asked what it has ({future.exception()})")
+        return None
+
+    def _refuse(self, problem: str) -> None:
+        if not (self._began and self._admitted):
+            raise HermesError(problem)
+        self._tell(f"{problem}; it gets no case")
 
     def _receive(self, cases: Sequence[str], worker: str, future: "Future") -> None:
         from distributed import KilledWorker

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 CONNECT_S = 10
 _DASHBOARD = "127.0.0.1:8787"
-# How often ended jobs are replaced.
-_REPLACE_S = 30.0
+# How often ended workers are replaced.
+_REPLACE_S = 20.0
 # Threads of numerical libraries: of each process of a local cluster, together as many as the machine has cores.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # dask-jobqueue's classes, by the names that they have in its configuration.
@@ -70,7 +70,7 @@ def _local(wish: LocalWorkers, workers: int, threads: int, stack: ExitStack) -> 
 
     with _quiet():
         cluster = stack.enter_context(_local_workers(wish, workers, threads))
-        return Connection(stack.enter_context(Client(cluster)))
+        return Connection(stack.enter_context(Client(cluster)), _Replacing(cluster, workers))
 
 
 def _scaled(jobs: "SpecCluster", workers: int, stack: ExitStack) -> Connection:
@@ -106,7 +106,7 @@ def check_installed(wish: ClusterWish) -> None:
 
 
 class _Replacing:
-    """Asks for jobs in place of those that ended, for example at their time limit."""
+    """Asks for workers in place of those that ended, for example at the time limit of their job."""
 
     def __init__(self, cluster: "SpecCluster", workers: int) -> None:
         self._cluster = cluster

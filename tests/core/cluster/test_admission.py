@@ -1,11 +1,23 @@
 import platform
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
 from hermes_nnunet.core.cluster import admission
-from hermes_nnunet.core.cluster.admission import Folders, problem_here, requirements
+from hermes_nnunet.core.cluster.admission import (
+    COMPARED,
+    Folders,
+    asking_for_versions,
+    problem_here,
+    requirements,
+    version_problem,
+)
+from hermes_nnunet.core.versions import package_versions
 from hermes_nnunet.errors import HermesError
+
+cloudpickle = pytest.importorskip("cloudpickle")
 
 
 @pytest.fixture
@@ -15,22 +27,39 @@ def wanted(tmp_path):
 
 
 def test_the_same_packages_and_folders_are_no_problem(wanted):
-    assert set(wanted.versions) == {"hermes_nnunet", "nnunetv2", "torch"}
+    machine, versions = asking_for_versions()(COMPARED)
+    assert machine == platform.node()
+    assert set(versions) == {"hermes_nnunet", "nnunetv2", "torch"}
+    assert version_problem(machine, versions) is None
     assert problem_here(wanted) is None
 
 
 @pytest.mark.parametrize("package", ["hermes_nnunet", "nnunetv2", "torch"])
-def test_another_version_is_named(wanted, package):
-    own = wanted.versions[package]
-    other = replace(wanted, versions={**wanted.versions, package: "0.0.1"})
-    assert problem_here(other) == (
-        f"the worker on {platform.node()} has {package} {own}, login has 0.0.1: install the same there"
+def test_another_version_is_named(package):
+    own = package_versions()
+    line = version_problem("node7", {**{name: own[name] for name in COMPARED}, package: "0.0.1"})
+    here = f"{platform.node()} has {package} {own[package]}"
+    assert line == f"the worker on node7 has {package} 0.0.1, {here}: install the same there"
+
+
+def test_a_package_that_is_not_there_is_named():
+    own = package_versions()["nnunetv2"]
+    assert version_problem("node7", {"nnunetv2": None}) == (
+        f"the worker on node7 has no nnunetv2, {platform.node()} has nnunetv2 {own}: install the same there"
     )
+    assert asking_for_versions()(["no-such-package"])[1] == {"no-such-package": None}
 
 
-def test_a_package_that_is_not_there_is_named(wanted, monkeypatch):
-    monkeypatch.setattr(admission, "package_versions", lambda: {"hermes_nnunet": wanted.versions["hermes_nnunet"]})
-    assert f"has nnunetv2 not installed, login has {wanted.versions['nnunetv2']}" in problem_here(wanted)
+def test_a_worker_without_our_packages_understands_the_question():
+    content = cloudpickle.dumps(asking_for_versions())
+    script = f"import cloudpickle; print(cloudpickle.loads({content!r})(['cloudpickle'])[1])"
+    answer = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.modules['hermes_nnunet'] = None; {script}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.strip() == f"{{'cloudpickle': '{cloudpickle.__version__}'}}"
 
 
 def test_a_folder_that_is_not_seen_is_named(wanted, tmp_path):
