@@ -1,5 +1,7 @@
+import contextlib
 import multiprocessing
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from hermes_nnunet.core.cluster.wish import Jobs, LocalWorkers, RunningScheduler
 from hermes_nnunet.errors import HermesError
 
 pytest.importorskip("dask_jobqueue")
+psutil = pytest.importorskip("psutil")
 
 NEEDS_NO_CLUSTER = """
 import sys
@@ -161,3 +164,44 @@ def test_workers_of_this_machine_of_jobs_and_of_a_running_scheduler(tmp_path, ca
             assert other.map(len, {"a": "abc", "b": "ab"}, "Counting", folders) == [3, 2]
         # Others' workers stay.
         assert cluster.map(len, {"a": "abcd"}, "Counting", folders) == [4]
+
+
+SLEEPING = """
+import sys, time
+from hermes_nnunet.core.cluster.admission import Folders
+from hermes_nnunet.core.cluster.opening import opened
+from hermes_nnunet.core.cluster.wish import LocalWorkers
+
+if __name__ == "__main__":
+    with opened(LocalWorkers(1)) as cluster:
+        cluster.map(time.sleep, dict.fromkeys("ab", 0), "Waking", Folders())
+        print("awake", flush=True)
+        cluster.map(time.sleep, dict.fromkeys("ab", 600), "Sleeping", Folders())
+"""
+
+
+@pytest.mark.distributed
+def test_an_interrupt_ends_the_workers(tmp_path):
+    script = tmp_path / "sleeping.py"
+    script.write_text(SLEEPING)
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        assert process.stdout.readline() == b"awake\n"
+        # As a terminal does, which sends it to all of them.
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60)
+        deadline = time.monotonic() + 10
+        while running(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert running(process.pid) == []
+
+
+def running(group):
+    """Processes of a group that are no zombies."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.Error):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.cmdline()))
+    return found
