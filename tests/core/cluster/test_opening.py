@@ -1,6 +1,7 @@
 import contextlib
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -205,3 +206,29 @@ def running(group):
             if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(" ".join(process.cmdline()))
     return found
+
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "cluster.md"
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the documentation is in the checkout")
+class TestFilesOfTheDocumentation:
+    @pytest.fixture
+    def scripts(self, tmp_path):
+        """The script of a job for each file of the page."""
+        scripts = []
+        for number, content in enumerate(re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)):
+            file = tmp_path / f"{number}.yaml"
+            file.write_text(content)
+            with opening._jobs(file) as cluster:
+                scripts.append(cluster.job_script())
+        return scripts
+
+    def test_are_scripts_of_their_systems(self, scripts):
+        slurm, pbs = scripts
+        directives = ("#SBATCH -p gpu", "#SBATCH --gres=gpu:1", "#SBATCH -t 08:00:00")
+        for words in (*directives, "--nthreads 3", "OMP_NUM_THREADS=4"):
+            assert words in slurm
+        for words in ("#PBS -q cpu", "#PBS -l walltime=04:00:00", "--nthreads 1", "--nworkers 16"):
+            assert words in pbs
+        assert all(sys.executable in script for script in scripts)
