@@ -15,7 +15,7 @@ from hermes_nnunet.core.cluster.admission import Folders
 from hermes_nnunet.core.digests import digest_of_json
 from hermes_nnunet.core.engine import Engine
 from hermes_nnunet.core.leftovers import remove_leftovers
-from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
+from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans, without_cases
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, find_dataset, raw_folder, set_folder
 from hermes_nnunet.core.parts import Part
 from hermes_nnunet.core.trusted_plans import check_plans
@@ -120,12 +120,10 @@ def _cases(raw: Path, folder: Path, plans: dict[str, Any], configuration: str) -
     # Read anew: nnU-Net puts paths into it, and this one is of the planning.
     dataset_json = read_dataset_json(folder / "dataset.json", PLANS_REMEDY)
     files = get_filenames_of_train_images_and_targets(str(raw), dataset_json)
-    without_cases = {key: value for key, value in dataset_json.items() if key != "dataset"}
-    block = without_cases.pop(HERMES_BLOCK, None)
-    if block is not None:
-        without_cases[HERMES_BLOCK] = {key: value for key, value in block.items() if key != "cases"}
+    block = dataset_json.get(HERMES_BLOCK)
+    common = without_cases(dataset_json)
     versions = package_versions()
-    settings = digest_of_json([plans, configuration, without_cases, versions["hermes_nnunet"], versions["nnunetv2"]])
+    settings = digest_of_json([plans, configuration, common, versions["hermes_nnunet"], versions["nnunetv2"]])
     manager = PlansManager(plans)
     configuration_manager = manager.get_configuration(configuration)
     finished = FinishedCases(folder, configuration_manager.data_identifier)
@@ -133,9 +131,9 @@ def _cases(raw: Path, folder: Path, plans: dict[str, Any], configuration: str) -
     cases = []
     for name in sorted(files):
         images, label = tuple(files[name]["images"]), files[name]["label"]
-        own = dict(without_cases)
+        own = dict(common)
         if block is not None:
-            own[HERMES_BLOCK] = {**without_cases[HERMES_BLOCK], "cases": {name: block["cases"][name]}}
+            own[HERMES_BLOCK] = {**common[HERMES_BLOCK], "cases": {name: block["cases"][name]}}
         made_from = digest_of_json([settings, own.get(HERMES_BLOCK, {}).get("cases"), *map(_stamp, (*images, label))])
         cases.append(
             TrainingCase(name, images, label, ending, finished, made_from, manager, configuration_manager, own)
