@@ -156,9 +156,10 @@ class Destination:
         except OSError as error:
             raise HermesError(str(line_of(error, place=self.folder))) from None
 
-    def record(self, case: str) -> None:
-        """Say in labels.json what has made the results of a case, which are in their places."""
-        self._labels.finished(case, self.provenance, self.found.get(case))
+    def record(self, cases: Sequence[str]) -> None:
+        """Say in labels.json what has made the results of cases, which are in their places."""
+        for case in cases:
+            self._labels.finished(case, self.provenance, self.found.get(case))
         self._labels.write(self.records)
 
     @cached_property

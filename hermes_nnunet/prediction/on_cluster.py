@@ -122,9 +122,11 @@ def predict_on(
     places = {path.absolute().parent for case in cases for path in case.paths}
     folders = Folders((model.path, *sorted(places)), destination.folder.absolute())
     with explained(destination.folder, failures):
-        failures.reasons |= cluster.run(predict_case, work, "Predicting", take, folders, slots=CASES_OF_WORKER)
-        if record.run is not None:
-            record.run.end(failures.reasons)
+        try:
+            failures.reasons |= cluster.run(predict_case, work, "Predicting", take, folders, slots=CASES_OF_WORKER)
+        finally:
+            record.write()
+        record.end(failures.reasons)
     failures.raise_any(total)
 
 

@@ -53,10 +53,12 @@ def predict_cases(
     failures = Failures() if failures is None else failures
     total = len(cases) + len(failures.reasons)
     with explained(destination.folder, failures):
-        with tqdm(total=len(cases), desc="Predicting", unit="case", disable=not cases) as progress:
-            run_cases(predictor, cases, destination, failures, record.add, progress)
-        if record.run is not None:
-            record.run.end(failures.reasons)
+        try:
+            with tqdm(total=len(cases), desc="Predicting", unit="case", disable=not cases) as progress:
+                run_cases(predictor, cases, destination, failures, record.add, progress)
+        finally:
+            record.write()
+        record.end(failures.reasons)
     failures.raise_any(total)
 
 
