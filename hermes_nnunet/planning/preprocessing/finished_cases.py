@@ -1,11 +1,12 @@
 """What has made the preprocessed files of a case, so that a second run does only what is missing."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from hermes_nnunet.core.files import read_json, write_json
+from hermes_nnunet.core.files import read_json
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.schema import OURS, Text, Whole, must_be, versioned
 
@@ -48,15 +49,19 @@ class FinishedCases:
             return False
         return all(_stamp(self.dataset / name) == stamp for name, stamp in told.files.items())
 
-    def add(self, case: str, made_from: str, files: list[str]) -> None:
+    def add(self, case: str, made_from: str, files: list[str], temporary: Path) -> None:
         """Say that a case is finished.
 
         Args:
             files: that it consists of, below the collection's folder.
+            temporary: a folder on the same disk.
         """
-        self._path(case).parent.mkdir(parents=True, exist_ok=True)
         stamps = {name: _stamp(self.dataset / name) for name in files}
-        write_json({"format_version": FORMAT_VERSION, "made_from": made_from, "files": stamps}, self._path(case))
+        content = {"format_version": FORMAT_VERSION, "made_from": made_from, "files": stamps}
+        written = temporary / f"{case}.json"
+        written.write_text(json.dumps(content))
+        self._path(case).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(written, self._path(case))
 
     def _path(self, case: str) -> Path:
         return self.dataset / _FOLDER / self.identifier / f"{case}.json"

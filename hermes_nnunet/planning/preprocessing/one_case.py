@@ -8,7 +8,7 @@ from typing import Any
 
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
-from hermes_nnunet.core.files import bring_to_disk, naming, temporary_folder_in, written_beside
+from hermes_nnunet.core.files import naming, temporary_folder_in
 from hermes_nnunet.core.shortages import FEWER_PROCESSES, line_of, memory_for
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.preprocessing.finished_cases import FinishedCases
@@ -71,22 +71,23 @@ def _write(case: TrainingCase) -> None:
                 case.configuration,
                 case.dataset_json,
             )
-        _copy_label(case, folder / GROUND_TRUTH / f"{case.name}{case.ending}")
         names = [str(path.relative_to(temporary)) for path in sorted(temporary.rglob("*")) if path.is_file()]
         # nnU-Net knows a case by this file, so it is the last to appear.
         names.sort(key=lambda name: name == f"{identifier}/{case.name}.b2nd")
+        # As nnU-Net, without waiting for the disk: what a power cut takes has another size, and is made again.
         for name in names:
             with naming(folder / name):
-                bring_to_disk(temporary / name)
                 (folder / name).parent.mkdir(exist_ok=True)
                 os.replace(temporary / name, folder / name)
-    case.finished.add(case.name, case.made_from, names)
+        _copy_label(case, temporary, folder / GROUND_TRUTH / f"{case.name}{case.ending}")
+        case.finished.add(case.name, case.made_from, names, temporary)
 
 
-def _copy_label(case: TrainingCase, target: Path) -> None:
+def _copy_label(case: TrainingCase, temporary: Path, target: Path) -> None:
     """As nnU-Net does, so that a validation needs no raw data."""
     if target.exists() and target.stat().st_mtime >= os.stat(case.label).st_mtime:
         return
     target.parent.mkdir(exist_ok=True)
-    with written_beside(target) as temporary:
-        shutil.copy2(case.label, temporary)
+    with naming(target):
+        shutil.copy2(case.label, temporary / target.name)
+        os.replace(temporary / target.name, target)
