@@ -219,7 +219,7 @@ def _predict(
     predict, device = (
         _predicting_here(arguments, model, cases)
         if cluster is None
-        else _predicting_on(cluster, arguments, model, destination)
+        else _predicting_on(cluster, arguments, model, destination, len(cases))
     )
     measured = destination.measured() if arguments.go_on and arguments.statistics else {}
     options = recorded(arguments, model.folds)
@@ -252,15 +252,17 @@ def _predicting_here(
 
 
 def _predicting_on(
-    cluster: "Cluster", arguments: argparse.Namespace, model: "ModelFolder", destination: "Destination"
+    cluster: "Cluster", arguments: argparse.Namespace, model: "ModelFolder", destination: "Destination", cases: int
 ) -> tuple[Callable[..., None], str]:
     """The same on the workers, one of which has the weights loaded."""
     from hermes_nnunet.prediction.on_cluster import ModelToLoad, device_of_workers, predict_on
 
-    to_load = ModelToLoad.of(model, arguments.device, destination.provenance)
-    device = device_of_workers(cluster, to_load)
+    # Without a GPU a worker would take the CPU.
+    device = arguments.device if arguments.gpus is None else "cuda"
+    to_load = ModelToLoad.of(model, device, destination.provenance)
+    words = device_of_workers(cluster, to_load, cases)
     where = arguments.cluster or f"local:{len(arguments.gpus.split(','))}"
-    return partial(predict_on, cluster, to_load), f"{device}, workers of {where}"
+    return partial(predict_on, cluster, to_load), f"{words}, workers of {where}"
 
 
 def _warn(lines: "Sequence[str]") -> None:

@@ -83,8 +83,11 @@ class Outcome:
     problem: str | None
 
 
-def device_of_workers(cluster: Cluster, model: ModelToLoad) -> str:
+def device_of_workers(cluster: Cluster, model: ModelToLoad, cases: int) -> str:
     """Load the model on a worker, so that what is wrong with it is told before anything is written.
+
+    Args:
+        cases: that are to be predicted then.
 
     Returns:
         The device there, in words.
@@ -93,7 +96,8 @@ def device_of_workers(cluster: Cluster, model: ModelToLoad) -> str:
         HermesError: the model cannot be loaded there.
     """
     found: dict[str, str] = {}
-    lost = cluster.run(_device_of, {"the model": model}, "Loading", found.__setitem__, Folders((model.path,)))
+    folders = Folders((model.path,))
+    lost = cluster.run(_device_of, {"the model": model}, "Loading", found.__setitem__, folders, coming=cases)
     for what, reason in lost.items():
         raise HermesError(f"{what}: {reason}")
     return found["the model"]

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,20 @@ def writing_part(folder: Path, part: Part | None) -> Iterator[None]:
         records.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HermesError(f"{records} cannot be made ({error.strerror}): choose another folder") from None
-    with _locked(records):
-        yield
+    try:
+        with _locked(records):
+            yield
+    finally:
+        if not (records / LABELS_FILE).exists():
+            _remove_empty(records)
+
+
+def _remove_empty(records: Path) -> None:
+    """Leave nothing of a part that was refused before it began."""
+    (records / _LOCK).unlink(missing_ok=True)
+    for folder in (records, records.parent):
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def gather(folder: Path, *, drop: bool = False) -> list[str]:

@@ -29,7 +29,7 @@ class Here(Cluster):
         self.deadly = deadly
         self.given = []
 
-    def run(self, function, cases, description, take, folders, *, slots=1, bundle=1):
+    def run(self, function, cases, description, take, folders, *, slots=1, bundle=1, coming=0):
         for name, case in cases.items():
             self.given.append((function, case))
             if name not in self.deadly:
@@ -134,6 +134,28 @@ class TestCluster:
         sizes = [len(pickle.dumps(case)) for _, case in cluster.given]
         assert max(sizes) < 20_000
 
+    def test_has_workers_for_all_cases_though_one_loads_the_model_first(self, predict, on):
+        class Counted(Here):
+            def run(self, function, cases, *others, coming=0, **options):
+                counts.append(max(len(cases), coming))
+                return super().run(function, cases, *others, **options)
+
+        counts = []
+        on(Counted())
+        assert predict(*WANTED, "--cluster", "local:4") == 0
+        assert counts == [2, 2]
+
+    def test_gpus_that_are_not_there_are_told(self, images, out, model, on, monkeypatch, capsys):
+        import torch
+
+        from hermes_nnunet.cli.main import main
+
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        on(Here())
+        on_cluster._predictors.clear()
+        assert main(["predict", "-i", str(images), "-o", str(out), "-m", str(model), *WANTED, "--gpus", "0"]) == 1
+        assert "the device cuda is not there: choose one of cpu" in capsys.readouterr().err
+
     @pytest.mark.parametrize(
         ("options", "line"),
         [
@@ -198,6 +220,10 @@ class TestParts:
         assert "is of other tasks, modalities or kinds of files than" in capsys.readouterr().err
         assert predict(*WANTED, "--overwrite") == 0
         assert not list(out.glob(".part-*"))
+
+    def test_that_is_refused_leaves_nothing(self, predict, out, images):
+        assert predict("--tasks", "nonsense", "--part", "1/2") == 1
+        assert not out.exists()
 
     def test_needs_a_modality_where_it_would_be_found(self, predict, monkeypatch, capsys):
         from hermes_nnunet.prediction import modality_finding

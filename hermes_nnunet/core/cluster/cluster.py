@@ -97,12 +97,14 @@ class Cluster:
         *,
         slots: int = 1,
         bundle: int = 1,
+        coming: int = 0,
     ) -> dict[str, str]:
         """Call `function` with every case on some worker, and `take` here with each case's name and result.
 
         Args:
             slots: cases that a worker may work on at a time, if it has as many threads.
             bundle: cases that go to a worker together, for work that is done as fast as it is told of.
+            coming: as many cases are to follow, for which there should be workers.
 
         Returns:
             A line for each case that was given up, since workers died on it.
@@ -113,7 +115,7 @@ class Cluster:
         """
         if not cases:
             return {}
-        connection = self._connection(len(cases))
+        connection = self._connection(max(len(cases), coming))
         with requirements(folders) as wanted, tqdm(total=len(cases), desc=description, unit="case") as progress:
             assignment = Assignment(cases, ahead=bundle)
             run = _Run(connection.client, function, cases, take, wanted, slots, bundle, assignment, progress)
@@ -277,6 +279,7 @@ class _Run(Generic[Item, Result]):
             if future.status == "finished":
                 return future.result(timeout=_RESULT_S)
         except TimeoutError:
+            self._asked.discard(worker)
             return None
         if future.status == "error":
             self._refuse(f"the worker {worker} cannot be asked what it has ({future.exception()})")

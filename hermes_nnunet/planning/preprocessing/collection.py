@@ -161,4 +161,4 @@ def _clear(folder: Path, kept: Iterable[str]) -> None:
                 # The name x_seg.b2nd is that of a case x, or x_seg.
                 cases = {entry.name.removesuffix(ending) for ending in _ENDINGS if entry.name.endswith(ending)}
                 if cases and not cases & kept:
-                    os.unlink(entry.path)
+                    Path(entry.path).unlink(missing_ok=True)  # another part removes it as well
