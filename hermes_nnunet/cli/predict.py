@@ -101,6 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     arguments, before = completed(arguments)
     part, wish = part_of(arguments), _wish_of(arguments)
+    if wish is not None:
+        arguments.input = arguments.input.absolute()  # a worker may have another working directory
     with writing_part(arguments.output, part), opened_cluster(wish, threads=_CASES_OF_WORKER) as cluster:
         return _run(arguments, before, part, cluster)
 

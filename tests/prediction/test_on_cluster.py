@@ -15,6 +15,7 @@ from hermes_nnunet.prediction import on_cluster
 from hermes_nnunet.prediction.on_cluster import predict_case
 from hermes_nnunet.prediction.run_record import read_runs
 
+from .conftest import NAME
 from .test_command import files, voxels
 
 WANTED = ("--tasks", "liver,core", "--modality", "CT", "--statistics")
@@ -133,6 +134,19 @@ class TestCluster:
         assert predict(*WANTED, "--cluster", "local:1") == 0
         sizes = [len(pickle.dumps(case)) for _, case in cluster.given]
         assert max(sizes) < 20_000
+
+    def test_a_worker_needs_not_our_working_directory(self, predict, images, on, monkeypatch, tmp_path):
+        class Elsewhere(Here):
+            def run(self, *arguments, **options):
+                with monkeypatch.context() as context:
+                    context.chdir("/")
+                    return super().run(*arguments, **options)
+
+        on(Elsewhere())
+        monkeypatch.chdir(tmp_path)
+        relative = {"source": Path(images.name), "output": Path("out"), "asked": Path("results/Dataset900_Both") / NAME}
+        assert predict(*WANTED, "--cluster", "local:1", **relative) == 0
+        assert (tmp_path / "out" / "b.nii.gz").is_file()
 
     def test_has_workers_for_all_cases_though_one_loads_the_model_first(self, predict, on):
         class Counted(Here):

@@ -1,5 +1,6 @@
 """Working on cases with the workers of a dask scheduler."""
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,8 @@ _LONELY_S = 20.0
 _FIRST_ANSWERS_S = 60.0
 # The result of a worker that died right after it may never come.
 _RESULT_S = 10.0
+# Two errors in Python 3.10.
+_TIMED_OUT = (TimeoutError, asyncio.TimeoutError)
 
 
 def _nothing() -> None:
@@ -215,7 +218,7 @@ class _Run(Generic[Item, Result]):
         """See which workers are there."""
         try:
             present = self._client.nthreads()
-        except OSError as error:
+        except (OSError, *_TIMED_OUT) as error:
             raise HermesError(f"the scheduler is gone ({error}): start it, and run this again") from None
         for worker in [worker for worker in self._asked if worker not in present]:
             self._lose(worker)
@@ -278,7 +281,7 @@ class _Run(Generic[Item, Result]):
         try:
             if future.status == "finished":
                 return future.result(timeout=_RESULT_S)
-        except TimeoutError:
+        except _TIMED_OUT:
             self._asked.discard(worker)
             return None
         if future.status == "error":
@@ -303,7 +306,7 @@ class _Run(Generic[Item, Result]):
         elif future.status == "finished":
             try:
                 results = future.result(timeout=_RESULT_S)
-            except TimeoutError:
+            except _TIMED_OUT:
                 pass  # it died with the results
             else:
                 for case, result in zip(cases, results, strict=True):
