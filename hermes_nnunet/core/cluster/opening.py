@@ -66,8 +66,16 @@ def opened(wish: ClusterWish, *, threads: int = 1) -> Iterator[Cluster]:
 
 
 def _local(wish: LocalWorkers, workers: int, threads: int, stack: ExitStack) -> Connection:
+    import dask.config
     from distributed import Client
 
+    settings = {
+        "distributed.nanny.pre-spawn-environ": _environment(workers),
+        # dask would look at what its workers do a hundred times a second, in Python.
+        "distributed.worker.profile.enabled": False,
+    }
+    # For the whole block, since workers that die are replaced.
+    stack.enter_context(dask.config.set(settings))
     with _quiet():
         cluster = stack.enter_context(_local_workers(wish, workers, threads))
         return Connection(stack.enter_context(Client(cluster)), _Replacing(cluster, workers))
@@ -147,14 +155,12 @@ async def _identity(address: str) -> None:
 
 
 def _local_workers(wish: LocalWorkers, workers: int, threads: int) -> "SpecCluster":
-    import dask.config
     from distributed import Nanny, Scheduler, SpecCluster
     from distributed.security import Security
 
     # Whoever reaches a scheduler without it runs code as its user, and a machine may have several users.
     security = Security.temporary()
     common: dict[str, Any] = {"host": "127.0.0.1", "protocol": "tls://", "security": security}
-    environment = _threads_environment(workers)
     options = {
         **common,
         "nthreads": threads,
@@ -166,21 +172,22 @@ def _local_workers(wish: LocalWorkers, workers: int, threads: int) -> "SpecClust
     specification = {
         number: {"cls": Nanny, "options": {**options, "env": gpus[number] if gpus else {}}} for number in range(workers)
     }
-    with dask.config.set({"distributed.nanny.pre-spawn-environ": environment}):
-        return SpecCluster(
-            workers=specification,
-            scheduler={
-                "cls": Scheduler,
-                "options": {**common, "port": 0, "dashboard": True, "dashboard_address": _DASHBOARD},
-            },
-            security=security,
-            silence_logs=logging.CRITICAL,
-        )
+    return SpecCluster(
+        workers=specification,
+        scheduler={
+            "cls": Scheduler,
+            "options": {**common, "port": 0, "dashboard": True, "dashboard_address": _DASHBOARD},
+        },
+        security=security,
+        silence_logs=logging.CRITICAL,
+    )
 
 
-def _threads_environment(workers: int) -> dict[str, str]:
+def _environment(workers: int) -> dict[str, str]:
     each = str(max(1, available_cores() // workers))
-    return {name: os.environ.get(name, each) for name in _THREADS}
+    # dask works in a thread, whose memory glibc would give back and take anew with every large array.
+    arenas = {"MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", "1")}
+    return {name: os.environ.get(name, each) for name in _THREADS} | arenas
 
 
 def _jobs(file: Path) -> "SpecCluster":

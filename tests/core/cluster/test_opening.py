@@ -137,7 +137,9 @@ class TestLocalWorkers:
         monkeypatch.setattr(opening, "available_cores", lambda: 8)
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
         monkeypatch.setenv("MKL_NUM_THREADS", "3")
-        assert opening._threads_environment(3) == {
+        monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+        assert opening._environment(3) == {
+            "MALLOC_ARENA_MAX": "1",
             "OMP_NUM_THREADS": "2",
             "MKL_NUM_THREADS": "3",
             "OPENBLAS_NUM_THREADS": "2",
