@@ -145,12 +145,12 @@ def _trainer():
 
 
 def _write_fingerprint(folder: Path) -> None:
-    """What nnU-Net finds in these images, all of which it opens."""
+    """As nnU-Net writes it, but of larger images, for which there is a network."""
     (folder / "preprocessed" / NAME).mkdir()
     cases = len(json.loads((folder / "raw" / NAME / "dataset.json").read_text())["dataset"])
     content = {
         "spacings": [[1.0, 1.0, 1.0]] * cases,
-        "shapes_after_crop": [list(SHAPE)] * cases,
+        "shapes_after_crop": [[64, 64, 64]] * cases,
         "foreground_intensity_properties_per_channel": {"0": {}},
         "median_relative_size_after_cropping": 1.0,
     }
