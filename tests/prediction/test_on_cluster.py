@@ -137,10 +137,13 @@ class TestCluster:
 
     def test_a_worker_needs_not_our_working_directory(self, predict, images, on, monkeypatch, tmp_path):
         class Elsewhere(Here):
-            def run(self, *arguments, **options):
-                with monkeypatch.context() as context:
-                    context.chdir("/")
-                    return super().run(*arguments, **options)
+            def run(self, function, *others, **options):
+                def there(case):
+                    with monkeypatch.context() as context:
+                        context.chdir("/")
+                        return function(case)
+
+                return super().run(there, *others, **options)
 
         on(Elsewhere())
         monkeypatch.chdir(tmp_path)
