@@ -139,6 +139,7 @@ def _trainer():
 
     preprocessed = Path(os.environ["nnUNet_preprocessed"]) / NAME
     plans, dataset_json = (json.loads((preprocessed / name).read_text()) for name in (f"{PLANS}.json", "dataset.json"))
+    plans["continue_training"] = False  # as nnU-Net's command says it
     trainer = HermesTrainer(plans, CONFIGURATION, 0, dataset_json, torch.device("cpu"))
     trainer.initialize()
     return trainer
