@@ -16,7 +16,7 @@ from torch import nn
 
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.dice import dice_table, mean_of_defined
-from hermes_nnunet.core.nnunet_files import SPLITS_FILE, read_splits
+from hermes_nnunet.core.nnunet_files import SPLITS_FILE, read_splits, without_cases
 from hermes_nnunet.core.shortages import ending_in_one_line
 from hermes_nnunet.core.trusted_plans import check_plans
 from hermes_nnunet.data.merge.record import check_whole
@@ -84,6 +84,7 @@ class HermesTrainer(InterruptibleTrainer):
 
     # nnU-Net's own attributes that are set anew here
     dataset_class: type
+    dataset_json: dict[str, Any]
     save_every: int
 
     @ending_in_one_line(end=TrainingEndedError)
@@ -329,13 +330,14 @@ class HermesTrainer(InterruptibleTrainer):
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """nnU-Net's final validation, each case with its member's context; then Dice by member, and the views."""
-        dataset_class = self.dataset_class
+        dataset_class, dataset_json = self.dataset_class, self.dataset_json
         self.dataset_class = announcing_dataset_class(dataset_class, self._tell_context_in_pool_order)
+        self.dataset_json = without_cases(dataset_json)  # every case that is exported has it sent along
         try:
             with np.errstate(invalid="ignore"):
                 super().perform_actual_validation(save_probabilities)
         finally:
-            self.dataset_class = dataset_class
+            self.dataset_class, self.dataset_json = dataset_class, dataset_json
         if self.local_rank == 0:
             folder = Path(self.output_folder) / "validation"
             members = dice_by_member(restrict_summary(folder / "summary.json", self.collection), self.collection)

@@ -30,6 +30,11 @@ COMMANDS = {
         "merge nnU-Net raw data sets into one collection",
         "hermes_nnunet merge 301:CT 303:cineMRI --into 900 --name Universal",
     ),
+    "preprocess": Command(
+        "hermes_nnunet.cli.preprocess",
+        "preprocess a planned collection, on one machine or many, and go on where it was",
+        "hermes_nnunet preprocess 900 -plans_name HermesPlans -c 3d_fullres",
+    ),
     "predict": Command(
         "hermes_nnunet.cli.predict",
         "segment images with a trained model: any of its members or tasks",

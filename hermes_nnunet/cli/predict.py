@@ -1,22 +1,32 @@
 """hermes_nnunet predict: segment images with a trained model."""
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hermes_nnunet.cli.cluster_arguments import add_cluster_arguments, opened_cluster, part_of, wish_of
 from hermes_nnunet.cli.repeating import DEFAULTS, completed, recorded
 from hermes_nnunet.cli.spacing_argument import add_spacing_from
+from hermes_nnunet.core.parts import Part
+from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.file_names import escaped
 from hermes_nnunet.prediction.wishes import OUTPUT_TYPES, Wishes
 
 if TYPE_CHECKING:
+    from hermes_nnunet.core.cluster.cluster import Cluster
+    from hermes_nnunet.core.cluster.wish import ClusterWish
     from hermes_nnunet.prediction.destination import Destination
     from hermes_nnunet.prediction.failures import Failures
     from hermes_nnunet.prediction.image_sources import ImageSource
+    from hermes_nnunet.prediction.model_folder import ModelFolder
     from hermes_nnunet.prediction.predictor import HermesPredictor
+
+# While one case is in the network, the next is read and the last is written.
+_CASES_OF_WORKER = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_spacing_from(parser)
     _add_output_arguments(parser.add_argument_group("results"))
     _add_model_arguments(parser.add_argument_group("model"))
+    group = add_cluster_arguments(parser)
+    group.add_argument("--gpus", metavar="0,1,2,3", help="a worker for each of these GPUs of this machine")
 
 
 def _add_output_arguments(group: argparse._ArgumentGroup) -> None:
@@ -86,6 +98,31 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check model, tasks, images and output folder; then load the weights and predict."""
+    from hermes_nnunet.prediction.parts import writing_part
+
+    arguments, before = completed(arguments)
+    part, wish = part_of(arguments), _wish_of(arguments)
+    if wish is not None:
+        arguments.input = arguments.input.absolute()  # a worker may have another working directory
+    with writing_part(arguments.output, part), opened_cluster(wish, threads=_CASES_OF_WORKER) as cluster:
+        return _run(arguments, before, part, cluster)
+
+
+def _wish_of(arguments: argparse.Namespace) -> "ClusterWish | None":
+    """The cluster that is asked for; --gpus asks for one of this machine."""
+    from hermes_nnunet.core.cluster.wish import gpu_wish
+
+    if arguments.gpus is None:
+        return wish_of(arguments)
+    for name in ("cluster", "device"):
+        if getattr(arguments, name) is not None:
+            raise UsageError(f"--gpus and --{name} both say where to predict: choose one")
+    return gpu_wish(arguments.gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def _run(
+    arguments: argparse.Namespace, before: dict[str, Any] | None, part: Part | None, cluster: "Cluster | None"
+) -> int:
     from hermes_nnunet.core.leftovers import remove_leftovers
     from hermes_nnunet.core.wording import listed
     from hermes_nnunet.plans import AUTO
@@ -95,11 +132,11 @@ def run(arguments: argparse.Namespace) -> int:
     from hermes_nnunet.prediction.finding import find_cases, unused_files
     from hermes_nnunet.prediction.modality_finding import is_to_find, lines_of, with_found_modalities
     from hermes_nnunet.prediction.model_folder import find_model_folder, read_model_folder
+    from hermes_nnunet.prediction.parts import gather
     from hermes_nnunet.prediction.passes import choose, wanted_modality
     from hermes_nnunet.prediction.provenance import Provenance
     from hermes_nnunet.prediction.run_record import check_same_model
 
-    arguments, before = completed(arguments)
     wishes = Wishes(
         output_type=arguments.output_type,
         per_task=arguments.per_task,
@@ -123,6 +160,13 @@ def run(arguments: argparse.Namespace) -> int:
     )
     choice = ask(modality=None if wanted == AUTO else wanted)
     cases = find_cases(arguments.input, arguments.spacing_from)
+    if part is not None:
+        if to_find:
+            raise HermesError(
+                f"--part {part} knows the modality of its own images only, and what is written depends on that of all: "
+                "name it with --modality"
+            )
+        cases = part.of(cases)
     provenance = Provenance.of(
         model,
         tile_step=arguments.tile_step,
@@ -131,8 +175,11 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if before is not None:
         check_same_model(provenance, before, arguments.like)
-    destination = Destination(arguments.output, wishes, choice, model.file_ending, provenance)
+    destination = Destination(arguments.output, wishes, choice, model.file_ending, provenance, part=part)
     remove_leftovers(destination.folder)
+    gathered = []
+    if part is None and (arguments.go_on or arguments.overwrite):
+        gathered = gather(destination.folder, drop=arguments.overwrite)
     failures = Failures()
 
     @cache
@@ -159,10 +206,12 @@ def run(arguments: argparse.Namespace) -> int:
     warnings = [*destination.choice.warnings, *notes, *redone, *check_cases(to_do, destination, failures)]
     _warn(warnings)
     readable = [case for case in to_do if case.name not in failures]
-    if not readable:
-        failures.raise_any(len(to_do))
+    if readable:
+        _predict(arguments, model, load, readable, destination, failures, warnings, before, cluster)
     else:
-        _predict(arguments, load(), readable, destination, failures, warnings, before)
+        if gathered:
+            destination.open()
+        failures.raise_any(len(to_do))
     done = f", {len(cases) - len(to_do)} were finished before" if len(to_do) < len(cases) else ""
     print(f"{len(to_do)} case{'s' * (len(to_do) != 1)} segmented to {escaped(str(arguments.output))}{done}")
     return 0
@@ -170,28 +219,57 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _predict(
     arguments: argparse.Namespace,
-    predictor: "HermesPredictor",
+    model: "ModelFolder",
+    load: "Callable[[], HermesPredictor]",
     cases: "Sequence[ImageSource]",
     destination: "Destination",
     failures: "Failures",
     warnings: "Sequence[str]",
     like: dict[str, Any] | None,
+    cluster: "Cluster | None",
 ) -> None:
+    from hermes_nnunet.prediction.folder_record import FolderRecord
     from hermes_nnunet.prediction.run_description import described_run
     from hermes_nnunet.prediction.run_record import RunRecord, other_circumstances, runs_in
-    from hermes_nnunet.prediction.running import predict_cases
-    from hermes_nnunet.prediction.statistics import read_statistics
 
-    before = runs_in(destination.folder)
-    measured = read_statistics(destination.folder) if arguments.go_on and arguments.statistics else {}
-    options = recorded(arguments, predictor.model.folds)
-    run = described_run(predictor, destination, options, arguments.input, warnings)
+    before = runs_in(destination.records)
+    predict, device = (
+        _predicting_here(load())
+        if cluster is None
+        else _predicting_on(cluster, arguments, model, destination, len(cases))
+    )
+    measured = destination.measured() if arguments.go_on and arguments.statistics else {}
+    options = recorded(arguments, model.folds)
+    run = described_run(model, device, destination, options, arguments.input, warnings)
     others = [] if like is None else other_circumstances(run, like, arguments.like)
     _warn(others)
     run["warnings"] += others
     destination.open()
-    record = RunRecord(destination.folder, before, run)
-    predict_cases(predictor, cases, destination, measured, failures, record)
+    predict(
+        cases, destination, FolderRecord(destination, measured, RunRecord(destination.records, before, run)), failures
+    )
+
+
+def _predicting_here(predictor: "HermesPredictor") -> tuple[Callable[..., None], str]:
+    """What predicts cases in this process, and its device in words."""
+    from hermes_nnunet.prediction.run_description import described_device
+    from hermes_nnunet.prediction.running import predict_cases
+
+    return partial(predict_cases, predictor), described_device(predictor.device)
+
+
+def _predicting_on(
+    cluster: "Cluster", arguments: argparse.Namespace, model: "ModelFolder", destination: "Destination", cases: int
+) -> tuple[Callable[..., None], str]:
+    """The same on the workers, one of which has the weights loaded."""
+    from hermes_nnunet.prediction.on_cluster import ModelToLoad, device_of_workers, predict_on
+
+    # Without a GPU a worker would take the CPU.
+    device = arguments.device if arguments.gpus is None else "cuda"
+    to_load = ModelToLoad.of(model, device, destination.provenance)
+    words = device_of_workers(cluster, to_load, cases)
+    where = arguments.cluster or f"local:{len(arguments.gpus.split(','))}"
+    return partial(predict_on, cluster, to_load), f"{words}, workers of {where}"
 
 
 def _warn(lines: "Sequence[str]") -> None:

@@ -1,12 +1,13 @@
 """nnU-Net's own JSON files, as far as Hermes reads them; other keys are nnU-Net's or the user's, and may be there."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
-from hermes_nnunet.collection import CaseName, FileEnding, Labels
+from hermes_nnunet.collection import HERMES_BLOCK, CaseName, FileEnding, Labels
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.schema import WITH_MORE, Number, Text, checked, must_be
 
@@ -124,6 +125,14 @@ def read_plans(path: Path, remedy: str) -> dict[str, Any]:
         HermesError: it cannot be read, or has no configurations or name of the data set.
     """
     return _as_it_is(_NamedPlans, path, remedy)
+
+
+def without_cases(dataset_json: Mapping[str, Any]) -> dict[str, Any]:
+    """The dataset.json of a collection without its table of cases, which may be many megabytes."""
+    content = {key: value for key, value in dataset_json.items() if key != "dataset"}
+    if HERMES_BLOCK in content:
+        content[HERMES_BLOCK] = {**content[HERMES_BLOCK], "cases": {}}
+    return content
 
 
 def read_splits(path: Path, remedy: str) -> list[dict[str, list[str]]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from hermes_nnunet.core.parts import Part
 from hermes_nnunet.core.shortages import line_of
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
@@ -14,9 +15,10 @@ from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.image_stamps import ImageStamp
 from hermes_nnunet.prediction.label_table import write_colour_tables
 from hermes_nnunet.prediction.labels_file import LABELS_FILE, LabelsFile
+from hermes_nnunet.prediction.parts import records_of_part
 from hermes_nnunet.prediction.passes import Choice
 from hermes_nnunet.prediction.provenance import Provenance
-from hermes_nnunet.prediction.statistics import read_statistics
+from hermes_nnunet.prediction.statistics import CaseStatistics, read_statistics
 from hermes_nnunet.prediction.wishes import DICOM_OBJECTS, NIFTI, SEG_NRRD, SEG_NRRD_ENDING, Wishes
 
 
@@ -30,6 +32,7 @@ class Destination:
         provenance: what makes the segmentations of this run.
         choices: what is segmented in a case, where that is not the same in all.
         found: modalities of cases, where nobody has named them.
+        part: of the cases; what is said of it lies by itself, since others may write into the folder at the same time.
     """
 
     folder: Path
@@ -39,6 +42,12 @@ class Destination:
     provenance: Provenance
     choices: Mapping[str, Choice] = field(default_factory=dict)
     found: Mapping[str, FoundModality] = field(default_factory=dict)
+    part: Part | None = None
+
+    @property
+    def records(self) -> Path:
+        """Where the files lie that speak of all cases: labels.json, run.json, statistics."""
+        return records_of_part(self.folder, self.part)
 
     def choice_of(self, case: str) -> Choice:
         """What is segmented in a case."""
@@ -94,12 +103,20 @@ class Destination:
         earlier = self._earlier_of_same_labels()
         of_others = {case.name for case in there if earlier.cases.get(case.name) != self.provenance.hash}
         of_other_images = {case.name for case in there if earlier.has_other_images(case)} - of_others
-        measured = read_statistics(self.folder) if self.wishes.statistics else {case.name: {} for case in cases}
+        measured = self.measured() if self.wishes.statistics else {case.name: {} for case in cases}
         finished = {case.name for case in there if case.name in measured} - of_others - of_other_images
         lines = self._redone(earlier, sorted(of_others))
         if of_other_images:
             lines.append(f"predicted again, since their images have changed: {listed(sorted(of_other_images))}")
         return [case for case in cases if case.name not in finished], lines
+
+    def measured(self) -> dict[str, CaseStatistics]:
+        """Statistics of the cases that were finished before.
+
+        Raises:
+            HermesError: a file of them is not one of this release.
+        """
+        return {name: of_case for folder in self._places() for name, of_case in read_statistics(folder).items()}
 
     def check_free(self, cases: Sequence[ImageSource], *, overwrite: bool, go_on: bool) -> None:
         """See that there is a place for the results of all cases; needs no choice of what is segmented.
@@ -112,7 +129,7 @@ class Destination:
             self._check_replaceable(case)
         if not (overwrite or go_on):
             files = [path for case in cases for path in self.files(case.name) if path.exists()]
-            files += [path for path in [self.folder / LABELS_FILE] if path.exists()]
+            files += [path for path in [self.records / LABELS_FILE] if path.exists()]
             if files:
                 raise HermesError(f"{files[0]} exists: choose another folder, or add --continue or --overwrite")
 
@@ -136,21 +153,21 @@ class Destination:
             HermesError: it cannot be written to.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.records.mkdir(parents=True, exist_ok=True)
             earlier = self._earlier()
             if earlier is not None and earlier.says_the_same(self._labels):
                 self._labels.keep_cases_of(earlier)
-            self._labels.write(self.folder)
+            self._labels.write(self.records)
             if self.wishes.output_type == NIFTI and not self.wishes.per_task:
-                write_colour_tables(self.choice.labels, self.folder)
+                write_colour_tables(self.choice.labels, self.records)
         except OSError as error:
             raise HermesError(str(line_of(error, place=self.folder))) from None
 
-    def record(self, case: ImageSource) -> None:
-        """Say in labels.json what has made the results of a case, which are in their places."""
-        images = ImageStamp.of(case.paths) if case.paths else None
-        self._labels.finished(case.name, self.provenance, self.found.get(case.name), images)
-        self._labels.write(self.folder)
+    def record(self, cases: Mapping[str, ImageStamp | None]) -> None:
+        """Say in labels.json what has made the results of cases, which are in their places, and of which images."""
+        for case, images in cases.items():
+            self._labels.finished(case, self.provenance, self.found.get(case), images)
+        self._labels.write(self.records)
 
     @cached_property
     def _labels(self) -> LabelsFile:
@@ -162,20 +179,28 @@ class Destination:
     def _earlier(self) -> LabelsFile | None:
         """What an earlier run has written, where it can be read."""
         try:
-            return LabelsFile.read(self.folder)
+            return LabelsFile.read(self.records)
         except HermesError:
             return None
 
     def _earlier_of_same_labels(self) -> LabelsFile:
-        earlier = LabelsFile.read(self.folder)
-        if earlier is None:
-            return LabelsFile([], [])
-        if not earlier.says_the_same(self._labels):
-            raise HermesError(
-                f"{self.folder / LABELS_FILE} is of other tasks, modalities or kinds of files than asked for now: "
-                "choose another folder, or add --overwrite instead of --continue"
-            )
-        return earlier
+        known = LabelsFile([], [])
+        for folder in self._places():
+            earlier = LabelsFile.read(folder)
+            if earlier is None:
+                continue
+            if not earlier.says_the_same(self._labels):
+                raise HermesError(
+                    f"{folder / LABELS_FILE} is of other tasks, modalities or kinds of files than asked for now: "
+                    "choose another folder, or add --overwrite instead of --continue"
+                )
+            earlier.keep_cases_of(known)
+            known = earlier
+        return known
+
+    def _places(self) -> list[Path]:
+        """Where something may be said of cases that are finished; what is newer comes last."""
+        return [self.folder] if self.part is None else [self.folder, self.records]
 
     def _redone(self, earlier: LabelsFile, cases: Sequence[str]) -> list[str]:
         """Why finished cases are predicted again, a line for each reason."""

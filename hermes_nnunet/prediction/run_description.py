@@ -9,11 +9,12 @@ import torch
 
 from hermes_nnunet.core.versions import package_versions
 from hermes_nnunet.prediction.destination import Destination
-from hermes_nnunet.prediction.predictor import HermesPredictor
+from hermes_nnunet.prediction.model_folder import ModelFolder
 
 
 def described_run(
-    predictor: HermesPredictor,
+    model: ModelFolder,
+    device: str,
     destination: Destination,
     options: Mapping[str, Any],
     source: Path,
@@ -22,15 +23,15 @@ def described_run(
     """The description, as JSON holds it.
 
     Args:
+        device: in words.
         options: that decide what is written, by name.
         source: the input.
         warnings: lines that people were shown.
     """
-    model = predictor.model
     return {
         "versions": {**package_versions(), "python": platform.python_version()},
         "platform": _described_platform(),
-        "device": _described_device(predictor.device),
+        "device": device,
         "model": {
             "path": str(model.path.absolute()),
             "dataset": model.plans["dataset_name"],
@@ -50,7 +51,7 @@ def _described_platform() -> str:
     return "-".join(filter(None, parts))
 
 
-def _described_device(device: torch.device) -> str:
+def described_device(device: torch.device) -> str:
     """ "cuda:0 (NVIDIA H100 80GB HBM3)", or "cpu (8 threads)"."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"

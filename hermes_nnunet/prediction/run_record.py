@@ -63,13 +63,16 @@ class RunRecord:
         self._run = {"started": _now(), "ended": None, **run, "cases": {}, "failed": {}}
         self._write()
 
-    def add_case(self, name: str, images: Iterable[Path], seconds: float, remarks: Sequence[str]) -> None:
+    def add_case(
+        self, name: str, images: Iterable[Path], seconds: float, remarks: Sequence[str], *, write: bool = True
+    ) -> None:
         """Record a case whose files are written.
 
         Args:
             images: the files that it was read from.
             seconds: from the beginning of its reading until its files were there.
             remarks: on what was mended in its voxels.
+            write: the file; else with the next case.
         """
         paths = [str(path.absolute()) for path in images]
         self._run["cases"][name] = {
@@ -78,7 +81,8 @@ class RunRecord:
         for run in self._before:
             run["cases"].pop(name, None)
         self._before = [run for run in self._before if run["cases"]]
-        self._write()
+        if write:
+            self._write()
 
     def end(self, failed: Mapping[str, str]) -> None:
         """Record that there was nothing left to do.
@@ -91,7 +95,7 @@ class RunRecord:
         self._write()
 
     def _write(self) -> None:
-        write_json({"format_version": FORMAT_VERSION, "runs": [*self._before, self._run]}, self._path)
+        write_runs([*self._before, self._run], self._path.parent)
 
 
 def runs_in(folder: Path) -> list[dict[str, Any]]:
@@ -102,6 +106,11 @@ def runs_in(folder: Path) -> list[dict[str, Any]]:
     """
     path = folder / RUN_FILE
     return read_runs(path) if path.exists() else []
+
+
+def write_runs(runs: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Write the run.json of a folder of results."""
+    write_json({"format_version": FORMAT_VERSION, "runs": list(runs)}, folder / RUN_FILE)
 
 
 def read_runs(path: Path) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,13 +21,13 @@ from hermes_nnunet.file_names import escaped
 from hermes_nnunet.prediction.decisions import CaseDecision
 from hermes_nnunet.prediction.destination import Destination
 from hermes_nnunet.prediction.failures import MEMORY_REMEDY, Failures
+from hermes_nnunet.prediction.folder_record import FinishedCase, FolderRecord
 from hermes_nnunet.prediction.image_sources import ImageSource
+from hermes_nnunet.prediction.image_stamps import ImageStamp
 from hermes_nnunet.prediction.outputs import CaseOutput
 from hermes_nnunet.prediction.passes import Pass
 from hermes_nnunet.prediction.predictor import HermesPredictor
 from hermes_nnunet.prediction.preparing import Prepared, prepare
-from hermes_nnunet.prediction.run_record import RunRecord
-from hermes_nnunet.prediction.statistics import CaseStatistics, write_statistics
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,16 +37,14 @@ def predict_cases(
     predictor: HermesPredictor,
     cases: Sequence[ImageSource],
     destination: Destination,
-    measured: dict[str, CaseStatistics],
+    record: FolderRecord,
     failures: Failures | None = None,
-    record: RunRecord | None = None,
 ) -> None:
     """Predict the cases one after another and write their files.
 
     Args:
-        measured: statistics of cases that were finished before; those of the new ones are added.
+        record: gets every case.
         failures: what has been found wrong with other cases already; what is with these is added.
-        record: of this run; gets every case.
 
     Raises:
         FailedCasesError: an image cannot be read, or is too large for the memory; the other cases are finished.
@@ -56,27 +54,40 @@ def predict_cases(
     failures = Failures() if failures is None else failures
     total = len(cases) + len(failures.reasons)
     with explained(destination.folder, failures):
-        _predict_cases(predictor, cases, destination, measured, failures, record)
-        if record is not None:
-            record.end(failures.reasons)
+        try:
+            with tqdm(total=len(cases), desc="Predicting", unit="case", disable=not cases) as progress:
+                run_cases(predictor, cases, destination, failures, record.add, progress)
+        finally:
+            record.write()
+        record.end(failures.reasons)
     failures.raise_any(total)
 
 
-def _predict_cases(
+def run_cases(
     predictor: HermesPredictor,
     cases: Sequence[ImageSource],
     destination: Destination,
-    measured: dict[str, CaseStatistics],
     failures: Failures,
-    record: RunRecord | None,
+    take: Callable[[FinishedCase], None],
+    progress: "tqdm[Any] | None" = None,
+    turn: AbstractContextManager[Any] | None = None,
 ) -> None:
+    """Predict the cases and write the files of each, but nothing about all of them.
+
+    Args:
+        failures: gets the cases that cannot be predicted.
+        take: is called with the others, each when its files are in their places.
+        turn: is held while a case is in the network, where others use it as well.
+
+    Raises:
+        OSError, RuntimeError: a disk or a GPU fails.
+    """
     begun: dict[str, float] = {}
     with (
         # On the disk of the results, so that a file gets its place by a change of its name.
         temporary_folder_in(destination.folder) as work,
         ThreadPoolExecutor(1) as ahead,
         ThreadPoolExecutor(1) as behind,
-        tqdm(total=len(cases), desc="Predicting", unit="case", disable=not cases) as progress,
     ):
 
         def prepare_case(source: ImageSource) -> Prepared | None:
@@ -102,31 +113,32 @@ def _predict_cases(
             if output.case in failures:
                 prepared.remove_files()
             else:
-                if record is not None:
-                    seconds = time.monotonic() - begun[output.case]
-                    record.add_case(output.case, prepared.source.paths, seconds, remark_lines(prepared.remarks))
-                if destination.wishes.statistics:
-                    measured[output.case] = output.statistics
-                    write_statistics(measured, destination.folder)
-                # Last: it says that all is there.
-                destination.record(prepared.source)
-            progress.update()
+                seconds = time.monotonic() - begun[output.case]
+                remarks = tuple(remark_lines(prepared.remarks))
+                paths = prepared.source.paths
+                stamp = ImageStamp.of(paths) if paths else None
+                take(FinishedCase(output.case, paths, stamp, seconds, remarks, output.statistics))
+            if progress is not None:
+                progress.update()
 
         finishing = _Behind(behind)
         for prepared in _one_ahead(prepare_case, cases, ahead):
             if prepared is None:
-                progress.update()
+                if progress is not None:
+                    progress.update()
                 continue
-            for line in remark_lines(prepared.remarks):
-                progress.write(f"hermes_nnunet: warning: {escaped(line)}", file=sys.stderr)
+            if progress is not None:
+                for line in remark_lines(prepared.remarks):
+                    progress.write(f"hermes_nnunet: warning: {escaped(line)}", file=sys.stderr)
             output = CaseOutput(prepared, destination)
             decision = CaseDecision(predictor.plans_manager, predictor.configuration_manager)
-            for one in destination.choice_of(output.case).passes:
-                with failures.of_network(output.case):
-                    result = run_pass(predictor, one, prepared)
-                if output.case in failures:
-                    break
-                finishing.submit(add_pass, output, decision, one, *result)
+            with turn or nullcontext():
+                for one in destination.choice_of(output.case).passes:
+                    with failures.of_network(output.case):
+                        result = run_pass(predictor, one, prepared)
+                    if output.case in failures:
+                        break
+                    finishing.submit(add_pass, output, decision, one, *result)
             finishing.submit(finish_case, prepared, output, decision)
         finishing.wait()
 

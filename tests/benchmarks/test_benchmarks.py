@@ -75,3 +75,13 @@ class TestPeakMegabytes:
 
         peak = importlib.import_module("measuring").peak_megabytes(allocate, torch.device("cpu"))
         assert peak == pytest.approx(8, rel=0.01)
+
+
+@pytest.mark.slow
+def test_scale_takes_every_step_for_every_number_of_cases(run_benchmark):
+    rows = run_benchmark("scale", "--cases", 40)
+    assert [row["step"] for row in rows] == [
+        "merge", "merge, up to date", "plan", "start of a training", "views", "inspect",
+    ]  # fmt: skip
+    (start,) = [row for row in rows if row["bytes a case of the list"]]
+    assert float(start["checkpoint MB"]) > 0

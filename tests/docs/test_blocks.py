@@ -98,6 +98,9 @@ class AcceptedError(Exception):
 def check_call(call: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Check that a command exists and would accept its arguments."""
     command, *arguments = call
+    if command == "dask":
+        check_dask(arguments)
+        return
     if command in SHELL_WORDS:
         return
     if command == "make":
@@ -126,6 +129,12 @@ def check_call(call: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         except SystemExit as stopped:
             pytest.fail(f"{shlex.join(call)} is a wrong call (exit code {stopped.code})")
     pytest.fail(f"{command} has no parser")
+
+
+def check_dask(arguments: list[str]) -> None:
+    """Check that dask, which has another kind of parser, would accept its arguments."""
+    (entry,) = [entry for entry in metadata.entry_points(group="dask_cli") if entry.name == arguments[0]]
+    entry.load().make_context(entry.name, arguments[1:])
 
 
 def runner_of(command: str, arguments: list[str]) -> Callable[[], object]:

@@ -13,7 +13,7 @@ from hermes_nnunet.prediction.run_record import RunRecord, read_runs, runs_in
 # Arguments that do not decide what is predicted, or that name what a record has by another name.
 NOT_RECORDED = {
     "command", "debug", "input", "output", "model", "trainer", "plans", "configuration", "device", "like",
-    "go_on", "overwrite", "trust_plans",
+    "go_on", "overwrite", "trust_plans", "cluster", "part", "gpus",
 }  # fmt: skip
 RUN = {"versions": {}, "device": "cpu", "model": {"path": "m"}, "made_by": {}, "options": {}, "input": "in"}
 

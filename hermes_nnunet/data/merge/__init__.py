@@ -1,7 +1,7 @@
 """Merge partially labelled data sets into one collection."""
 
 from hermes_nnunet.data.merge.merge_file import read_merge_file
-from hermes_nnunet.data.merge.merging import MemberChanges, MergeResult, merge
+from hermes_nnunet.data.merge.merging import MemberChanges, MergeResult, PartOfMerge, merge, merge_part
 from hermes_nnunet.data.merge.specification import MemberSpecification, MergeSpecification, member_from_word
 
 __all__ = [
@@ -9,7 +9,9 @@ __all__ = [
     "MemberSpecification",
     "MergeResult",
     "MergeSpecification",
+    "PartOfMerge",
     "member_from_word",
     "merge",
+    "merge_part",
     "read_merge_file",
 ]

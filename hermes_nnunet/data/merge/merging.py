@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hermes_nnunet.collection import Collection, member_and_own_case
+from hermes_nnunet.core.cluster.admission import Folders
+from hermes_nnunet.core.engine import Engine, Pool
 from hermes_nnunet.core.images.remarks import Remark, remark_lines
 from hermes_nnunet.core.nnunet_files import SPLITS_FILE
 from hermes_nnunet.core.nnunet_folders import raw_folder
+from hermes_nnunet.core.parts import Part
 from hermes_nnunet.core.processes import default_processes
 from hermes_nnunet.data.merge.fold_planning import Gap
 from hermes_nnunet.data.merge.folds import Fold
@@ -15,7 +18,7 @@ from hermes_nnunet.data.merge.linking import Links
 from hermes_nnunet.data.merge.planning import MergePlan, plan_merge
 from hermes_nnunet.data.merge.record import RECORD_FILE, MergeRecord
 from hermes_nnunet.data.merge.specification import MergeSpecification
-from hermes_nnunet.data.merge.staging import clear_up, files_of, orphans, out_of_date, write_collection
+from hermes_nnunet.data.merge.staging import clear_up, files_of, orphans, out_of_date, write_collection, write_part
 from hermes_nnunet.data.merge.target import existing_record
 from hermes_nnunet.data.merge.workers import image_hashes
 from hermes_nnunet.errors import HermesError
@@ -71,7 +74,22 @@ class MergeResult:
         return not (self.is_new or self.changes or self.outdated_files)
 
 
-def merge(specification: MergeSpecification, *, processes: int | None = None, dry_run: bool = False) -> MergeResult:
+@dataclass(frozen=True)
+class PartOfMerge:
+    """What `merge_part` has written: its cases, and what people should know of their files."""
+
+    folder: Path
+    cases: list[str]
+    notes: tuple[str, ...]
+
+
+def merge(
+    specification: MergeSpecification,
+    *,
+    processes: int | None = None,
+    dry_run: bool = False,
+    engine: Engine | None = None,
+) -> MergeResult:
     """Merge data sets of nnUNet_raw into a collection there, or bring the same collection up to date.
 
     Images are referenced, label files rewritten. Only label files that are missing or whose sources have changed are
@@ -80,22 +98,22 @@ def merge(specification: MergeSpecification, *, processes: int | None = None, dr
     Args:
         processes: that read and write cases at the same time; by default one a core.
         dry_run: check all but the images, and write nothing.
+        engine: works on the cases in place of these processes.
 
     Raises:
         HermesError: the specification or the members' data do not allow the merge; nothing has been written then.
     """
-    if processes is not None and processes < 1:
-        raise HermesError(f"{processes} processes: give at least 1")
+    engine = engine or _pool(processes)
     plan = plan_merge(specification, raw_folder())
     record = existing_record(specification, plan)
     pending, removed, changes = _compare(plan, record)
-    processes = processes or default_processes()
     known = _known_hashes(plan, record, pending)
     # Collections of releases that did not compare images have no hashes.
     read = {*known, *pending}
     unread = {name: case.images for name, case in plan.cases.items() if name not in read}
     if unread and not dry_run:
-        known |= image_hashes(unread, specification.spacing_from, processes)
+        folders = Folders(tuple({case.member.folder for case in plan.cases.values()}))
+        known |= image_hashes(unread, specification.spacing_from, engine, folders)
     plan = plan.with_hashes(known)
     outdated_files = out_of_date(plan)
     if record is not None and (orphans(plan) or not record.complete):
@@ -105,7 +123,7 @@ def merge(specification: MergeSpecification, *, processes: int | None = None, dr
     if not dry_run:
         clear_up(plan, goes_on=to_do)
     if to_do and not dry_run:
-        written, remarks = write_collection(plan, record, pending, processes)
+        written, remarks = write_collection(plan, record, pending, engine)
         if written.folds.folds != plan.folds.folds and SPLITS_FILE not in outdated_files:
             outdated_files.insert(0, SPLITS_FILE)
         plan = written
@@ -124,6 +142,29 @@ def merge(specification: MergeSpecification, *, processes: int | None = None, dr
         warnings=plan.warnings,
         gaps=plan.folds.gaps,
     )
+
+
+def merge_part(
+    specification: MergeSpecification, part: Part, *, processes: int | None = None, engine: Engine | None = None
+) -> PartOfMerge:
+    """Write the label files of a part of the cases for `merge`, which takes what all parts have written.
+
+    Parts may be written at the same time, on several machines that share nnUNet_raw.
+
+    Raises:
+        HermesError: as of `merge`.
+    """
+    engine = engine or _pool(processes)
+    plan = plan_merge(specification, raw_folder())
+    pending, _, _ = _compare(plan, existing_record(specification, plan))
+    cases, remarks = write_part(plan, pending, part, engine)
+    return PartOfMerge(plan.folder, cases, tuple(remark_lines(remarks)))
+
+
+def _pool(processes: int | None) -> Pool:
+    if processes is not None and processes < 1:
+        raise HermesError(f"{processes} processes: give at least 1")
+    return Pool(processes or default_processes())
 
 
 def _known_hashes(plan: MergePlan, record: MergeRecord | None, pending: Iterable[str]) -> dict[str, list[str]]:

@@ -9,10 +9,11 @@ from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.annotated_cases import annotated_cases, annotation_lines
 from hermes_nnunet.core.nnunet_folders import dataset_id
 from hermes_nnunet.core.overlaps import may_overlap, members_of_tasks, overlap_lines
+from hermes_nnunet.core.parts import Part
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.merge.exclusion import tasks_of_unknown_names
 from hermes_nnunet.data.merge.fold_planning import Gap
-from hermes_nnunet.data.merge.merging import MemberChanges, MergeResult
+from hermes_nnunet.data.merge.merging import MemberChanges, MergeResult, PartOfMerge
 
 _LISTED_TASKS = 8
 
@@ -22,6 +23,17 @@ def print_result(result: MergeResult, console: Console) -> None:
     console.print(summary_table(result))
     known = [] if result.is_up_to_date else knowledge_lines(result.collection)
     for line in (*known, *result_lines(result)):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def print_part(written: PartOfMerge, part: Part, console: Console) -> None:
+    """Print what was done, and what comes next."""
+    count = len(written.cases)
+    for line in (
+        *written.notes,
+        f"part {part} of {written.folder}: {count} case{'s' * (count != 1)} written; when all parts are, run the merge "
+        "again without --part",
+    ):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 

@@ -1,5 +1,6 @@
 """Write a collection so that a kill or an error at any moment leaves a whole one, or none."""
 
+import glob
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,13 +12,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from hermes_nnunet.collection import CASE_SEPARATOR
+from hermes_nnunet.core.cluster.admission import Folders
+from hermes_nnunet.core.engine import Engine
 from hermes_nnunet.core.files import holds_json, write_json
 from hermes_nnunet.core.images.remarks import Remark
 from hermes_nnunet.core.leftovers import remove_leftovers
 from hermes_nnunet.core.nnunet_files import SPLITS_FILE
 from hermes_nnunet.core.nnunet_folders import dataset_id
+from hermes_nnunet.core.parts import Part
 from hermes_nnunet.core.wording import problem_lines
-from hermes_nnunet.data.merge.case_rewriting import CaseFiles
+from hermes_nnunet.data.merge.case_rewriting import CaseFiles, CaseReport
 from hermes_nnunet.data.merge.planning import FILE_ENDING, IMAGES_FOLDER, LABELS_FOLDER, MergePlan
 from hermes_nnunet.data.merge.record import RECORD_FILE, MergeRecord, read_record
 from hermes_nnunet.data.merge.workers import rewrite_cases
@@ -56,11 +60,12 @@ def orphans(plan: MergePlan) -> list[Path]:
 
 
 def write_collection(
-    plan: MergePlan, record: MergeRecord | None, pending: Sequence[str], processes: int
+    plan: MergePlan, record: MergeRecord | None, pending: Sequence[str], engine: Engine
 ) -> tuple[MergePlan, tuple[Remark, ...]]:
     """Write the files of `pending` cases, delete those of no case, and write the JSON files.
 
-    Everything is made in a hidden folder beside and moved at the end. A merge that was killed goes on from there.
+    Everything is made in a hidden folder beside and moved at the end. A merge that was killed goes on from there, and
+    with what `write_part` has left.
 
     Args:
         record: of the collection; None where there is none yet.
@@ -75,12 +80,8 @@ def write_collection(
     staging = _staging_of(plan)
     _make(staging)
     with _locked(staging):
-        missing = _prepare(staging, plan, pending)
-        reports = rewrite_cases(_case_files(plan, missing, staging), processes)
-        problems = [problem for report in reports for problem in report.problems]
-        if problems:
-            shutil.rmtree(staging)
-            raise HermesError(problem_lines(problems, "nothing was written"))
+        missing = _take_parts(plan, _prepare(staging, plan, pending))
+        reports = _rewrite(plan, missing, staging, engine)
         plan = plan.with_hashes({**plan.record.hashes, **_written_hashes(staging, plan, pending)})
         _ = plan.folds  # may be refused, and is before anything is moved
         if record is not None:
@@ -92,7 +93,28 @@ def write_collection(
                 write_json(content, staging / name)
             (staging / LOCK_FILE).unlink()
             os.rename(staging, plan.folder)
-    return plan, tuple(remark for report in reports for remark in report.remarks)
+    return plan, _remarks(reports)
+
+
+def write_part(
+    plan: MergePlan, pending: Sequence[str], part: Part, engine: Engine
+) -> tuple[list[str], tuple[Remark, ...]]:
+    """Write those files of `pending` cases that are of a part, into a hidden folder for `write_collection`.
+
+    Returns:
+        The cases of the part, and remarks on how their images were read.
+
+    Raises:
+        HermesError: as of `write_collection`.
+    """
+    # Parts of all cases, not of the pending ones: whatever was done before, no two parts have one in common.
+    own = {case for names in part.of(_cases_of_one_label(plan, plan.cases)) for case in names}
+    own_pending = [case for case in pending if case in own]
+    staging = _staging_of(plan, part)
+    _make(staging)
+    with _locked(staging):
+        reports = _rewrite(plan, _prepare(staging, plan, own_pending), staging, engine)
+    return own_pending, _remarks(reports)
 
 
 def clear_up(plan: MergePlan, *, goes_on: bool) -> None:
@@ -104,14 +126,51 @@ def clear_up(plan: MergePlan, *, goes_on: bool) -> None:
     for folder in (plan.folder, plan.folder / LABELS_FOLDER, plan.folder / IMAGES_FOLDER):
         remove_leftovers(folder)
     number = dataset_id(plan.folder.name)
-    for staging in plan.folder.parent.glob(f".Dataset{number:03d}_*{_MERGING}"):
-        if not staging.is_symlink() and not (goes_on and staging == _staging_of(plan)):
+    own = _staging_of(plan).name
+    for staging in plan.folder.parent.glob(f".Dataset{number:03d}_*{_MERGING}*"):
+        of_this_merge = staging.name == own or staging.name.startswith(f"{own}-")
+        if not staging.is_symlink() and not (goes_on and of_this_merge):
             with suppress(HermesError), _locked(staging):
                 shutil.rmtree(staging)
 
 
-def _staging_of(plan: MergePlan) -> Path:
-    return plan.folder.with_name(f".{plan.folder.name}{_MERGING}")
+def _staging_of(plan: MergePlan, part: Part | None = None) -> Path:
+    return plan.folder.with_name(f".{plan.folder.name}{_MERGING}{'' if part is None else f'-{part.name}'}")
+
+
+def _take_parts(plan: MergePlan, missing: Sequence[str]) -> list[str]:
+    """Move what parts have written into the staging folder; the cases that are missing even so.
+
+    Raises:
+        HermesError: a part is still being written.
+    """
+    staging, left = _staging_of(plan), list(missing)
+    for folder in sorted(staging.parent.glob(f"{glob.escape(staging.name)}-*-of-*")):
+        if folder.is_symlink():
+            continue
+        with _locked(folder):
+            finished = _finished_in(folder, plan, left)
+            for case in finished:
+                for written, place in zip(_own_files(folder, plan, case), _own_files(staging, plan, case), strict=True):
+                    os.replace(written, place)
+            left = [case for case in left if case not in finished]
+            shutil.rmtree(folder)
+    return left
+
+
+def _rewrite(plan: MergePlan, cases: Sequence[str], staging: Path, engine: Engine) -> list[CaseReport]:
+    """Write the files of cases into a staging folder, which goes if there are problems with the members' files."""
+    folders = Folders(tuple(sorted({case.member.folder for case in plan.cases.values()})), staging)
+    reports = rewrite_cases(_case_files(plan, cases, staging), engine, folders)
+    problems = [problem for report in reports for problem in report.problems]
+    if problems:
+        shutil.rmtree(staging)
+        raise HermesError(problem_lines(problems, "nothing was written"))
+    return reports
+
+
+def _remarks(reports: Iterable[CaseReport]) -> tuple[Remark, ...]:
+    return tuple(remark for report in reports for remark in report.remarks)
 
 
 def _json_files(plan: MergePlan) -> dict[str, Any]:
@@ -150,18 +209,8 @@ def _prepare(staging: Path, plan: MergePlan, pending: Sequence[str]) -> list[str
     folders = [staging / part for part in (*_parts(plan), HASHES_FOLDER)]
     for folder in folders:
         folder.mkdir(exist_ok=True)
-    try:
-        left = read_record(staging, "begin anew")
-    except HermesError:
-        finished = set()
-    else:
-        finished = {
-            case
-            for case in pending
-            if left.says_the_same(plan.record, case, plan.cases[case].member.name)
-            and all(path.is_file() for path in (*files_of(staging, plan, case), *_hash_files(staging, plan, case)))
-        }
-    kept = {path for case in finished for path in (*files_of(staging, plan, case), *_hash_files(staging, plan, case))}
+    finished = _finished_in(staging, plan, pending)
+    kept = {path for case in finished for path in _own_files(staging, plan, case)}
     kept |= {staging / LOCK_FILE, staging / RECORD_FILE, *folders}
     # Nobody else is writing here, whatever a temporary name says.
     for path in [*staging.iterdir(), *(path for folder in folders for path in folder.iterdir())]:
@@ -176,6 +225,25 @@ def _prepare(staging: Path, plan: MergePlan, pending: Sequence[str]) -> list[str
     return [case for case in pending if case not in finished]
 
 
+def _finished_in(staging: Path, plan: MergePlan, cases: Iterable[str]) -> set[str]:
+    """Cases whose files in a staging folder are whole, and made from what they are made from now."""
+    try:
+        left = read_record(staging, "begin anew")
+    except HermesError:
+        return set()
+    return {
+        case
+        for case in cases
+        if left.says_the_same(plan.record, case, plan.cases[case].member.name)
+        and all(path.is_file() for path in _own_files(staging, plan, case))
+    }
+
+
+def _own_files(staging: Path, plan: MergePlan, case: str) -> list[Path]:
+    """All files of a case in a staging folder."""
+    return [*files_of(staging, plan, case), *_hash_files(staging, plan, case)]
+
+
 def _parts(plan: MergePlan) -> list[str]:
     """Folders of a collection that hold files of cases."""
     copies = any(case.copies for case in plan.cases.values())
@@ -183,12 +251,6 @@ def _parts(plan: MergePlan) -> list[str]:
 
 
 def _case_files(plan: MergePlan, cases: Sequence[str], staging: Path) -> list[CaseFiles]:
-    """One entry for each case of a member, so that a label file shared by several is read once."""
-    by_label: dict[tuple[object, ...], list[str]] = {}
-    for case in cases:
-        source = plan.cases[case].source
-        read = source.images if source.label is None else (source.label, source.annotated)
-        by_label.setdefault(read, []).append(case)
     return [
         CaseFiles(
             images=tuple(image for case in names for image in plan.cases[case].images),
@@ -205,8 +267,18 @@ def _case_files(plan: MergePlan, cases: Sequence[str], staging: Path) -> list[Ca
                 for image, copy in plan.cases[case].copies.items()
             },
         )
-        for names in by_label.values()
+        for names in _cases_of_one_label(plan, cases)
     ]
+
+
+def _cases_of_one_label(plan: MergePlan, cases: Iterable[str]) -> list[list[str]]:
+    """An entry for each case of a member, so that a label file shared by several is read once."""
+    by_label: dict[tuple[object, ...], list[str]] = {}
+    for case in cases:
+        source = plan.cases[case].source
+        read = source.images if source.label is None else (source.label, source.annotated)
+        by_label.setdefault(read, []).append(case)
+    return list(by_label.values())
 
 
 def _values_of_member(plan: MergePlan, member: str) -> dict[int, int]:

@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hermes_nnunet.core.checkpoints import LATEST, loading_without_code, read_checkpoint
 from hermes_nnunet.core.files import written_beside
+from hermes_nnunet.core.nnunet_files import without_cases
 from hermes_nnunet.core.shortages import ending_in_one_line
 from hermes_nnunet.core.trained_for import check_other_folds, check_trained_for
 from hermes_nnunet.errors import HermesError, TrainingEndedError
@@ -277,7 +278,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
             "logging": logged,
             "_best_ema": self._best_ema,
             "current_epoch": self.current_epoch if self._within_epoch else self.current_epoch + 1,
-            "init_args": self.my_init_kwargs,
+            "init_args": {**self.my_init_kwargs, "dataset_json": without_cases(self.dataset_json)},
             "trainer_name": type(self).__name__,
             "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
         }

@@ -9,6 +9,9 @@ from hermes_nnunet.collection import UNLABELLED_SHARE, Collection
 from hermes_nnunet.core.paper.members import paper_members
 
 SLOTS_PER_CASE = 50
+# Of more cases, each is drawn a few times in a whole training: what counts then is how often its member is.
+MANY_CASES = 5_000
+SLOTS_OF_MANY = 8
 
 
 def case_probabilities(cases: Sequence[str], collection: Collection) -> np.ndarray:
@@ -57,7 +60,14 @@ def weighted_identifiers(cases: Sequence[str], probabilities: np.ndarray) -> np.
     """Case names, each as often as it is to be drawn.
 
     nnU-Net's data loader draws uniformly from a data set's identifiers, which this turns into weighted sampling. Every
-    case occurs; the shares are right to about one part in 50.
+    case occurs; the shares are right to about one part in 50. Of more than MANY_CASES those of members are, and those
+    of cases to a slot. A slot takes the 8 bytes of a reference.
     """
-    slots = probabilities * SLOTS_PER_CASE * len(cases)
-    return np.repeat(np.asarray(cases), np.maximum(1, np.round(slots)).astype(int))
+    names = np.empty(len(cases), object)
+    names[:] = [str(case) for case in cases]
+    if len(cases) <= MANY_CASES:
+        slots = np.round(probabilities * SLOTS_PER_CASE * len(cases))
+    else:
+        # Rounded together with those before, so that what one loses the next gets.
+        slots = np.diff(np.round(np.cumsum(probabilities * SLOTS_OF_MANY * len(cases))), prepend=0)
+    return np.repeat(names, np.maximum(1, slots).astype(int))

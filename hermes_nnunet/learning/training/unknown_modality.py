@@ -38,10 +38,11 @@ class ToldUnknown:
     """
 
     def __init__(self, dataset: Any, share: float, copies: Any, copied: Sequence[str]) -> None:
-        own = np.repeat(np.asarray(dataset.identifiers), _TIMES)
+        own = np.repeat(np.asarray(dataset.identifiers, object), _TIMES)
         cases, slots = np.unique(own, return_counts=True)
         told = np.maximum(1, np.round(slots * share / (1 - share))).astype(int)
-        self.identifiers = np.concatenate([own, np.repeat([f"{case}{_MARK}" for case in cases], told)])
+        marked = np.array([f"{case}{_MARK}" for case in cases], object)
+        self.identifiers = np.concatenate([own, np.repeat(marked, told)])
         self._dataset, self._copies, self._copied = dataset, copies, frozenset(copied)
 
     def load_case(self, identifier: str) -> tuple[Any, ...]:

@@ -66,7 +66,7 @@ class HermesPreprocessor(DefaultPreprocessor):
         )
         plans = read_plans(path, PLANS_REMEDY)
         check_plans(plans, str(path))
-        _check_collection(Path(nnUNet_raw) / path.parent.name, path.parent)
+        check_collection(Path(nnUNet_raw) / path.parent.name, path.parent)
         manager = PlansManager(plans)
         configuration = manager.get_configuration(configuration_name)
         folder = path.with_name(configuration.data_identifier)
@@ -207,8 +207,12 @@ class HermesPreprocessor(DefaultPreprocessor):
         return sample_locations(seg, classes_or_regions)
 
 
-def _check_collection(raw: Path, preprocessed: Path) -> None:
-    """The label files in nnUNet_raw must hold what the dataset.json says that the planner copied."""
+def check_collection(raw: Path, preprocessed: Path) -> None:
+    """See that the label files in nnUNet_raw hold what the dataset.json says that the planner copied.
+
+    Raises:
+        HermesError: the collection was merged again since, or a merge was cut short.
+    """
     check_whole(raw)
     merged, planned = (
         Collection.from_dataset_json(read_dataset_json(folder / "dataset.json", PLANS_REMEDY), str(folder))

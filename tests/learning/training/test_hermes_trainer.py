@@ -10,6 +10,7 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from hermes_nnunet.collection import Context
+from hermes_nnunet.core.nnunet_files import without_cases
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.loss.hermes_loss import plain_dice_loss
 from hermes_nnunet.learning.training.learning_curves import LearningCurves
@@ -148,7 +149,10 @@ class TestTraining:
         assert list(ours) == [*stock, "hermes_unknown_modality_share", "hermes_continuation"]
         for name, tensor in stock.pop("network_weights").items():
             assert ours["network_weights"][name].data_ptr() == tensor.data_ptr()
+        # The table of cases stays in dataset.json beside.
+        stock["init_args"] = {**stock["init_args"], "dataset_json": without_cases(trainer.dataset_json)}
         assert {name: ours[name] for name in stock} == stock
+        assert ours["init_args"]["dataset_json"]["hermes"]["cases"] == {}
 
     def test_a_checkpoint_with_code_is_neither_continued_nor_validated(self, make_trainer, tmp_path):
         class Command:

@@ -71,3 +71,30 @@ def _two_members(*names):
         for name in names or ("first", "second")
     }
     return Collection((), ("CT", "unknown"), members, {})
+
+
+class TestManyCases:
+    COUNTS = (9_000, 2_990, 10)
+
+    def test_take_less_than_100_bytes_each(self):
+        cases, probabilities = self.cases()
+        assert weighted_identifiers(cases, probabilities).nbytes < 100 * len(cases)
+
+    def test_are_drawn_as_often_as_their_members_weights_say(self):
+        cases, probabilities = self.cases()
+        drawn, slots = np.unique(weighted_identifiers(cases, probabilities).astype(str), return_counts=True)
+        assert list(drawn) == sorted(cases)
+        shares = slots / slots.sum()
+        member = 0
+        for count in self.COUNTS:
+            own = slice(member, member + count)
+            # A case with less than a slot has one all the same.
+            assert shares[own].sum() == pytest.approx(probabilities[own].sum(), rel=0.01)
+            assert np.ptp(slots[own]) <= 1
+            member += count
+
+    def cases(self):
+        cases = [f"member{member}__{case:06}" for member, count in enumerate(self.COUNTS) for case in range(count)]
+        shares = np.sqrt(self.COUNTS)
+        of_case = shares / shares.sum() / self.COUNTS
+        return cases, np.repeat(of_case, self.COUNTS)
