@@ -24,6 +24,7 @@ from hermes_nnunet.errors import HermesError, TrainingEndedError
 from hermes_nnunet.learning.distributed.data_parallel import check_batch_size, data_parallel, own_device
 from hermes_nnunet.learning.loss.hermes_loss import HermesLoss
 from hermes_nnunet.learning.training.case_context import announcing_dataset_class, validation_context
+from hermes_nnunet.learning.training.dice_fade import DiceFade
 from hermes_nnunet.learning.training.extra_tasks import ExtraTasks
 from hermes_nnunet.learning.training.hard_counts import hard_counts
 from hermes_nnunet.learning.training.interruptible_trainer import MEMORY_REMEDY, InterruptibleTrainer
@@ -60,8 +61,8 @@ class HermesTrainer(InterruptibleTrainer):
         foreground_oversampling: share of a batch's patches that must show a task. nnU-Net's third is half of a batch of
             two as well, but less of larger ones, where small tasks are then seen too rarely.
         cross_entropy_weight, adaptive_dice, absent_weight, exclusion_weight: see HermesLoss.
-        dice_exponents: HermesLoss' exponent in the first and, after a linear change, in the last epoch. The logarithm
-            finds small tasks, the plain Dice then delineates them better. Validation uses the last.
+        dice_exponents: HermesLoss' exponent in the first epoch and, after a linear change, in the later ones: see
+            DiceFade. Validation uses the last.
         cases_per_mean: see HermesLoss.
         extra_tasks: most tasks of other members that join those of a case in training, drawn anew in every step, so
             that they learn where they are not: see ExtraTasks. None in networks that attend to a context's padding.
@@ -147,6 +148,7 @@ class HermesTrainer(InterruptibleTrainer):
         self.is_ddp = is_ddp
         number = 0 if self.bare_network.attends_to_null_rows else self.extra_tasks
         self.extra = ExtraTasks(self.collection, number, self.label_manager.ignore_label)
+        self.dice_fade = DiceFade(*self.dice_exponents, self.num_epochs, self.num_iterations_per_epoch)
         if is_ddp:
             self._set_batch_size_and_oversample()
             self.network = data_parallel(self.network, self.device)
@@ -253,12 +255,12 @@ class HermesTrainer(InterruptibleTrainer):
             self.begin()
         candidates = ", ".join(f"{len(self.extra.candidates(name))} for {name}" for name in self.collection.members)
         self.print_to_log_file(f"extra tasks of a case: {self.extra.rows}, drawn from {candidates}")
+        self.print_to_log_file(str(self.dice_fade))
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
         self.step_of_epoch = self.steps_done
-        first, last = self.dice_exponents
-        self.loss.dice_exponent = first + (last - first) * self.current_epoch / max(1, self.num_epochs - 1)
+        self.loss.dice_exponent = self.dice_fade.exponent(self.current_epoch)
 
     def on_validation_epoch_start(self) -> None:
         super().on_validation_epoch_start()

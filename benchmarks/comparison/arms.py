@@ -46,6 +46,7 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     },
     "plain Dice from the start": {"first_dice_exponent": 1.0},
     "logarithm of Dice fades over 1000 batches": {"dice_fade_batches": 1000},
+    "logarithm of Dice fades to the end": {"dice_fade_batches": 0},
     "logarithm of Dice to the end": {"last_dice_exponent": 0.0},
     "logarithm of Dice to the end, no absent tasks": {"last_dice_exponent": 0.0, "absent_weight": 0.0},
     "no Dice loss of absent tasks": {"absent_weight": 0.0},

@@ -58,7 +58,8 @@ class Recipe:
         extra_tasks, exclusion_weight: HermesTrainer's; plain nnU-Net does not read them.
         first_dice_exponent, last_dice_exponent: HermesTrainer's; plain nnU-Net does not read them.
         width_factor: what the channels of every stage of the network are multiplied by.
-        dice_fade_batches: batches after which the exponent is the last; 0 for the end of the training.
+        dice_fade_batches: batches after which the exponent is the last; 0 for the end of the training, None for
+            HermesTrainer's rule.
         modality_norms: whether the norms of HermesUNet know the modality; the other arms' networks do not read it.
         network: class of the network where it is not that of the plans; plain nnU-Net does not read it.
         first_logits: of HermesUNet's tasks: 'alike' (its own) or 'frequency' (a task's share of the training images).
@@ -89,7 +90,7 @@ class Recipe:
     adaptive_dice: bool = False
     first_dice_exponent: float = 0.0
     last_dice_exponent: float = 1.0
-    dice_fade_batches: int = 0
+    dice_fade_batches: int | None = None
     absent_weight: float = 0.2
     extra_tasks: int = 2
     exclusion_weight: float = 1.0

@@ -498,6 +498,9 @@ class TestTrainerOfTheComparison:
         trainer.on_train_epoch_start()
         assert trainer.loss.dice_exponent == pytest.approx(expected)
         trainer.recipe = replace(trainer.recipe, dice_fade_batches=0)
+        trainer.on_train_epoch_start()
+        assert trainer.loss.dice_exponent == pytest.approx(epoch / 19)
+        trainer.recipe = replace(trainer.recipe, dice_fade_batches=None)
         trainer.loss.dice_exponent = -1  # HermesTrainer's own
         trainer.on_train_epoch_start()
         assert trainer.loss.dice_exponent == -1

@@ -155,10 +155,11 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
-        if self.recipe.dice_fade_batches:
+        if self.recipe.dice_fade_batches is not None:
             first, last = self.dice_exponents
             done = self.current_epoch * (self.recipe.batches // EPOCHS)
-            self.loss.dice_exponent = first + (last - first) * min(1.0, done / self.recipe.dice_fade_batches)
+            whole = self.recipe.dice_fade_batches or (EPOCHS - 1) * (self.recipe.batches // EPOCHS)
+            self.loss.dice_exponent = first + (last - first) * min(1.0, done / whole)
 
     def get_training_transforms(self, *arguments: Any, **named: Any) -> Any:
         transforms = super().get_training_transforms(*arguments, **named)

@@ -105,7 +105,7 @@ class TestTraining:
 
     def test_the_loss_goes_from_the_logarithm_to_the_dice_itself(self, make_trainer):
         trainer = make_trainer()
-        trainer.num_epochs = 5
+        trainer.num_epochs, trainer.num_iterations_per_epoch = 5, 50
         trainer.initialize()
         exponents = []
         for trainer.current_epoch in range(5):
@@ -114,6 +114,14 @@ class TestTraining:
             trainer.on_validation_epoch_start()
             assert trainer.loss.dice_exponent == 1  # so that epochs can be compared
         assert exponents == [0, 0.25, 0.5, 0.75, 1]
+
+    def test_what_is_left_of_a_continued_epoch_has_the_exponent_of_the_whole(self, make_trainer):
+        trainer = make_trainer()
+        trainer.num_epochs, trainer.num_iterations_per_epoch = 20, 100
+        trainer.initialize()
+        trainer.current_epoch, trainer.num_iterations_per_epoch = 3, 2
+        trainer.on_train_epoch_start()
+        assert trainer.loss.dice_exponent == pytest.approx(0.3)  # of 10 epochs, which are 1000 batches
 
     def test_interrupted_and_resumed_equals_uninterrupted(self, make_trainer):
         def steps(trainer, count):
