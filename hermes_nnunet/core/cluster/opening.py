@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 import socket
 import time
 import warnings
@@ -106,11 +107,23 @@ def check_installed(wish: ClusterWish) -> None:
     """
     for package in ("distributed", *["dask_jobqueue"] * isinstance(wish, Jobs)):
         try:
-            import_module(package)
+            with _keeping_interrupts():
+                import_module(package)
         except ModuleNotFoundError:
             raise HermesError(
                 f"{package} is not installed, which --cluster needs: pip install 'hermes-nnunet[cluster]'"
             ) from None
+
+
+@contextmanager
+def _keeping_interrupts() -> Iterator[None]:
+    """What Ctrl-C does stays as it is: dask_jobqueue, when it is imported, has it end the process with exit code 0."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is not before:
+            signal.signal(signal.SIGINT, before)
 
 
 class _Replacing:
@@ -197,8 +210,10 @@ def _jobs(file: Path) -> "SpecCluster":
         HermesError: dask-jobqueue does not take it.
     """
     import dask.config
-    import dask_jobqueue
-    from dask_jobqueue.local import LocalCluster
+
+    with _keeping_interrupts():
+        import dask_jobqueue
+        from dask_jobqueue.local import LocalCluster
 
     content = read_yaml(file, _REMEDY)
     described = content.get("jobqueue") if isinstance(content, dict) else None

@@ -57,12 +57,13 @@ def _wait_for(processes: Sequence[BaseProcess]) -> None:
     """Until all have ended, or for a while after one has failed."""
     deadline: float | None = None
     while running := [process for process in processes if process.exitcode is None]:
+        # One may have failed before the last was started.
+        if deadline is None and any(process.exitcode for process in processes):
+            deadline = time.monotonic() + _ENDING_SECONDS
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
             return
         wait([process.sentinel for process in running], left)
-        if deadline is None and any(process.exitcode for process in processes):
-            deadline = time.monotonic() + _ENDING_SECONDS
 
 
 def _run_as(

@@ -56,6 +56,14 @@ def test_a_package_that_is_missing_is_told_with_its_extra(monkeypatch, wish, pac
         check_installed(wish)
 
 
+def test_what_an_interrupt_does_stays(monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "dask_jobqueue"]:
+        monkeypatch.delitem(sys.modules, name)
+    before = signal.getsignal(signal.SIGINT)
+    check_installed(Jobs(Path("slurm.yaml"), 1))
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 class TestNoScheduler:
     def test_at_the_address_is_told_at_once(self):
         with socket.socket() as free:

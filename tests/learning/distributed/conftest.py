@@ -94,6 +94,7 @@ def plans_of(collection: Collection) -> dict[str, Any]:
         "data_identifier": "HermesPlans_3d_fullres",
         "batch_size": 3,
         "patch_size": [16, 16, 16],
+        "spacing": [1.5, 1.5, 1.5],
         "architecture": architecture,
     }
     return {

@@ -42,8 +42,9 @@ def test_a_kill_of_one_is_a_failure_without_a_traceback():
     assert "Traceback" not in printed
 
 
-def test_one_that_does_not_end_after_the_failure_of_another_is_killed():
-    process = start("hangs")
+@pytest.mark.parametrize("how", ["hangs", "fails early"])
+def test_one_that_does_not_end_after_the_failure_of_another_is_killed(how):
+    process = start(how)
     begun = time.monotonic()
     assert ended(process)[0] == 1
     assert time.monotonic() - begun < TIMEOUT_S / 2
