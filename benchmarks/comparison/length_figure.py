@@ -7,7 +7,9 @@ from typing import Any
 from comparison.tables import mean_of_pairs, over_seeds
 from hermes_nnunet.core.files import written_beside
 
+# Of each fold.
 STYLES = ("-", "--", ":")
+MARKERS = ("o", "s", "^")
 AXES = ("mean Dice on held-out cases", "HD95, mm")
 
 
@@ -36,7 +38,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
         for place, axes in enumerate(both):
             of_line = [pair[place] for pair in points.values()]
             label = f"{arm}, fold {fold}"
-            axes.plot(list(points), of_line, color=colour, linestyle=STYLES[fold], marker="o", label=label)
+            axes.plot(list(points), of_line, color=colour, linestyle=STYLES[fold], marker=MARKERS[fold], label=label)
     for row in rows:
         colour = colormaps["tab10"](arms.index(row["arm"]) % 10)
         for axes, value in zip(both, over_seeds([row])[0][0], strict=True):
