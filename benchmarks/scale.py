@@ -52,10 +52,12 @@ def inspect() -> dict[str, float]:
 
 def start() -> dict[str, float]:
     """All that a training does until its first batch is there; then save a checkpoint."""
+    from hermes_nnunet.learning.training.watched_batches import unwatched
+
     trainer = _trainer()
     trainer.on_train_start()
     next(trainer.dataloader_train)
-    identifiers = trainer.dataloader_train.data_loader.indices
+    identifiers = unwatched(trainer.dataloader_train).data_loader.indices
     trainer.logger.get_checkpoint()
     folder = Path(trainer.output_folder)
     (folder / "checkpoint_final.pth").unlink(missing_ok=True)

@@ -137,7 +137,8 @@ def with_found_modalities(
 
     Args:
         choose: `passes.choose` with all but the modality.
-        load, failures: as of `find_modalities`.
+        load: as of `find_modalities`.
+        failures: as of `find_modalities`.
 
     Raises:
         HermesError: as `find_modalities`.
