@@ -47,7 +47,7 @@ from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer_addition import Herme
 
 class HermesTrainerAdditionShort(HermesTrainerAddition):
     epochs = 3
-    iterations_per_epoch = 20
+    iterations_per_epoch = 50
     validation_iterations_per_epoch = 1
 """
 
