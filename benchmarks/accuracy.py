@@ -24,7 +24,7 @@ from comparison.arguments import comparison_parser
 from comparison.arms import ABLATIONS, ablation, arm, can_be_ablated
 from comparison.data import CT_RULES, PLANNED_CT_RULE, Workplace
 from comparison.questions import QUESTIONS
-from comparison.rows import add_row, read_rows
+from comparison.rows import add_row, identity, read_rows
 from comparison.running import Conditions, Training
 from comparison.scoring import by_task, scores_of
 from comparison.tables import show, show_seeds
@@ -71,12 +71,7 @@ def row(
     """The result of an arm: what it was run with, and Dice and HD95 (mm) of every member's tasks."""
     members = by_task(scores_of(trainings, workplace))
     return {
-        "arm": name,
-        "size": workplace.size_name,
-        "batches_per_member": options.batches,
-        "fold": trainings[0].fold,
-        "seed": trainings[0].recipe.seed,
-        "recipe": vars(trainings[0].recipe),
+        **identity(name, trainings[0], workplace, options.batches),
         "configuration": {training.name: training.configuration(workplace) for training in trainings},
         "training_loss": {training.name: training.losses(workplace) for training in trainings},
         "resident_mb": {training.name: training.memory(workplace) for training in trainings},

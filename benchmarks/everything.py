@@ -25,7 +25,7 @@ from comparison.arguments import comparison_parser
 from comparison.arms import arm
 from comparison.contexts import ContextModel, reference_masks
 from comparison.data import MEMBERS, Workplace
-from comparison.rows import add_row, read_rows
+from comparison.rows import add_row, identity, read_rows
 from comparison.running import Training
 from comparison.scoring import dice, hd95
 from comparison.views import held_out_cases, image_of
@@ -95,12 +95,7 @@ def row(name: str, training: Training, workplace: Workplace, options: argparse.N
                         seen = ASKED if kind == ASKED else AMONG_ALL
                         false.setdefault((f"{task} in {modality}", seen), []).append(_size(mask, spacing))
     return {
-        "arm": name,
-        "size": workplace.size_name,
-        "batches_per_member": options.batches,
-        "fold": training.fold,
-        "seed": training.recipe.seed,
-        "recipe": vars(training.recipe),
+        **identity(name, training, workplace, options.batches),
         "cases_per_member": options.cases,
         "cases_alone": options.alone,
         "tile_step": options.tile_step,

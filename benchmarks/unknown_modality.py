@@ -20,7 +20,7 @@ from comparison.arguments import comparison_parser
 from comparison.arms import arm
 from comparison.contexts import ContextModel, reference_masks
 from comparison.data import MEMBERS, Workplace
-from comparison.rows import add_row, read_rows, size_of
+from comparison.rows import add_row, identity, read_rows, size_of
 from comparison.running import Training
 from comparison.scoring import dice
 from comparison.views import held_out_cases, image_of
@@ -84,12 +84,7 @@ def row(name: str, training: Training, workplace: Workplace, options: argparse.N
             for told, of_tasks in scores.items()
         }
     return {
-        "arm": name,
-        "size": workplace.size_name,
-        "batches_per_member": options.batches,
-        "fold": training.fold,
-        "seed": training.recipe.seed,
-        "recipe": vars(training.recipe),
+        **identity(name, training, workplace, options.batches),
         "cases_per_member": options.cases,
         "modality_accuracy": training.modality_accuracy(workplace),
         "members": members,

@@ -5,6 +5,8 @@ from typing import Any
 
 from measuring import machine
 
+from comparison.data import Workplace
+from comparison.running import Training
 from comparison.size import USUAL_SIZE
 from hermes_nnunet.core.files import read_json, write_json
 from hermes_nnunet.core.versions import package_versions
@@ -27,6 +29,18 @@ def add_row(path: Path, new: dict[str, Any], question: str | None) -> None:
         "rows": sorted([*kept, new], key=_key),
     }
     write_json(content, path)
+
+
+def identity(arm: str, training: Training, workplace: Workplace, batches: int) -> dict[str, Any]:
+    """What tells the row of an arm from others, and the recipe of its (first) training."""
+    return {
+        "arm": arm,
+        "size": workplace.size_name,
+        "batches_per_member": batches,
+        "fold": training.fold,
+        "seed": training.recipe.seed,
+        "recipe": vars(training.recipe),
+    }
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -2,12 +2,11 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from hermes_nnunet.core.locks import locked_at_once
 from hermes_nnunet.core.parts import Part
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.labels_file import LABELS_FILE, LabelsFile
@@ -103,14 +102,5 @@ def _joined(before: list[dict[str, Any]], runs: list[dict[str, Any]]) -> list[di
     return [*(run for run in kept if run["cases"]), *runs]
 
 
-@contextmanager
-def _locked(records: Path) -> Iterator[None]:
-    lock = FileLock(records / _LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise HermesError(f"{records} is being written by another process: wait for its end") from None
-    try:
-        yield
-    finally:
-        lock.release()
+def _locked(records: Path) -> AbstractContextManager[None]:
+    return locked_at_once(records / _LOCK, f"{records} is being written by another process: wait for its end")

@@ -1,21 +1,18 @@
 """What a worker must have before it is given a case: our packages in our versions, and our folders."""
 
 import platform
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
+from hermes_nnunet.core.appearing import PATIENCE_S, appears
 from hermes_nnunet.core.versions import package_versions
 from hermes_nnunet.errors import HermesError
 
 # Those without which a worker would do other work, or none.
 COMPARED = ("hermes_nnunet", "nnunetv2", "torch")
-# A network file system may show a new file with a delay.
-PATIENCE_S = 10.0
-_POLL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -101,18 +98,9 @@ def problem_here(wanted: Requirements, patience_s: float = PATIENCE_S) -> str | 
     for folder in wanted.folders:
         if not folder.exists():
             return f"the worker on {machine} does not see {folder}: share it with that machine, under this name"
-    if wanted.token is not None and not _appears(wanted.token, patience_s):
+    if wanted.token is not None and not appears(wanted.token, patience_s):
         return (
             f"the worker on {machine} does not see what {wanted.machine} writes into {wanted.token.parent}: share this "
             "folder with that machine, under this name"
         )
     return None
-
-
-def _appears(path: Path, patience_s: float) -> bool:
-    deadline = time.monotonic() + patience_s
-    while not path.exists():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_POLL_S)
-    return True

@@ -3,13 +3,11 @@
 import glob
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from hermes_nnunet.collection import CASE_SEPARATOR
 from hermes_nnunet.core.cluster.admission import Folders
@@ -17,6 +15,7 @@ from hermes_nnunet.core.engine import Engine
 from hermes_nnunet.core.files import holds_json, write_json
 from hermes_nnunet.core.images.remarks import Remark
 from hermes_nnunet.core.leftovers import remove_leftovers
+from hermes_nnunet.core.locks import locked_at_once
 from hermes_nnunet.core.nnunet_files import SPLITS_FILE
 from hermes_nnunet.core.nnunet_folders import dataset_id
 from hermes_nnunet.core.parts import Part
@@ -190,18 +189,9 @@ def _make(staging: Path) -> None:
         ) from None
 
 
-@contextmanager
-def _locked(staging: Path) -> Iterator[None]:
-    """Only one merge at a time has the staging folder; the lock of one that was killed is free."""
-    lock = FileLock(staging / LOCK_FILE, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise HermesError(f"another merge is writing {staging}: run this one when it has ended") from None
-    try:
-        yield
-    finally:
-        lock.release()
+def _locked(staging: Path) -> AbstractContextManager[None]:
+    """Only one merge at a time has the staging folder."""
+    return locked_at_once(staging / LOCK_FILE, f"another merge is writing {staging}: run this one when it has ended")
 
 
 def _prepare(staging: Path, plan: MergePlan, pending: Sequence[str]) -> list[str]:

@@ -1,19 +1,15 @@
 """The check that all machines of a training read the same and write into one folder."""
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
 
+from hermes_nnunet.core.appearing import PATIENCE_S, appears
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, RESULTS
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.distributed.inputs import Inputs
 from hermes_nnunet.learning.distributed.meeting import Meeting, Place
-
-# A network file system may show a new file with a delay.
-PATIENCE_S = 10.0
-_POLL_S = 0.2
 
 
 def check_shared_folders(meeting: Meeting, place: Place, machine: str, look: Callable[[], Inputs]) -> None:
@@ -62,7 +58,7 @@ def _check_results(meeting: Meeting, place: Place, first: Inputs, own: Inputs) -
         (name, problem), *_ = meeting.exchange("written", (name, problem))
         _raise_first([problem])
         problem = None
-        if not _appears(Path(own.results) / name):
+        if not appears(Path(own.results) / name, PATIENCE_S):
             problem = (
                 f"machine {own.machine}: {RESULTS}={own.results} does not show what machine {first.machine} writes "
                 f"into {first.results}: set {RESULTS} to one folder that all machines share"
@@ -71,15 +67,6 @@ def _check_results(meeting: Meeting, place: Place, first: Inputs, own: Inputs) -
     finally:
         if place.rank == 0 and written.exists():
             written.unlink()
-
-
-def _appears(path: Path) -> bool:
-    deadline = time.monotonic() + PATIENCE_S
-    while not path.exists():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_POLL_S)
-    return True
 
 
 def _raise_first(problems: Iterable[str | None]) -> None:

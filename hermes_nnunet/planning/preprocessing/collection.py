@@ -23,7 +23,7 @@ from hermes_nnunet.core.versions import package_versions
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.preprocessing.finished import Preprocessed, record_of
-from hermes_nnunet.planning.preprocessing.finished_cases import FinishedCases
+from hermes_nnunet.planning.preprocessing.finished_cases import FinishedCases, stamp_of
 from hermes_nnunet.planning.preprocessing.one_case import TrainingCase, preprocess_case
 from hermes_nnunet.planning.preprocessing.preprocessor import check_collection
 from hermes_nnunet.planning.preprocessing.unknown_copies import folder_of_copies
@@ -152,20 +152,17 @@ def _cases(raw: Path, folder: Path, plans: dict[str, Any], configuration: str) -
         own = dict(common)
         if block is not None:
             own[HERMES_BLOCK] = {**common[HERMES_BLOCK], "cases": {name: block["cases"][name]}}
-        made_from = digest_of_json([settings, own.get(HERMES_BLOCK, {}).get("cases"), *map(_stamp, (*images, label))])
+        made_from = digest_of_json([settings, own.get(HERMES_BLOCK, {}).get("cases"), *map(_told, (*images, label))])
         cases.append(
             TrainingCase(name, images, label, ending, finished, made_from, manager, configuration_manager, own)
         )
     return cases
 
 
-def _stamp(file: str) -> list[object]:
+def _told(file: str) -> list[object]:
     """A file that is not there is told when it is read."""
-    try:
-        status = os.stat(file)
-    except OSError:
-        return [file, None]
-    return [file, status.st_size, status.st_mtime_ns]
+    stamp = stamp_of(Path(file))
+    return [file, None] if stamp is None else [file, *stamp]
 
 
 def _clear(folder: Path, kept: Iterable[str]) -> None:

@@ -47,7 +47,7 @@ class FinishedCases:
             return False
         if told.made_from != made_from:
             return False
-        return all(_stamp(self.dataset / name) == stamp for name, stamp in told.files.items())
+        return all(stamp_of(self.dataset / name) == stamp for name, stamp in told.files.items())
 
     def add(self, case: str, made_from: str, files: list[str], temporary: Path) -> None:
         """Say that a case is finished.
@@ -56,7 +56,7 @@ class FinishedCases:
             files: that it consists of, below the collection's folder.
             temporary: a folder on the same disk.
         """
-        stamps = {name: _stamp(self.dataset / name) for name in files}
+        stamps = {name: stamp_of(self.dataset / name) for name in files}
         content = {"format_version": FORMAT_VERSION, "made_from": made_from, "files": stamps}
         written = temporary / f"{case}.json"
         written.write_text(json.dumps(content))
@@ -67,7 +67,8 @@ class FinishedCases:
         return self.dataset / _FOLDER / self.identifier / f"{case}.json"
 
 
-def _stamp(path: Path) -> list[int] | None:
+def stamp_of(path: Path) -> list[int] | None:
+    """Size in bytes and time of last change (ns) of a file; None where it is not there."""
     try:
         status = os.stat(path)
     except OSError:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from hermes_nnunet.core.cluster import admission
+from hermes_nnunet.core import appearing
 from hermes_nnunet.core.cluster.admission import (
     COMPARED,
     Folders,
@@ -84,7 +84,7 @@ def test_a_file_that_shows_late_is_waited_for(wanted, monkeypatch):
         wanted.token.touch()
 
     wanted.token.unlink()
-    monkeypatch.setattr(admission.time, "sleep", sleep)
+    monkeypatch.setattr(appearing.time, "sleep", sleep)
     assert problem_here(wanted) is None
     assert looks == [1]
 
