@@ -19,16 +19,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import blosc2
 import nibabel
 import numpy as np
 import psutil
 import torch
+from made_collection import nnunet_folders
 from measuring import Row, parser, report
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -56,29 +56,20 @@ def command(*words: str) -> None:
 
 
 @contextmanager
-def made_folders(source: Path, cases: int | None):
+def made_folders(source: Path, cases: int | None) -> Iterator[Path]:
     """nnU-Net's folders with links to the data sets, merged and planned; `cases` of each, or all."""
-    before = dict(os.environ)
-    with TemporaryDirectory(prefix="hermes-benchmark-") as name:
-        folder = Path(name)
-        for kind in ("raw", "preprocessed", "results"):
-            (folder / kind).mkdir()
-            os.environ[f"nnUNet_{kind}"] = str(folder / kind)
+    with nnunet_folders() as folder:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-        try:
-            for number in MODALITIES:
-                (dataset,) = source.glob(f"Dataset{number}_*")
-                _link(dataset, folder / "raw" / dataset.name, cases)
-            members = [f"{number}:{modality}" for number, modality in MODALITIES.items()]
-            if hermes(["merge", *members, "--into", str(COLLECTION_ID), "--name", "All"]) != 0:
-                msg = "the merge failed"
-                raise RuntimeError(msg)
-            planning = ("-d", str(COLLECTION_ID), "-pl", "HermesPlannerS", "-c", CONFIGURATION, "--no_pp")
-            command("nnUNetv2_plan_and_preprocess", *planning)
-            yield folder
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
+        for number in MODALITIES:
+            (dataset,) = source.glob(f"Dataset{number}_*")
+            _link(dataset, folder / "raw" / dataset.name, cases)
+        members = [f"{number}:{modality}" for number, modality in MODALITIES.items()]
+        if hermes(["merge", *members, "--into", str(COLLECTION_ID), "--name", "All"]) != 0:
+            msg = "the merge failed"
+            raise RuntimeError(msg)
+        planning = ("-d", str(COLLECTION_ID), "-pl", "HermesPlannerS", "-c", CONFIGURATION, "--no_pp")
+        command("nnUNetv2_plan_and_preprocess", *planning)
+        yield folder
 
 
 def write_model(folder: Path) -> Path:
