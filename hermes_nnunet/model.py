@@ -19,8 +19,8 @@ from hermes_nnunet.core.images.remarks import remark_lines
 from hermes_nnunet.core.images.spacing_choice import check_spacing_from
 from hermes_nnunet.core.images.writing import nifti_on
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.overrides import AUTO
 from hermes_nnunet.planning.image_reader_writer import in_own_direction
-from hermes_nnunet.plans import AUTO
 from hermes_nnunet.prediction.decisions import CaseDecision
 from hermes_nnunet.prediction.finding import find_cases
 from hermes_nnunet.prediction.image_sources import FileSource, ImageSource, MemorySource

@@ -1,6 +1,5 @@
 """The `hermes` block of a plans file: all that the network, training and prediction need beside nnU-Net's own keys."""
 
-import os
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field, replace
@@ -26,14 +25,10 @@ from hermes_nnunet.collection import (
 )
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import check_file_name
+from hermes_nnunet.overrides import MODALITY_VARIABLE, modality_override
 from hermes_nnunet.schema import OURS, Flag, Number, Text, Whole, checked_by, must_be, shaped_as
 from hermes_nnunet.voxel_orders import OUR_ORDER, turn_of
 
-MODALITY_VARIABLE = "HERMES_MODALITY"
-# Word for a modality that is found by the image.
-AUTO = "auto"
-ALL_MODALITIES_VARIABLE = "HERMES_ALL_MODALITIES"
-_SWITCH = {"": False, "0": False, "false": False, "1": True, "true": True}
 PLANS_REMEDY = "plan the collection with 'nnUNetv2_plan_and_preprocess -d ID -pl HermesPlanner -c 3d_fullres'"
 
 # Low and high.
@@ -376,24 +371,6 @@ class HermesPlans:
             additions=block.additions,
             base=block.base,
         )
-
-
-def modality_override() -> str | None:
-    """The modality that the environment variable HERMES_MODALITY names; None where it is not set, or "auto"."""
-    modality = os.environ.get(MODALITY_VARIABLE)
-    return None if modality in (None, "", AUTO) else modality
-
-
-def all_modalities_override() -> bool:
-    """Whether the environment variable HERMES_ALL_MODALITIES wants tasks that never saw the images' modality, too.
-
-    Raises:
-        HermesError: it is neither a yes nor a no.
-    """
-    word = os.environ.get(ALL_MODALITIES_VARIABLE, "")
-    if word.lower() not in _SWITCH:
-        raise HermesError(f"{ALL_MODALITIES_VARIABLE}={word} is neither 1 nor 0: set it to one of them, or unset it")
-    return _SWITCH[word.lower()]
 
 
 def _most_tasks(members: Mapping[str, Member]) -> int:

@@ -6,7 +6,8 @@ import pytest
 from hermes_nnunet.additions import AddedMember
 from hermes_nnunet.collection import Context
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.plans import HermesPlans, all_modalities_override
+from hermes_nnunet.overrides import all_modalities_override
+from hermes_nnunet.plans import HermesPlans
 
 
 class TestBlock:

@@ -9,7 +9,7 @@ from comparison.views import held_out_cases, image_of, predict
 from hermes_nnunet.collection import UNKNOWN_MODALITY
 from hermes_nnunet.core.dice import dice_of_case, mean_dice
 from hermes_nnunet.core.files import read_json, write_json
-from hermes_nnunet.plans import MODALITY_VARIABLE
+from hermes_nnunet.overrides import MODALITY_VARIABLE
 
 CASES = 4
 FORMAT_VERSION = 1

@@ -125,7 +125,7 @@ def _run(
 ) -> int:
     from hermes_nnunet.core.leftovers import remove_leftovers
     from hermes_nnunet.core.wording import listed
-    from hermes_nnunet.plans import AUTO
+    from hermes_nnunet.overrides import AUTO
     from hermes_nnunet.prediction.checking import check_cases, check_wishes
     from hermes_nnunet.prediction.destination import Destination
     from hermes_nnunet.prediction.failures import Failures

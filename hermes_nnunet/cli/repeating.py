@@ -80,7 +80,7 @@ def recorded(arguments: argparse.Namespace, folds: Sequence[str]) -> dict[str, A
     Args:
         folds: that are averaged, named or not.
     """
-    from hermes_nnunet.plans import all_modalities_override
+    from hermes_nnunet.overrides import all_modalities_override
     from hermes_nnunet.prediction.passes import wanted_modality
 
     return {

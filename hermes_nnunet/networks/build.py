@@ -18,7 +18,8 @@ from hermes_nnunet.file_names import quoted
 from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.told_by_image import ToldByImage
-from hermes_nnunet.plans import ALL_MODALITIES_VARIABLE, HermesPlans, all_modalities_override
+from hermes_nnunet.overrides import ALL_MODALITIES_VARIABLE, all_modalities_override
+from hermes_nnunet.plans import HermesPlans
 
 
 def build_network(

@@ -13,9 +13,9 @@ from hermes_nnunet.core.reading import reading
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.dicom.sequences import by_header
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.overrides import AUTO
 from hermes_nnunet.planning.image_reader_writer import HermesImageIO
 from hermes_nnunet.planning.modality.classifier import FoundModality, ModalityClassifier
-from hermes_nnunet.plans import AUTO
 from hermes_nnunet.prediction.destination import Destination
 from hermes_nnunet.prediction.failures import Failures
 from hermes_nnunet.prediction.image_sources import DicomSource, FileSource, ImageSource, MemorySource

@@ -15,7 +15,7 @@ from hermes_nnunet.core.cluster.cluster import Cluster, WorkerUnfitError
 from hermes_nnunet.core.shortages import is_of_the_gpu, line_of
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import escaped
-from hermes_nnunet.plans import MODALITY_VARIABLE, modality_override
+from hermes_nnunet.overrides import MODALITY_VARIABLE, modality_override
 from hermes_nnunet.prediction.destination import Destination
 from hermes_nnunet.prediction.failures import Failures
 from hermes_nnunet.prediction.folder_record import FinishedCase, FolderRecord

@@ -10,7 +10,8 @@ from hermes_nnunet.core.expected_dice import EXPECTED_DICE, ExpectedOfTasks
 from hermes_nnunet.core.pictures.labels import Label, colour_of
 from hermes_nnunet.core.wording import did_you_mean, left_out_line, listed
 from hermes_nnunet.errors import HermesError, UsageError
-from hermes_nnunet.plans import MODALITY_VARIABLE, HermesPlans, all_modalities_override, modality_override
+from hermes_nnunet.overrides import MODALITY_VARIABLE, all_modalities_override, modality_override
+from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.covering import fewest_members, knows
 from hermes_nnunet.prediction.model_folder import ModelFolder
 from hermes_nnunet.prediction.names import match_member, match_task

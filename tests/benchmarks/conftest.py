@@ -9,10 +9,14 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
-@pytest.fixture
-def run_benchmark(tmp_path, monkeypatch):
-    """A function that runs a benchmark with some arguments; returns the rows of its result."""
+@pytest.fixture(autouse=True)
+def _benchmarks_on_path(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+@pytest.fixture
+def run_benchmark(tmp_path):
+    """A function that runs a benchmark with some arguments; returns the rows of its result."""
 
     def run(name, *arguments):
         importlib.import_module(name).main(["--repeats", "1", "--results", str(tmp_path), *map(str, arguments)])

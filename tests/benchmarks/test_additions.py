@@ -7,15 +7,9 @@ import nibabel
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 NAMES = {301: "Head", 302: "Parotid", 303: "Cine", 304: "Atrium"}
 CASES = [f"c{number}" for number in range(9)]
 FOLDS = [{"train": CASES[6::-1], "val": CASES[7:]}]
-
-
-@pytest.fixture(autouse=True)
-def _benchmarks_on_path(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
 @pytest.fixture

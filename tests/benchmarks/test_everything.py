@@ -1,17 +1,13 @@
 """What benchmarks/everything.py measures; its trainings take hours."""
 
 import importlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def everything(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+def everything():
     return importlib.import_module("everything")
 
 

@@ -1,17 +1,8 @@
 """What benchmarks/largest_numbers.py measures, on a network of three layers."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
-
-@pytest.fixture(autouse=True)
-def _benchmarks_on_path(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
 @pytest.fixture

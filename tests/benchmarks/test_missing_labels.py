@@ -12,15 +12,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 NAMES = {301: "Head", 302: "Parotid", 303: "Cine", 304: "Atrium"}
 CASES = [f"c{number}" for number in range(8)]
 FOLDS = [{"train": CASES[:6], "val": CASES[6:]}]
-
-
-@pytest.fixture(autouse=True)
-def _benchmarks_on_path(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.told_by_image import with_mark
+from hermes_nnunet.overrides import MODALITY_VARIABLE
 from hermes_nnunet.planning.image_reader_writer import REMARKS, OwnReaderPlans
 from hermes_nnunet.planning.modality.classifier import ModalityClassifier
 from hermes_nnunet.planning.preprocessing.finished import Preprocessed, record_of
@@ -28,7 +29,7 @@ from hermes_nnunet.planning.preprocessing.intensity import CT, clip_intensities,
 from hermes_nnunet.planning.preprocessing.locations import OneClass, sample_locations
 from hermes_nnunet.planning.preprocessing.unknown_copies import folder_of_copies, needs_copy
 from hermes_nnunet.planning.resampling.size import check_size
-from hermes_nnunet.plans import MODALITY_VARIABLE, PLANS_REMEDY, HermesPlans
+from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
 
 # nnU-Net's words where one of its processes has died.
 _WORKER_DIED = "One of your background processes is missing"
