@@ -14,7 +14,7 @@ from hermes_nnunet.planning.resampling.options import (
     IMAGE_FUNCTION,
     IMAGE_OPTIONS,
     LOGITS_FUNCTION,
-    LOGITS_OPTIONS,
+    PAPER_LOGITS_OPTIONS,
     SEGMENTATION_OPTIONS,
 )
 
@@ -53,7 +53,7 @@ def paper_configuration(
         "resampling_fn_data_kwargs": IMAGE_OPTIONS,
         "resampling_fn_seg_kwargs": SEGMENTATION_OPTIONS,
         "resampling_fn_probabilities": LOGITS_FUNCTION,
-        "resampling_fn_probabilities_kwargs": LOGITS_OPTIONS,
+        "resampling_fn_probabilities_kwargs": PAPER_LOGITS_OPTIONS,
         "architecture": {
             "network_class_name": f"{network_class.__module__}.{network_class.__name__}",
             "arch_kwargs": dict(arguments),

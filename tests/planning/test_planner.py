@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -25,16 +27,21 @@ class TestConfiguration:
         plans = planned("HermesPlanner", overwrite_target_spacing=[3.0, 2.0, 2.0])
         assert plans["configurations"]["3d_fullres"]["spacing"] == [3, 2, 2]
 
-    @pytest.mark.parametrize("planner", ["HermesPlannerS", "HermesPlannerPaperR"])
-    def test_resampling_functions_are_found_by_nnunet(self, planned, planner):
+    @pytest.mark.parametrize(
+        ("planner", "beside"), [("HermesPlannerS", math.log(0.7366 / 0.2634)), ("HermesPlannerPaperR", 1.0)]
+    )
+    def test_resampling_functions_are_found_by_nnunet(self, planned, planner, beside):
         plans = planned(planner)
         configuration = PlansManager(plans).get_configuration("3d_fullres")
         assert configuration.resampling_fn_data.func is resample_linear
         assert configuration.resampling_fn_seg.func is resample_linear
         assert configuration.resampling_fn_probabilities.func is resample_logits_by_task
-        logits = np.zeros((2, 4, 4, 4), np.float16)
+        logits = np.full((2, 4, 4, 4), -8, np.float16)
+        logits[:, 2] = 4
         resampled = configuration.resampling_fn_probabilities(logits, [8, 8, 8], [1.5] * 3, [0.75] * 3)
         assert resampled.shape == (2, 8, 8, 8)
+        # a quarter of the way to the next voxel
+        assert resampled.whole(0)[4, 4, 4] == pytest.approx(beside, abs=1e-3)
 
     def test_a_wrong_target_spacing_is_refused(self, planned):
         with pytest.raises(HermesError, match=r"-overwrite_target_spacing \[3\.0, 2\.0\]: give three positive numbers"):

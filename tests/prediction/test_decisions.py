@@ -26,9 +26,10 @@ class TestOnePass:
         logits = torch.randn(2, 4, 4, 5, generator=torch.Generator().manual_seed(0)).half()
         decision = decision_of(plans)
         decision.add(one, logits, CROPPED)
-        resampled = torch.nn.functional.interpolate(logits[None].float(), (8, 4, 5), mode="trilinear")[0]
+        probabilities = torch.sigmoid(logits[None].float())
+        resampled = torch.nn.functional.interpolate(probabilities, (8, 4, 5), mode="trilinear")[0]
         values = [label.value for label in one.labels]
-        expected = decide(resampled, 0.0, values, overlapping_groups([label.values for label in one.labels]))
+        expected = decide(resampled, 0.5, values, overlapping_groups([label.values for label in one.labels]))
         assert set(np.unique(expected)) == {0, 1, 2}
         np.testing.assert_array_equal(decision.label_map[2:10, 1:5, 1:6], expected)
 

@@ -59,7 +59,15 @@ class Resampled(TaskScores):
     def in_box(self, task: int, box: Box) -> torch.Tensor:
         """Numbers (d, h, w), float32, of a channel."""
         z, y, x = (axis.source(wanted) for axis, wanted in zip(self._axes, box, strict=True))
-        values = self._given(task, (z, y, x)).float()
+        return self._interpolated(self._given(task, (z, y, x)).float(), box)
+
+    @property
+    def _interpolates(self) -> bool:
+        """Whether any number lies between given ones."""
+        return any(axis.weight is not None for axis in self._axes)
+
+    def _interpolated(self, values: torch.Tensor, box: Box) -> torch.Tensor:
+        """Numbers in a box, from the given ones that it needs."""
         for dimension in DIMENSIONS:
             values = self._axes[dimension].resample(values, dimension, box[dimension])
         return values

@@ -53,12 +53,56 @@ class TestResampleLogitsByTask:
         )
 
 
-class TestBoxes:
-    @given(st.integers(0, 10**6), st.floats(-6, 2), st.sampled_from(sorted(GRIDS)))
-    @settings(max_examples=40, deadline=None)
-    def test_no_logit_outside_of_them_is_above_zero_and_no_voxel_is_in_two(self, seed, bias, grid):
+class TestInterpolatedProbabilities:
+    """The logits of probabilities that are linear between those of the given logits."""
+
+    @staticmethod
+    def resampled(logits, shape, spacing):
+        return resample_logits_by_task(logits, shape, SPACING, spacing, interpolate_probabilities=True)
+
+    @pytest.mark.parametrize("grid", GRIDS)
+    def test_are_those_of_nnunet_of_the_probabilities(self, grid):
         shape, spacing = GRIDS[grid]
-        resampled = resample_logits_by_task(smooth_logits(2, seed=seed, bias=bias), shape, SPACING, spacing)
+        logits = smooth_logits(3)
+        ours = torch.sigmoid(torch.from_numpy(self.resampled(logits, shape, spacing).to_array()))
+        probabilities = torch.sigmoid(logits.float()).numpy()
+        stock = resample_torch_fornnunet(probabilities, shape, SPACING, spacing, is_seg=False)
+        np.testing.assert_allclose(ours, stock, rtol=0, atol=1e-6)
+
+    def test_a_structure_of_one_voxel_keeps_its_width_however_sure_the_network_is_of_what_lies_beside(self):
+        logits = torch.full((1, 9, 9, 9), -30.0)
+        logits[0, :, 4] = 3.0
+        shape, spacing = (9, 90, 9), (1.5, 0.15, 1.5)
+        widths = [
+            int((resampled.to_array()[0, 4, :, 4] > 0).sum())
+            for resampled in (
+                self.resampled(logits, shape, spacing),
+                resample_logits_by_task(logits, shape, SPACING, spacing),
+            )
+        ]
+        assert widths == [10, 2]
+
+    def test_the_same_grid_gives_the_same_numbers(self):
+        logits = 40 * smooth_logits(2)
+        assert np.array_equal(self.resampled(logits, (12, 14, 10), SPACING).to_array(), logits)
+
+    def test_certain_logits_stay_finite_and_keep_their_sign(self):
+        logits = torch.tensor([-torch.inf, -200, -20, 20, 200, torch.inf]).expand(1, 1, 1, 6)
+        resampled = resample_logits_by_task(
+            logits, (1, 1, 12), SPACING, (1.5, 1.5, 0.75), interpolate_probabilities=True
+        ).to_array()
+        assert np.isfinite(resampled).all()
+        assert np.abs(resampled).max() < 17.5
+        assert ((resampled > 0) == ([False] * 6 + [True] * 6)).all()
+
+
+class TestBoxes:
+    @given(st.integers(0, 10**6), st.floats(-6, 2), st.sampled_from(sorted(GRIDS)), st.booleans())
+    @settings(max_examples=40, deadline=None)
+    def test_no_logit_outside_of_them_is_above_zero_and_no_voxel_is_in_two(self, seed, bias, grid, probabilities):
+        shape, spacing = GRIDS[grid]
+        logits = smooth_logits(2, seed=seed, bias=bias)
+        resampled = resample_logits_by_task(logits, shape, SPACING, spacing, interpolate_probabilities=probabilities)
         covered = np.zeros(shape, int)
         for box in resampled.boxes([0, 1]):
             covered[box] += 1
@@ -84,11 +128,13 @@ class TestStreamedDecision:
         values=st.lists(st.sets(st.integers(1, 9), min_size=1), min_size=1, max_size=6),
         bias=st.floats(-4, 2),
         grid=st.sampled_from(sorted(GRIDS)),
+        probabilities=st.booleans(),
     )
     @settings(max_examples=60, deadline=None)
-    def test_equals_the_decision_over_all_logits_at_once(self, seed, values, bias, grid):
+    def test_equals_the_decision_over_all_logits_at_once(self, seed, values, bias, grid, probabilities):
         shape, spacing = GRIDS[grid]
-        resampled = resample_logits_by_task(smooth_logits(len(values), seed=seed, bias=bias), shape, SPACING, spacing)
+        logits = smooth_logits(len(values), seed=seed, bias=bias)
+        resampled = resample_logits_by_task(logits, shape, SPACING, spacing, interpolate_probabilities=probabilities)
         written = [max(own) for own in values]
         groups = overlapping_groups(values)
         at_once = decide(torch.from_numpy(resampled.to_array()), 0.0, written, groups)
