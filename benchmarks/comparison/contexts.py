@@ -79,7 +79,9 @@ class ContextModel:
         tasks: Mapping[str, Task] = {task.name: task for task in self.collection.tasks}
         labels = tuple(_label(tasks[name], plans.tasks) for name in context.tasks)
         members = tuple(dict.fromkeys(label.member for label in labels))
-        return Pass(members, labels, replace(plans, context=context), image_channels=1)
+        # A context says the modality, also where it is unknown: none is looked for.
+        told = replace(plans, context=context, modality_classifier=None)
+        return Pass(members, labels, told, image_channels=1)
 
 
 def _label(task: Task, pool: Sequence[str]) -> Label:

@@ -1,14 +1,32 @@
 """What benchmarks/everything.py measures; its trainings take hours."""
 
 import importlib
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
+from hermes_nnunet.collection import Context
+from hermes_nnunet.plans import HermesPlans
 
 
 @pytest.fixture
 def everything():
     return importlib.import_module("everything")
+
+
+class TestContextModel:
+    def test_finds_no_modality_where_it_is_told_to_be_unknown(self, plans, collection):
+        contexts = importlib.import_module("comparison.contexts")
+        classifier = {"looks": [{"member": name} for name in collection.members]}
+        hermes_plans = replace(HermesPlans.from_plans(plans), modality_classifier=classifier)
+        assert hermes_plans.finds_modality
+        model = object.__new__(contexts.ContextModel)  # reads no weights
+        model.model, model.collection = SimpleNamespace(hermes_plans=hermes_plans), collection
+        one = model._pass(Context(("brain/whole",), "unknown"))
+        assert one.context == Context(("brain/whole",), "unknown")
+        assert not one.hermes_plans.finds_modality
 
 
 class TestContexts:
