@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 missing.append(partial(made_row, name, trainings, workplace, conditions))
     for new in results_of(missing, options.at_once):
         add_row(result, new, __doc__)
-        draw(read_rows(result), options.results / "long_training.png")
+        draw([own for own in read_rows(result) if own["arm"] in ARMS], options.results / "long_training.png")
     if rows := read_rows(result):
         show(rows)
         show_seeds(rows)

@@ -141,13 +141,14 @@ class Training:
         )
 
     def configuration(self, workplace: Workplace) -> dict[str, Any]:
-        """What the plans that it was trained with say of its patches, intensities and network."""
+        """What the plans that it was trained with say of its patches, intensities, network and masks."""
         plans = read_json(self.fold_folder(workplace).parent / "plans.json", "start accuracy.py again")
         planned = plans["configurations"][CONFIGURATION]
         architecture = planned["architecture"]
         arguments = architecture["arch_kwargs"]
         return {
             **{key: planned[key] for key in ("patch_size", "batch_size", "spacing", "normalization_schemes")},
+            "export": planned["resampling_fn_probabilities_kwargs"],
             "intensity_clipping": plans.get(HERMES_BLOCK, {}).get("intensity_clipping"),
             "network": architecture["network_class_name"],
             **{key: arguments[key] for key in SIZES_OF_NETWORK if key in arguments},

@@ -79,16 +79,19 @@ class TestResult:
         model = training.fold_folder(workplace).parent
         model.mkdir(parents=True)
         planned = {"patch_size": [40, 40, 40], "batch_size": 2, "spacing": [3, 3, 3], "normalization_schemes": ["Z"]}
+        export = {"interpolate_probabilities": True}
         network = {"features_per_stage": [16, 32], "n_blocks_per_stage": [1, 2], "modality_norms": True}
         architecture = {"network_class_name": "a.Network", "arch_kwargs": {**network, "n_stages": 2}}
         clipping = {"CT": {"range": [-125, 1590]}}
         plans = {
             "hermes": {"intensity_clipping": clipping, "rows_per_case": 3},
-            "configurations": {"3d_fullres": {**planned, "data_identifier": "D", "architecture": architecture}},
+            "configurations": {
+                "3d_fullres": {**planned, "resampling_fn_probabilities_kwargs": export, "architecture": architecture}
+            },
         }
         (model / "plans.json").write_text(json.dumps(plans))
         told = training.configuration(workplace)
-        assert told == {**planned, "intensity_clipping": clipping, "network": "a.Network", **network}
+        assert told == {**planned, "export": export, "intensity_clipping": clipping, "network": "a.Network", **network}
 
     def test_a_row_takes_the_place_of_its_like(self, tmp_path):
         from comparison.rows import add_row, read_rows
