@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,11 +37,13 @@ COLLECTION_ID = 900
 NAME = f"Dataset{COLLECTION_ID}_All"
 PLANS = "HermesSPlans"
 CONFIGURATION = "3d_fullres"
+DATA_WORKERS = 2
+BATCHES = 4
 MOST_PARTS = 99_999
 OF_TRAINING = ("bytes a case of the list", "checkpoint MB")
 _CHILD = "import sys; sys.path.insert(0, sys.argv[1]); import scale; scale.run(sys.argv[2])"
-# How often processes are asked how much memory they have had.
-_LOOK_S = 0.2
+# How often processes are asked how much memory they have.
+_LOOK_S = 0.5
 
 
 def make_members(raw: Path, cases: int) -> None:
@@ -91,18 +94,23 @@ def inspect() -> dict[str, float]:
 
 
 def start() -> dict[str, float]:
-    """All that a training does until its first batch is there; then save a checkpoint."""
+    """All that a training does until its first batches are there, with processes that make them; save a checkpoint."""
     from hermes_nnunet.learning.training.watched_batches import unwatched
 
+    os.environ["nnUNet_n_proc_DA"] = str(DATA_WORKERS)
     trainer = _trainer()
     trainer.on_train_start()
-    next(trainer.dataloader_train)
-    identifiers = unwatched(trainer.dataloader_train).data_loader.indices
+    for _ in range(BATCHES):
+        next(trainer.dataloader_train)
+    loaders = [unwatched(loader) for loader in (trainer.dataloader_train, trainer.dataloader_val)]
+    identifiers = loaders[0].generator.indices
     trainer.logger.get_checkpoint()
     folder = Path(trainer.output_folder)
     (folder / "checkpoint_final.pth").unlink(missing_ok=True)
     trainer.save_checkpoint(str(folder / "checkpoint_final.pth"))
     checkpoint = (folder / "checkpoint_final.pth").stat().st_size
+    for loader in loaders:
+        loader._finish()
     return dict(zip(OF_TRAINING, (identifiers.nbytes / _cases(), checkpoint / MEGABYTE), strict=True))
 
 
@@ -130,7 +138,7 @@ def run(step: str) -> None:
     seconds = time.perf_counter() - begin
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     busy = sum(usage.ru_utime + usage.ru_stime for usage in usages)
-    print(json.dumps({"seconds": seconds, "busy": busy, "peak": _peak_bytes(os.getpid()), **told}))
+    print(json.dumps({"seconds": seconds, "busy": busy, "peak": _peak_bytes(), **told}))
 
 
 def measure(cases: int) -> list[Row]:
@@ -152,7 +160,7 @@ def measure(cases: int) -> list[Row]:
                     "processor s": told["busy"],
                     "processor ms a case": 1000 * told["busy"] / cases,
                     "peak MB": told["peak"] / MEGABYTE,
-                    "peak MB of a worker": worker / MEGABYTE,
+                    "own MB of a worker": worker / MEGABYTE,
                     **{name: f"{told[name]:.1f}" if name in told else "" for name in OF_TRAINING},
                 }
             )
@@ -161,13 +169,18 @@ def measure(cases: int) -> list[Row]:
 
 
 def _told_by_child(step: str) -> tuple[dict[str, float], int]:
-    """What `run` prints in a process of its own, and the peak (bytes) of the largest of the processes that it starts."""
+    """What `run` prints in a process of its own, and the bytes of the largest of the processes that it starts.
+
+    Those are what such a process has for itself, and does not share with the one that it was forked from.
+    """
     with tempfile.TemporaryFile("w+") as output:
         words = [sys.executable, "-c", _CHILD, str(Path(__file__).parent), step]
         child = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT)
         process, worker = psutil.Process(child.pid), 0
         while child.poll() is None:
-            worker = max([worker, *(_peak_bytes(other.pid) for other in process.children(recursive=True))])
+            with suppress(psutil.Error):  # processes end
+                for other in process.children(recursive=True):
+                    worker = max(worker, other.memory_full_info().uss)
             time.sleep(_LOOK_S)
         output.seek(0)
         lines = output.read().splitlines()
@@ -176,14 +189,11 @@ def _told_by_child(step: str) -> tuple[dict[str, float], int]:
     return json.loads(lines[-1]), worker
 
 
-def _peak_bytes(pid: int) -> int:
-    """The most memory that a process has had since it began its program; what getrusage says is of its parent, too."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0  # it has ended
-    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
-    return 1024 * int(found[1]) if found else 0
+def _peak_bytes() -> int:
+    """The most memory that this process has had; what getrusage says is of the one that started it, too."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return 1024 * int(found[1])
 
 
 def _command(*words: str) -> None:
