@@ -2,16 +2,19 @@
 
 Preprocesses the labelled cases of data sets 301 to 304 with two processes of nnUNetv2_preprocess and with
 `hermes_nnunet preprocess --cluster local:2`; predicts images with `hermes_nnunet predict` in one process and on such
-workers, with a model of random weights. Then both once more on workers of which one is killed (SIGKILL) every few
-seconds: all cases must be done, every voxel the same.
+workers, with a small model of random weights at 6 mm. Then both once more on workers of which one is killed (SIGKILL)
+every few seconds: all cases must be done, every voxel the same. "start" is the same with a case for each worker, most
+of which is the start of processes.
 
-The sides take turns, and a ratio is of one turn: other programs of the machine are in both.
+The sides take turns, and a ratio is of one turn: other programs of the machine are in both. Processor time is of all
+processes of a command together.
 
     python benchmarks/cluster.py ../shared/data/raw
 """
 
 import json
 import os
+import resource
 import shutil
 import signal
 import statistics
@@ -22,6 +25,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import blosc2
 import nibabel
@@ -44,12 +48,24 @@ MODEL = f"HermesTrainer__{PLANS}__{CONFIGURATION}"
 IMAGES = 20
 WORKERS = 2
 KILL_SECONDS = 20.0
+# Of the model, so that an image takes seconds.
+MODEL_SPACING_MM = 6.0
+MODEL_PATCH = 64
+MODEL_WIDTHS_DIVISOR = 4
 
 
-def command(*words: str) -> None:
+class Took(NamedTuple):
+    """What a command took, its processes together."""
+
+    elapsed: float
+    processor: float
+
+
+def command(*words: str, **environment: str) -> None:
     """Run a command of this environment to its end."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PATH": path}, check=False)
+    variables = {**os.environ, "PATH": path, **environment}
+    done = subprocess.run(words, capture_output=True, text=True, env=variables, check=False)
     if done.returncode != 0:
         msg = f"{' '.join(words)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         raise RuntimeError(msg)
@@ -59,7 +75,6 @@ def command(*words: str) -> None:
 def made_folders(source: Path, cases: int | None) -> Iterator[Path]:
     """nnU-Net's folders with links to the data sets, merged and planned; `cases` of each, or all."""
     with nnunet_folders() as folder:
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
         for number in MODALITIES:
             (dataset,) = source.glob(f"Dataset{number}_*")
             _link(dataset, folder / "raw" / dataset.name, cases)
@@ -73,9 +88,13 @@ def made_folders(source: Path, cases: int | None) -> Iterator[Path]:
 
 
 def write_model(folder: Path) -> Path:
-    """A model of random weights that fits the plans."""
+    """A model of random weights by the plans, but smaller and at another spacing."""
     preprocessed = folder / "preprocessed" / NAME
     plans = json.loads((preprocessed / f"{PLANS}.json").read_text())
+    configuration = plans["configurations"][CONFIGURATION]
+    configuration |= {"spacing": [MODEL_SPACING_MM] * 3, "patch_size": [MODEL_PATCH] * 3}
+    architecture = configuration["architecture"]["arch_kwargs"]
+    architecture["features_per_stage"] = [width // MODEL_WIDTHS_DIVISOR for width in architecture["features_per_stage"]]
     dataset_json = json.loads((folder / "raw" / NAME / "dataset.json").read_text())
     manager = PlansManager(plans)
     outputs = manager.get_label_manager(dataset_json).num_segmentation_heads
@@ -146,10 +165,11 @@ def killing(run: Callable[[], None], every_seconds: float) -> int:
     return killed
 
 
-def timed(run: Callable[[], None]) -> float:
-    start = time.perf_counter()
+def timed(run: Callable[[], None]) -> Took:
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     run()
-    return time.perf_counter() - start
+    elapsed, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Took(elapsed, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -166,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows += _prediction(folder, arguments.images, arguments.repeats, arguments.kill_seconds)
     settings = {
         "workers": WORKERS,
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+        "model": f"{MODEL_SPACING_MM:g} mm, patch {MODEL_PATCH}^3, widths a {MODEL_WIDTHS_DIVISOR}th of the plans'",
         "load of the machine": [round(load, 1) for load in os.getloadavg()],
     }
     report("cluster", __doc__, settings, rows, arguments)
@@ -178,64 +198,88 @@ def _preprocessing(folder: Path, repeats: int, kill_seconds: float) -> list[Row]
     images = preprocessed / plans["configurations"][CONFIGURATION]["data_identifier"]
     stock = folder / "stock"
     common = ("-plans_name", PLANS, "-c", CONFIGURATION)
+    cases = len(json.loads((folder / "raw" / NAME / "dataset.json").read_text())["dataset"])
+    few = f"1/{cases // WORKERS}"
 
-    def of_nnunet() -> None:
-        command("nnUNetv2_preprocess", "-d", str(COLLECTION_ID), *common, "-np", str(WORKERS))
+    def ours(*words: str) -> None:
+        command("hermes_nnunet", "preprocess", str(COLLECTION_ID), *common, *words, OMP_NUM_THREADS="1")
 
-    def on_workers() -> None:
-        command("hermes_nnunet", "preprocess", str(COLLECTION_ID), *common, "--cluster", f"local:{WORKERS}")
+    def in_processes() -> None:
+        words = ("-d", str(COLLECTION_ID), *common, "-np", str(WORKERS))
+        command("nnUNetv2_preprocess", *words, OMP_NUM_THREADS="1")
 
-    turns = []
+    def on_workers(*words: str) -> None:
+        ours("--cluster", f"local:{WORKERS}", *words)
+
+    starts, turns = [], []
     for _ in range(repeats):
-        plain = timed(of_nnunet)
+        few_there = timed(lambda: on_workers("--part", few))
+        starts.append((timed(lambda: ours("-np", str(WORKERS), "--part", few)), few_there))
+        here = timed(in_processes)
         shutil.rmtree(stock, ignore_errors=True)
         shutil.copytree(images, stock)
-        turns.append((plain, timed(on_workers)))
+        turns.append((here, timed(on_workers)))
     equal = same_preprocessed(images, stock)
     shutil.rmtree(images)
     killed = killing(on_workers, kill_seconds)
-    return [
-        _row("preprocessing", len(list(stock.glob("*.pkl"))), turns, equal, killed, same_preprocessed(images, stock))
-    ]
+    start = _row("preprocessing: start", WORKERS, starts)
+    return [start, _row("preprocessing", cases, turns, equal, killed, same_preprocessed(images, stock))]
 
 
 def _prediction(folder: Path, count: int, repeats: int, kill_seconds: float) -> list[Row]:
     model = write_model(folder)
-    images = folder / "images"
-    images.mkdir()
+    images, few = folder / "images", folder / "few"
+    for place in (images, few):
+        place.mkdir()
     for member in ("301", "303"):
         (dataset,) = (folder / "raw").glob(f"Dataset{member}_*")
-        for file in sorted((dataset / "imagesTr").iterdir())[: count // 2]:
-            (images / file.name).symlink_to(file.resolve())
-    common = ("-i", str(images), "-m", str(model), "--all", "--modality", "CT", "--device", "cpu")
+        for number, file in enumerate(sorted((dataset / "imagesTr").iterdir())[: count // 2]):
+            for place in (images, few)[: 1 + (number < WORKERS // 2)]:
+                (place / file.name).symlink_to(file.resolve())
     here, there, hurt = (folder / name for name in ("here", "there", "hurt"))
 
-    def in_one_process() -> None:
-        command("hermes_nnunet", "predict", *common, "-o", str(here), "--overwrite")
+    def predict(source: Path = images, output: Path = here, *words: str) -> None:
+        places = ("-i", str(source), "-o", str(output), "-m", str(model))
+        options = ("--all", "--modality", "CT", "--device", "cpu", "--overwrite")
+        command("hermes_nnunet", "predict", *places, *options, *words)
 
-    def on_workers(output: Path = there) -> None:
-        words = ("-o", str(output), "--overwrite", "--cluster", f"local:{WORKERS}")
-        command("hermes_nnunet", "predict", *common, *words)
+    def on_workers(source: Path = images, output: Path = there) -> None:
+        predict(source, output, "--cluster", f"local:{WORKERS}")
 
-    turns = [(timed(in_one_process), timed(on_workers)) for _ in range(repeats)]
-    killed = killing(lambda: on_workers(hurt), kill_seconds)
+    starts, turns = [], []
+    for _ in range(repeats):
+        few_here = timed(lambda: predict(few, folder / "few here"))
+        starts.append((few_here, timed(lambda: on_workers(few, folder / "few there"))))
+        turns.append((timed(predict), timed(on_workers)))
+    killed = killing(lambda: on_workers(output=hurt), kill_seconds)
     cases = len(list(here.glob("*.nii.gz")))
-    return [_row("prediction", cases, turns, same_segmentations(there, here), killed, same_segmentations(hurt, here))]
+    equal, equal_after = (same_segmentations(place, here) for place in (there, hurt))
+    start = _row("prediction: start", len(list(few.iterdir())), starts)
+    return [start, _row("prediction", cases, turns, equal, killed, equal_after)]
 
 
 def _row(
-    what: str, cases: int, turns: Sequence[tuple[float, float]], equal: bool, killed: int, equal_after_kills: bool
+    what: str,
+    cases: int,
+    turns: Sequence[tuple[Took, Took]],
+    equal: bool | None = None,
+    killed: int | None = None,
+    equal_after_kills: bool | None = None,
 ) -> Row:
-    plain, cluster = (statistics.median(side) for side in zip(*turns, strict=True))
+    def told(value: object) -> str:
+        return "" if value is None else str(value)
+
+    row: dict[str, str | int | float] = {"work": what, "cases": cases}
+    for name in Took._fields:
+        sides = [tuple(getattr(side, name) for side in turn) for turn in turns]
+        here, there = (statistics.median(side) for side in zip(*sides, strict=True))
+        ratio = statistics.median(after / before for before, after in sides)
+        row |= {f"{name} s": here, f"{name} s, local:{WORKERS}": there, f"{name} ratio": ratio}
     return {
-        "work": what,
-        "cases": cases,
-        "own processes s": plain,
-        f"local:{WORKERS} s": cluster,
-        "ratio": statistics.median(after / before for before, after in turns),
-        "equal": str(equal),
-        "workers killed": killed,
-        "equal after kills": str(equal_after_kills),
+        **row,
+        "equal": told(equal),
+        "workers killed": told(killed),
+        "equal after kills": told(equal_after_kills),
     }
 
 
