@@ -54,6 +54,25 @@ MODEL_PATCH = 64
 MODEL_WIDTHS_DIVISOR = 4
 
 
+ON_WORKERS = ("--cluster", f"local:{WORKERS}")
+
+
+class Work(NamedTuple):
+    """What is measured: on all cases and on a few, without workers of dask and with them.
+
+    Attributes:
+        same: whether what workers wrote is what was written without them.
+    """
+
+    name: str
+    cases: int
+    here: Callable[[], None]
+    on_workers: Callable[[], None]
+    few_here: Callable[[], None]
+    few_on_workers: Callable[[], None]
+    same: Callable[[], bool]
+
+
 class Took(NamedTuple):
     """What a command took, its processes together."""
 
@@ -172,61 +191,38 @@ def timed(run: Callable[[], None]) -> Took:
     return Took(elapsed, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Measure and write benchmarks/results/cluster.json."""
-    options = parser(__doc__, repeats=1)
-    options.add_argument("source", type=Path, help="folder of data sets 301 to 304 in nnU-Net's raw format")
-    options.add_argument("--cases", type=int, help="of each data set (default: all)")
-    options.add_argument("--images", type=int, default=IMAGES, help="to predict (default: %(default)s)")
-    options.add_argument("--kill-seconds", type=float, default=KILL_SECONDS, help="default: %(default)s")
-    arguments = options.parse_args(argv)
-    rows: list[Row] = []
-    with made_folders(arguments.source, arguments.cases) as folder:
-        rows += _preprocessing(folder, arguments.repeats, arguments.kill_seconds)
-        rows += _prediction(folder, arguments.images, arguments.repeats, arguments.kill_seconds)
-    settings = {
-        "workers": WORKERS,
-        "model": f"{MODEL_SPACING_MM:g} mm, patch {MODEL_PATCH}^3, widths a {MODEL_WIDTHS_DIVISOR}th of the plans'",
-        "load of the machine": [round(load, 1) for load in os.getloadavg()],
-    }
-    report("cluster", __doc__, settings, rows, arguments)
-
-
-def _preprocessing(folder: Path, repeats: int, kill_seconds: float) -> list[Row]:
+def preprocessing(folder: Path) -> Work:
+    """Preprocessing of the collection; both sides write into one folder, from which the first takes away what it has."""
     preprocessed = folder / "preprocessed" / NAME
     plans = json.loads((preprocessed / f"{PLANS}.json").read_text())
     images = preprocessed / plans["configurations"][CONFIGURATION]["data_identifier"]
     stock = folder / "stock"
-    common = ("-plans_name", PLANS, "-c", CONFIGURATION)
     cases = len(json.loads((folder / "raw" / NAME / "dataset.json").read_text())["dataset"])
-    few = f"1/{cases // WORKERS}"
+    few = ("--part", f"1/{cases // WORKERS}")
+    common = ("-plans_name", PLANS, "-c", CONFIGURATION)
+    processes = ("-np", str(WORKERS))
 
     def ours(*words: str) -> None:
         command("hermes_nnunet", "preprocess", str(COLLECTION_ID), *common, *words, OMP_NUM_THREADS="1")
 
     def in_processes() -> None:
-        words = ("-d", str(COLLECTION_ID), *common, "-np", str(WORKERS))
-        command("nnUNetv2_preprocess", *words, OMP_NUM_THREADS="1")
-
-    def on_workers(*words: str) -> None:
-        ours("--cluster", f"local:{WORKERS}", *words)
-
-    starts, turns = [], []
-    for _ in range(repeats):
-        few_there = timed(lambda: on_workers("--part", few))
-        starts.append((timed(lambda: ours("-np", str(WORKERS), "--part", few)), few_there))
-        here = timed(in_processes)
+        command("nnUNetv2_preprocess", "-d", str(COLLECTION_ID), *common, *processes, OMP_NUM_THREADS="1")
         shutil.rmtree(stock, ignore_errors=True)
-        shutil.copytree(images, stock)
-        turns.append((here, timed(on_workers)))
-    equal = same_preprocessed(images, stock)
-    shutil.rmtree(images)
-    killed = killing(on_workers, kill_seconds)
-    start = _row("preprocessing: start", WORKERS, starts)
-    return [start, _row("preprocessing", cases, turns, equal, killed, same_preprocessed(images, stock))]
+        images.rename(stock)
+
+    return Work(
+        "preprocessing",
+        cases,
+        in_processes,
+        lambda: ours(*ON_WORKERS),
+        lambda: ours(*processes, *few),
+        lambda: ours(*ON_WORKERS, *few),
+        lambda: same_preprocessed(images, stock),
+    )
 
 
-def _prediction(folder: Path, count: int, repeats: int, kill_seconds: float) -> list[Row]:
+def prediction(folder: Path, count: int) -> Work:
+    """Prediction of the first images of two members."""
     model = write_model(folder)
     images, few = folder / "images", folder / "few"
     for place in (images, few):
@@ -236,51 +232,49 @@ def _prediction(folder: Path, count: int, repeats: int, kill_seconds: float) -> 
         for number, file in enumerate(sorted((dataset / "imagesTr").iterdir())[: count // 2]):
             for place in (images, few)[: 1 + (number < WORKERS // 2)]:
                 (place / file.name).symlink_to(file.resolve())
-    here, there, hurt = (folder / name for name in ("here", "there", "hurt"))
+    here, there, rest = (folder / name for name in ("here", "there", "rest"))
 
-    def predict(source: Path = images, output: Path = here, *words: str) -> None:
+    def predict(source: Path, output: Path, *words: str) -> None:
         places = ("-i", str(source), "-o", str(output), "-m", str(model))
         options = ("--all", "--modality", "CT", "--device", "cpu", "--overwrite")
         command("hermes_nnunet", "predict", *places, *options, *words)
 
-    def on_workers(source: Path = images, output: Path = there) -> None:
-        predict(source, output, "--cluster", f"local:{WORKERS}")
-
-    starts, turns = [], []
-    for _ in range(repeats):
-        few_here = timed(lambda: predict(few, folder / "few here"))
-        starts.append((few_here, timed(lambda: on_workers(few, folder / "few there"))))
-        turns.append((timed(predict), timed(on_workers)))
-    killed = killing(lambda: on_workers(output=hurt), kill_seconds)
-    cases = len(list(here.glob("*.nii.gz")))
-    equal, equal_after = (same_segmentations(place, here) for place in (there, hurt))
-    start = _row("prediction: start", len(list(few.iterdir())), starts)
-    return [start, _row("prediction", cases, turns, equal, killed, equal_after)]
+    return Work(
+        "prediction",
+        len(list(images.iterdir())),
+        lambda: predict(images, here),
+        lambda: predict(images, there, *ON_WORKERS),
+        lambda: predict(few, rest),
+        lambda: predict(few, rest, *ON_WORKERS),
+        lambda: same_segmentations(there, here),
+    )
 
 
-def _row(
-    what: str,
-    cases: int,
-    turns: Sequence[tuple[Took, Took]],
-    equal: bool | None = None,
-    killed: int | None = None,
-    equal_after_kills: bool | None = None,
-) -> Row:
-    def told(value: object) -> str:
-        return "" if value is None else str(value)
+def measure(works: Sequence[Work], repeats: int, kill_seconds: float) -> list[Row]:
+    """Two rows for each work, the start and the whole; workers are killed when all has been timed."""
+    rows: list[dict[str, str | int | float]] = []
+    for work in works:
+        starts, turns = [], []
+        for _ in range(repeats):
+            starts.append((timed(work.few_here), timed(work.few_on_workers)))
+            turns.append((timed(work.here), timed(work.on_workers)))
+        rows += [_row(f"{work.name}: start", WORKERS, starts), _row(work.name, work.cases, turns)]
+        rows[-1]["equal"] = str(work.same())
+        print(*rows[-2:], sep="\n", flush=True)
+    for work, row in zip(works, rows[1::2], strict=True):
+        row["workers killed"] = str(killing(work.on_workers, kill_seconds))
+        row["equal after kills"] = str(work.same())
+    return rows
 
+
+def _row(what: str, cases: int, turns: Sequence[tuple[Took, Took]]) -> dict[str, str | int | float]:
     row: dict[str, str | int | float] = {"work": what, "cases": cases}
     for name in Took._fields:
-        sides = [tuple(getattr(side, name) for side in turn) for turn in turns]
+        sides = [(getattr(here, name), getattr(there, name)) for here, there in turns]
         here, there = (statistics.median(side) for side in zip(*sides, strict=True))
         ratio = statistics.median(after / before for before, after in sides)
         row |= {f"{name} s": here, f"{name} s, local:{WORKERS}": there, f"{name} ratio": ratio}
-    return {
-        **row,
-        "equal": told(equal),
-        "workers killed": told(killed),
-        "equal after kills": told(equal_after_kills),
-    }
+    return row | dict.fromkeys(("equal", "workers killed", "equal after kills"), "")
 
 
 def _link(dataset: Path, target: Path, cases: int | None) -> None:
@@ -292,6 +286,26 @@ def _link(dataset: Path, target: Path, cases: int | None) -> None:
     for file in dataset.glob("*.json"):
         if cases is None or file.name == "dataset.json":
             shutil.copyfile(file, target / file.name)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and write benchmarks/results/cluster.json."""
+    options = parser(__doc__, repeats=1)
+    options.add_argument("source", type=Path, help="folder of data sets 301 to 304 in nnU-Net's raw format")
+    options.add_argument("--cases", type=int, help="of each data set (default: all)")
+    options.add_argument("--images", type=int, default=IMAGES, help="to predict (default: %(default)s)")
+    options.add_argument("--kill-seconds", type=float, default=KILL_SECONDS, help="default: %(default)s")
+    arguments = options.parse_args(argv)
+    with made_folders(arguments.source, arguments.cases) as folder:
+        works = (preprocessing(folder), prediction(folder, arguments.images))
+        rows = measure(works, arguments.repeats, arguments.kill_seconds)
+    settings = {
+        "workers": WORKERS,
+        "kill seconds": arguments.kill_seconds,
+        "model": f"{MODEL_SPACING_MM:g} mm, patch {MODEL_PATCH}^3, widths a {MODEL_WIDTHS_DIVISOR}th of the plans'",
+        "load of the machine": [round(load, 1) for load in os.getloadavg()],
+    }
+    report("cluster", __doc__, settings, rows, arguments)
 
 
 if __name__ == "__main__":
