@@ -192,7 +192,7 @@ def timed(run: Callable[[], None]) -> Took:
 
 
 def preprocessing(folder: Path) -> Work:
-    """Preprocessing of the collection; both sides write into one folder, from which the first takes away what it has."""
+    """Preprocessing of the collection; both sides write into one folder, from which the first takes its files away."""
     preprocessed = folder / "preprocessed" / NAME
     plans = json.loads((preprocessed / f"{PLANS}.json").read_text())
     images = preprocessed / plans["configurations"][CONFIGURATION]["data_identifier"]
