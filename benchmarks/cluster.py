@@ -157,7 +157,7 @@ def same_segmentations(folder: Path, other: Path) -> bool:
 
 
 def killing(run: Callable[[], None], every_seconds: float) -> int:
-    """Run something, and kill one of the workers that it has started every few seconds; their number."""
+    """Run something, and kill the oldest of the workers that it has started every few seconds; their number."""
     killed, ended = 0, threading.Event()
 
     def kill() -> None:
@@ -171,7 +171,7 @@ def killing(run: Callable[[], None], every_seconds: float) -> int:
                 if "spawn_main" in " ".join(process.cmdline())
             ]
             if workers:
-                os.kill(max(workers, key=lambda process: process.create_time()).pid, signal.SIGKILL)
+                os.kill(min(workers, key=lambda process: process.create_time()).pid, signal.SIGKILL)
                 killed += 1
 
     killer = threading.Thread(target=kill)
