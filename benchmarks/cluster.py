@@ -3,7 +3,7 @@
 Preprocesses the labelled cases of data sets 301 to 304 with two processes of nnUNetv2_preprocess and with
 `hermes_nnunet preprocess --cluster local:2`; predicts images with `hermes_nnunet predict` in one process and on such
 workers, with a small model of random weights at 6 mm. Then both once more on workers of which one is killed (SIGKILL)
-every few seconds: all cases must be done, every voxel the same. "start" is the same with a case for each worker, most
+every 20 seconds: all cases must be done, every voxel the same. "start" is the same with a case for each worker, most
 of which is the start of processes.
 
 The sides take turns, and a ratio is of one turn: other programs of the machine are in both. Processor time is of all
@@ -48,6 +48,8 @@ MODEL = f"HermesTrainer__{PLANS}__{CONFIGURATION}"
 IMAGES = 20
 WORKERS = 2
 KILL_SECONDS = 20.0
+# Seldom enough that a worker that has started works on a case, on a slow machine, too.
+STARTS_BETWEEN_KILLS = 2
 # Of the model, so that an image takes seconds.
 MODEL_SPACING_MM = 6.0
 MODEL_PATCH = 64
@@ -261,8 +263,10 @@ def measure(works: Sequence[Work], repeats: int, kill_seconds: float) -> list[Ro
         rows += [_row(f"{work.name}: start", WORKERS, starts), _row(work.name, work.cases, turns)]
         rows[-1]["equal"] = str(work.same())
         print(*rows[-2:], sep="\n", flush=True)
-    for work, row in zip(works, rows[1::2], strict=True):
-        row["workers killed"] = str(killing(work.on_workers, kill_seconds))
+    for work, start, row in zip(works, rows[::2], rows[1::2], strict=True):
+        every_seconds = max(kill_seconds, STARTS_BETWEEN_KILLS * float(start[f"elapsed s, local:{WORKERS}"]))
+        row["killed every s"] = f"{every_seconds:.0f}"
+        row["workers killed"] = str(killing(work.on_workers, every_seconds))
         row["equal after kills"] = str(work.same())
     return rows
 
@@ -274,7 +278,7 @@ def _row(what: str, cases: int, turns: Sequence[tuple[Took, Took]]) -> dict[str,
         here, there = (statistics.median(side) for side in zip(*sides, strict=True))
         ratio = statistics.median(after / before for before, after in sides)
         row |= {f"{name} s": here, f"{name} s, local:{WORKERS}": there, f"{name} ratio": ratio}
-    return row | dict.fromkeys(("equal", "workers killed", "equal after kills"), "")
+    return row | dict.fromkeys(("equal", "killed every s", "workers killed", "equal after kills"), "")
 
 
 def _link(dataset: Path, target: Path, cases: int | None) -> None:
@@ -301,7 +305,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = measure(works, arguments.repeats, arguments.kill_seconds)
     settings = {
         "workers": WORKERS,
-        "kill seconds": arguments.kill_seconds,
         "model": f"{MODEL_SPACING_MM:g} mm, patch {MODEL_PATCH}^3, widths a {MODEL_WIDTHS_DIVISOR}th of the plans'",
         "load of the machine": [round(load, 1) for load in os.getloadavg()],
     }

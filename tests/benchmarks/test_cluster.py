@@ -57,6 +57,13 @@ def test_workers_are_killed_when_all_has_been_timed(cluster, work):
     assert called == [*timed, ("first", "there"), ("killed", 7.0), ("second", "there"), ("killed", 7.0)]
 
 
+def test_workers_live_long_enough_to_begin(cluster, work):
+    make, called = work
+    _, whole = cluster.measure([make("first")], 1, 3.0)
+    assert called[-1] == ("killed", 4.0)
+    assert whole["killed every s"] == "4"
+
+
 def test_files_that_differ_after_kills_are_told(cluster, work):
     make, _ = work
     answers = iter([True, False])
