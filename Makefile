@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 # A file's tests share what is slow to make, so a file stays with one of the two processes.
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
-BENCHMARKS ?= start_up loss loading one_model passes preprocessing export_many_tasks training_step growth scale modality
+BENCHMARKS ?= start_up loss loading one_model passes preprocessing export_many_tasks training_step scale modality
 # data sets 301 to 304 in nnU-Net's raw format, and where to work
 ACCURACY_SOURCE ?= ../shared/data/raw
 ACCURACY_FOLDER ?= accuracy

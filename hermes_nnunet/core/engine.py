@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 
 from hermes_nnunet.core.cluster.admission import Folders
 from hermes_nnunet.core.processes import map_cases
+from hermes_nnunet.core.shortages import FEWER_PROCESSES
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,9 +40,14 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Pool:
-    """So many processes of this machine."""
+    """So many processes of this machine.
+
+    Attributes:
+        when_one_died: what the user should do then.
+    """
 
     processes: int
+    when_one_died: str = FEWER_PROCESSES
 
     def map(
         self,
@@ -53,4 +59,4 @@ class Pool:
         bundle: int = 1,
     ) -> list[Result]:
         """As `Engine.map`; here all folders are seen."""
-        return map_cases(function, list(cases.values()), self.processes, description)
+        return map_cases(function, list(cases.values()), self.processes, description, when_one_died=self.when_one_died)

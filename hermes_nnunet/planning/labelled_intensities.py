@@ -12,7 +12,7 @@ from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from
 
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.evenly import evenly_chosen
-from hermes_nnunet.core.processes import map_cases
+from hermes_nnunet.core.processes import available_cores, map_cases
 from hermes_nnunet.planning.preprocessing.intensity import CT, default_intensity_clipping
 
 PERCENTILES = (0.5, 99.5)  # those of nnU-Net's CTNormalization
@@ -74,7 +74,7 @@ def labelled_intensities(cases: Sequence[LabelledCase]) -> Intensities | None:
     case with metal in it moves nothing, and a small structure counts as much as a large one. All are whole numbers.
     """
     of_tasks = defaultdict(list)
-    processes = default_num_processes if len(cases) > FEW_CASES else 1
+    processes = min(default_num_processes, available_cores()) if len(cases) > FEW_CASES else 1
     of_cases = map_cases(
         intensities_of_tasks,
         cases,

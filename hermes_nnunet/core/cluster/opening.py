@@ -78,7 +78,14 @@ def _local(wish: LocalWorkers, workers: int, threads: int, stack: ExitStack) -> 
     # For the whole block, since workers that die are replaced.
     stack.enter_context(dask.config.set(settings))
     with _quiet():
-        cluster = stack.enter_context(_local_workers(wish, workers, threads))
+        try:
+            cluster = stack.enter_context(_local_workers(wish, workers, threads))
+        except (RuntimeError, OSError) as error:
+            cause = error.__cause__ or error
+            reason = str(cause) or type(cause).__name__
+            raise HermesError(
+                f"a worker of this machine did not start ({reason}): run it again, or with fewer than {workers} workers"
+            ) from None
         return Connection(stack.enter_context(Client(cluster)), _Replacing(cluster, workers))
 
 

@@ -10,7 +10,7 @@ from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.evenly import evenly_chosen
-from hermes_nnunet.core.processes import map_cases
+from hermes_nnunet.core.processes import available_cores, map_cases
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.modality.classifier import MemberLook, ModalityClassifier
@@ -95,7 +95,7 @@ def cases_to_measure(
 
 def measure(cases: Sequence[CaseToMeasure]) -> list[MeasuredCase]:
     """Read the images; those of which nothing can be told, such as single slices, are left out."""
-    processes = default_num_processes if len(cases) > FEW_CASES else 1
+    processes = min(default_num_processes, available_cores()) if len(cases) > FEW_CASES else 1
     found = map_cases(
         _measured,
         cases,

@@ -10,7 +10,7 @@ from typing import Any
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
-from hermes_nnunet.collection import HERMES_BLOCK
+from hermes_nnunet.collection import HERMES_BLOCK, Collection
 from hermes_nnunet.core.cluster.admission import Folders
 from hermes_nnunet.core.digests import digest_of_json
 from hermes_nnunet.core.engine import Engine
@@ -21,11 +21,11 @@ from hermes_nnunet.core.parts import Part
 from hermes_nnunet.core.trusted_plans import check_plans
 from hermes_nnunet.core.versions import package_versions
 from hermes_nnunet.core.wording import listed
+from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.preprocessing.finished import Preprocessed, record_of
 from hermes_nnunet.planning.preprocessing.finished_cases import FinishedCases, stamp_of
 from hermes_nnunet.planning.preprocessing.one_case import TrainingCase, preprocess_case
-from hermes_nnunet.planning.preprocessing.preprocessor import check_collection
 from hermes_nnunet.planning.preprocessing.unknown_copies import folder_of_copies
 from hermes_nnunet.plans import PLANS_REMEDY
 
@@ -58,12 +58,14 @@ def preprocess(
     *,
     part: Part | None = None,
     go_on: bool = False,
+    verbose: bool = False,
 ) -> PreprocessingResult:
-    """Write what nnUNetv2_preprocess writes, with the preprocessor of the plans.
+    """Write what nnU-Net writes, with the preprocessor of the plans.
 
     Args:
         part: of the cases; files of the others are left.
         go_on: leave cases that were finished before, with these plans and from these files.
+        verbose: the preprocessor says what it does.
 
     Raises:
         HermesError: the collection was not planned, or its plans are not of what was merged; or cases cannot be
@@ -77,7 +79,7 @@ def preprocess(
             f"{folder / plans_name}.json has no configuration {listed(configurations)}, but "
             f"{listed(plans['configurations'])}: choose with -c"
         )
-    cases = [case for name in known for case in _cases(raw, folder, plans, name)]
+    cases = [case for name in known for case in _cases(raw, folder, plans, name, verbose)]
     own = set(part.of(sorted({case.name for case in cases}))) if part is not None else {case.name for case in cases}
     to_do = [
         case for case in cases if case.name in own and not (go_on and case.finished.holds(case.name, case.made_from))
@@ -107,7 +109,7 @@ def preprocess(
 
 
 def _say_finished(folder: Path, plans: dict[str, Any], configurations: Sequence[str]) -> None:
-    """Write what nnUNetv2_preprocess has our preprocessor write behind the last case."""
+    """Say, behind the last case, what the cases were made for."""
     dataset_json = read_dataset_json(folder / "dataset.json", PLANS_REMEDY)
     if HERMES_BLOCK not in dataset_json:
         return
@@ -129,11 +131,34 @@ def _checked_plans(raw: Path, path: Path) -> dict[str, Any]:
     plans = read_plans(path, PLANS_REMEDY)
     check_plans(plans, str(path))
     if HERMES_BLOCK in read_dataset_json(path.parent / "dataset.json", PLANS_REMEDY):
-        check_collection(raw, path.parent)
+        _check_collection(raw, path.parent)
     return plans
 
 
-def _cases(raw: Path, folder: Path, plans: dict[str, Any], configuration: str) -> list[TrainingCase]:
+def _check_collection(raw: Path, preprocessed: Path) -> None:
+    """See that the label files in nnUNet_raw hold what the dataset.json says that the planner copied.
+
+    Raises:
+        HermesError: the collection was merged again since, or a merge was cut short.
+    """
+    check_whole(raw)
+    merged, planned = (
+        Collection.from_dataset_json(read_dataset_json(folder / "dataset.json", PLANS_REMEDY), str(folder))
+        for folder in (raw, preprocessed)
+    )
+    if merged.tasks != planned.tasks:
+        raise HermesError(
+            f"{raw} was merged again after it was planned, and has other tasks or label values now: {PLANS_REMEDY}"
+        )
+    changed = [case for case, now in merged.cases.items() if now.annotated != planned.cases.get(case, now).annotated]
+    if changed:
+        raise HermesError(
+            f"{raw} was merged again after it was planned, and {listed(changed)} annotate other labels now: "
+            f"{PLANS_REMEDY}"
+        )
+
+
+def _cases(raw: Path, folder: Path, plans: dict[str, Any], configuration: str, verbose: bool) -> list[TrainingCase]:
     """All cases, in the order of their names, each with what its worker needs and nothing of the others."""
     # Read anew: nnU-Net puts paths into it, and this one is of the planning.
     dataset_json = read_dataset_json(folder / "dataset.json", PLANS_REMEDY)
@@ -154,7 +179,7 @@ def _cases(raw: Path, folder: Path, plans: dict[str, Any], configuration: str) -
             own[HERMES_BLOCK] = {**common[HERMES_BLOCK], "cases": {name: block["cases"][name]}}
         made_from = digest_of_json([settings, own.get(HERMES_BLOCK, {}).get("cases"), *map(_told, (*images, label))])
         cases.append(
-            TrainingCase(name, images, label, ending, finished, made_from, manager, configuration_manager, own)
+            TrainingCase(name, images, label, ending, finished, made_from, manager, configuration_manager, own, verbose)
         )
     return cases
 

@@ -9,11 +9,12 @@ from typing import Any
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from hermes_nnunet.core.files import naming, temporary_folder_in
-from hermes_nnunet.core.shortages import FEWER_PROCESSES, line_of, memory_for
+from hermes_nnunet.core.shortages import line_of, memory_for
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.preprocessing.finished_cases import FinishedCases
 
 GROUND_TRUTH = "gt_segmentations"
+MEMORY_REMEDY = "give it fewer processes (-np), or take a machine with more"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class TrainingCase:
         made_from: tells its sources and settings from all others.
         plans, configuration: nnU-Net's.
         dataset_json: of the collection, with this case only.
+        verbose: the preprocessor says what it does.
     """
 
     name: str
@@ -38,6 +40,7 @@ class TrainingCase:
     plans: PlansManager
     configuration: ConfigurationManager
     dataset_json: dict[str, Any]
+    verbose: bool = False
 
 
 def preprocess_case(case: TrainingCase) -> str | None:
@@ -47,7 +50,7 @@ def preprocess_case(case: TrainingCase) -> str | None:
         OSError: they cannot be written.
     """
     try:
-        with memory_for(case.images[0], remedy=FEWER_PROCESSES):
+        with memory_for(case.images[0], remedy=MEMORY_REMEDY):
             _write(case)
     except HermesError as error:
         return str(error)
@@ -63,7 +66,7 @@ def _write(case: TrainingCase) -> None:
         written = temporary / identifier
         written.mkdir()
         with naming(folder / identifier / case.name):
-            case.configuration.preprocessor_class(verbose=False).run_case_save(
+            case.configuration.preprocessor_class(verbose=case.verbose).run_case_save(
                 str(written / case.name),
                 list(case.images),
                 case.label,

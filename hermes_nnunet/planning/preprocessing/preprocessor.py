@@ -5,35 +5,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
-from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from hermes_nnunet.collection import UNKNOWN_MODALITY, Collection
+from hermes_nnunet.core.engine import Pool
 from hermes_nnunet.core.files import naming, temporary_folder_in
 from hermes_nnunet.core.images.endings import split_ending
 from hermes_nnunet.core.images.remarks import NOT_HOUNSFIELD
-from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
 from hermes_nnunet.core.shortages import ending_in_one_line
-from hermes_nnunet.core.trusted_plans import check_plans
-from hermes_nnunet.core.wording import listed
-from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.told_by_image import with_mark
 from hermes_nnunet.overrides import MODALITY_VARIABLE
 from hermes_nnunet.planning.image_reader_writer import REMARKS, OwnReaderPlans
 from hermes_nnunet.planning.modality.classifier import ModalityClassifier
-from hermes_nnunet.planning.preprocessing.finished import Preprocessed, record_of
+from hermes_nnunet.planning.preprocessing.collection import preprocess
 from hermes_nnunet.planning.preprocessing.intensity import CT, clip_intensities, fixed_normalization, intensity_rule
 from hermes_nnunet.planning.preprocessing.locations import OneClass, sample_locations
+from hermes_nnunet.planning.preprocessing.one_case import MEMORY_REMEDY
 from hermes_nnunet.planning.preprocessing.unknown_copies import folder_of_copies, needs_copy
 from hermes_nnunet.planning.resampling.size import check_size
-from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
-
-# nnU-Net's words where one of its processes has died.
-_WORKER_DIED = "One of your background processes is missing"
-_MEMORY_REMEDY = "give it fewer processes (-np), or take a machine with more"
+from hermes_nnunet.plans import HermesPlans
 
 
 class HermesPreprocessor(DefaultPreprocessor):
@@ -52,37 +44,18 @@ class HermesPreprocessor(DefaultPreprocessor):
         self._name = "the image"
         self._spacing: list[float] = []
 
-    @ending_in_one_line(remedy=_MEMORY_REMEDY)
+    @ending_in_one_line(remedy=MEMORY_REMEDY)
     def run(
         self, dataset_name_or_id: int | str, configuration_name: str, plans_identifier: str, num_processes: int
     ) -> None:
-        """Preprocess a collection.
+        """Preprocess a collection, each of whose cases is sent to a process without the table of all cases.
 
         Raises:
             CommandEndedError: its plans name a class that is not known, it was merged again after it was planned, a
                 case cannot be read, or a process died.
         """
-        path = (
-            Path(nnUNet_preprocessed) / maybe_convert_to_dataset_name(dataset_name_or_id) / f"{plans_identifier}.json"
-        )
-        plans = read_plans(path, PLANS_REMEDY)
-        check_plans(plans, str(path))
-        check_collection(Path(nnUNet_raw) / path.parent.name, path.parent)
-        manager = PlansManager(plans)
-        configuration = manager.get_configuration(configuration_name)
-        folder = path.with_name(configuration.data_identifier)
-        record_of(folder).unlink(missing_ok=True)
-        try:
-            super().run(dataset_name_or_id, configuration_name, plans_identifier, num_processes)
-        except RuntimeError as error:
-            if _WORKER_DIED in str(error):
-                raise HermesError(
-                    f"{folder} is not finished: one of {num_processes} processes died, most likely because memory ran "
-                    f"out: {_MEMORY_REMEDY}"
-                ) from None
-            raise
-        dataset_json = read_dataset_json(path.with_name("dataset.json"), PLANS_REMEDY)
-        Preprocessed.of_plans(manager, configuration, dataset_json).write(folder)
+        engine = Pool(num_processes, when_one_died=MEMORY_REMEDY)
+        preprocess(dataset_name_or_id, plans_identifier, [configuration_name], engine, verbose=self.verbose)
 
     def run_case_save(
         self,
@@ -206,29 +179,6 @@ class HermesPreprocessor(DefaultPreprocessor):
         seg: np.ndarray, classes_or_regions: list[Any], *args: Any, **kwargs: Any
     ) -> dict[OneClass, np.ndarray]:
         return sample_locations(seg, classes_or_regions)
-
-
-def check_collection(raw: Path, preprocessed: Path) -> None:
-    """See that the label files in nnUNet_raw hold what the dataset.json says that the planner copied.
-
-    Raises:
-        HermesError: the collection was merged again since, or a merge was cut short.
-    """
-    check_whole(raw)
-    merged, planned = (
-        Collection.from_dataset_json(read_dataset_json(folder / "dataset.json", PLANS_REMEDY), str(folder))
-        for folder in (raw, preprocessed)
-    )
-    if merged.tasks != planned.tasks:
-        raise HermesError(
-            f"{raw} was merged again after it was planned, and has other tasks or label values now: {PLANS_REMEDY}"
-        )
-    changed = [case for case, now in merged.cases.items() if now.annotated != planned.cases.get(case, now).annotated]
-    if changed:
-        raise HermesError(
-            f"{raw} was merged again after it was planned, and {listed(changed)} annotate other labels now: "
-            f"{PLANS_REMEDY}"
-        )
 
 
 def context_channel(image_files: list[str], plans: HermesPlans) -> list[str]:

@@ -141,6 +141,19 @@ class TestJobs:
 
 
 class TestLocalWorkers:
+    @pytest.mark.parametrize(
+        ("cause", "reason"),
+        [(None, "Nanny failed to start."), (OSError("no memory"), "no memory"), (OSError(), "OSError")],
+    )
+    def test_that_do_not_start_are_told(self, monkeypatch, cause, reason):
+        def fail(*_):
+            raise RuntimeError("Nanny failed to start.") from cause
+
+        monkeypatch.setattr(opening, "_local_workers", fail)
+        line = rf"a worker of this machine did not start \({reason}\): run it again, or with fewer than 2 workers"
+        with opened(LocalWorkers(2)) as cluster, pytest.raises(HermesError, match=line):
+            cluster.run(str, {"a": 1, "b": 2}, "Working", lambda *_: None, Folders())
+
     def test_share_the_cores_unless_people_say_otherwise(self, monkeypatch):
         monkeypatch.setattr(opening, "available_cores", lambda: 8)
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)

@@ -1,8 +1,10 @@
+import builtins
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from unittest.mock import Mock
 
 import nibabel
@@ -42,6 +44,22 @@ def rewritten(monkeypatch):
 
 
 class TestSameArguments:
+    def test_open_no_file_of_what_has_not_changed(self, members, monkeypatch):
+        opened, real = Counter(), builtins.open
+
+        def counting(file, *arguments, **others):
+            opened[str(file)] += str(file).startswith(str(members.path / "Dataset00")) and str(file).endswith(".nii.gz")
+            return real(file, *arguments, **others)
+
+        monkeypatch.setattr(builtins, "open", counting)
+        merge(MERGE, processes=1)
+        # The first run goes once to each: to its first bytes, which tell its kind, its header and its voxels.
+        assert sorted(set(opened.values())) == [0, 3]
+        assert opened.total() == 3 * 20
+        opened.clear()
+        merge(MERGE, processes=1)
+        assert opened.total() == 0
+
     def test_change_nothing(self, members, rewritten):
         assert merge(MERGE, processes=1).is_new
         assert len(rewritten) == 10

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from inline_pool import PoolOfNoProcess
 from nnunetv2.preprocessing.preprocessors import default_preprocessor
+from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 
 from hermes_nnunet.cli.main import main
 from hermes_nnunet.core.engine import Pool
+from hermes_nnunet.errors import CommandEndedError, HermesError
 from hermes_nnunet.planning.preprocessing import collection as module
 from hermes_nnunet.planning.preprocessing import one_case
 from hermes_nnunet.planning.preprocessing.finished import record_of
@@ -78,19 +80,36 @@ def content(folder):
 def test_files_are_those_of_nnunet_to_the_last_byte(folder, images, monkeypatch, capsys):
     context = SimpleNamespace(Pool=PoolOfNoProcess)
     monkeypatch.setattr(default_preprocessor.multiprocessing, "get_context", lambda _: context)
-    HermesPreprocessor(verbose=False).run(900, "3d_fullres", PLANS, 1)
-    stock, record = content(images), record_of(images).read_bytes()
+    DefaultPreprocessor.run(HermesPreprocessor(verbose=False), 900, "3d_fullres", PLANS, 1)
+    stock = content(images)
     assert len(stock) == 3 * len(CASES)
-    record_of(images).unlink()
     assert main(CALL) == 0
     assert content(images) == stock
-    assert record_of(images).read_bytes() == record
     assert capsys.readouterr().out.splitlines()[-1] == f"5 cases preprocessed to {folder} (3d_fullres)"
     for case in CASES:
         raw = folder.parents[1] / "raw" / folder.name / f"{case}.nii.gz"
         copy = folder / "gt_segmentations" / f"{case}.nii.gz"
         assert copy.read_bytes() == raw.read_bytes()
         assert copy.stat().st_mtime_ns == raw.stat().st_mtime_ns
+
+
+def test_nnunets_command_goes_the_same_way(folder, images, capsys):
+    assert main(CALL) == 0
+    ours, record = content(images), record_of(images).read_bytes()
+    record_of(images).unlink()
+    HermesPreprocessor(verbose=True).run(900, "3d_fullres", PLANS, 1)
+    assert content(images) == ours
+    assert record_of(images).read_bytes() == record
+    assert capsys.readouterr().out.count("old shape") == len(CASES)
+
+
+def test_its_processes_that_die_are_told_of_with_its_own_option(folder, monkeypatch):
+    def die(*_, when_one_died, **__):
+        raise HermesError(f"one died: {when_one_died}")
+
+    monkeypatch.setattr("hermes_nnunet.core.engine.map_cases", die)
+    with pytest.raises(CommandEndedError, match=r"one died: give it fewer processes \(-np\)"):
+        HermesPreprocessor(verbose=False).run(900, "3d_fullres", PLANS, 2)
 
 
 def test_so_are_the_copies_of_the_unknown_modality(folder, images):

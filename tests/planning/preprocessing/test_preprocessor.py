@@ -7,7 +7,6 @@ import blosc2
 import nibabel
 import numpy as np
 import pytest
-from inline_pool import PoolOfNoProcess
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from scipy import ndimage
 
@@ -199,7 +198,8 @@ def test_plans_without_the_hermes_block_are_refused(plans, dataset_json, tmp_pat
 
 
 def test_a_data_set_is_not_preprocessed_by_functions_that_nobody_knows(plans, tmp_path, monkeypatch):
-    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path))
+    for name in ("raw", "preprocessed"):
+        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path))
     plans["configurations"]["3d_fullres"]["resampling_fn_data"] = "system"
     (tmp_path / "Dataset900_Both").mkdir()
     (tmp_path / "Dataset900_Both" / "HermesPlans.json").write_text(json.dumps(plans))
@@ -235,7 +235,6 @@ class TestCollection:
     @pytest.fixture
     def record(self, folders, dataset_json, monkeypatch):
         """The record of an earlier preprocessing, of a collection that has its images."""
-        monkeypatch.setattr("multiprocessing.context.BaseContext.Pool", PoolOfNoProcess)
         image = written_image(folders[0] / "image.nii.gz", np.random.default_rng(0).normal(size=(9, 9, 9)))
         label = written_image(folders[0] / "label.nii.gz", np.ones((9, 9, 9), np.uint8))
         files = {"images": [image], "label": label}
@@ -257,8 +256,8 @@ class TestCollection:
         ("error", "line"),
         [
             (OSError(errno.ENOSPC, "No space left on device", "/x/a.b2nd"), "/x/a.b2nd cannot be written, since its d"),
-            (RuntimeError("One of your background processes is missing"), "one of 1 processes died, most likely beca"),
-            (HermesError("/x/a.nii.gz is damaged"), "/x/a.nii.gz is damaged"),
+            (HermesError("/x/a.nii.gz is damaged"), r"(?s)5 of 5 cases cannot .*\n  brain__x .*: /x/a.nii.gz is"),
+            (MemoryError(), r"image.nii.gz: memory ran out: give it fewer processes \(-np\)"),
         ],
     )
     def test_that_cannot_be_preprocessed_is_one_line_and_has_no_record(self, record, monkeypatch, error, line):
