@@ -166,7 +166,8 @@ class Watch:
         if path is None:
             return
         if os.path.isabs(path) and not f"{os.path.normpath(path)}/".startswith(f"{self._folder}/"):
-            if not f"{os.path.normpath(path)}/".startswith(self._allowed):
+            is_there = event == "os.mkdir" and os.path.isdir(path)
+            if not is_there and not f"{os.path.normpath(path)}/".startswith(self._allowed):
                 self.outside.append(f"{event} {path}")
             return
         number = len(self.changes)

@@ -20,8 +20,8 @@ from dicom_writer import DicomWriter
 from ledger import EXECUTED, HANG, OUTSIDE, TRACEBACK, Found, Ledger
 from mutations import damaged_bytes, mutated_content, mutated_json, mutated_yaml
 from readers import READS, YAML_FILES, read_of, write_valid
-from small_models import small_collection, small_dataset_json, small_plans, write_released
-from subjects import MEMBERS_FILE, hermes
+from small_models import MEMBERS_FILE, small_collection, small_dataset_json, small_plans, write_released
+from subject import hermes
 from world import World, noise
 
 KIND = "mutation"

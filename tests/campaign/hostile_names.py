@@ -1,4 +1,4 @@
-"""Names that are paths or commands of a terminal, and links where commands write."""
+"""Names that are paths or commands of a terminal."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from planting import (
     views,
     zip_with,
 )
-from subjects import IMPORTED, hermes
+from subject import hermes
 from world import MODEL, World
 
 NAMES = {
@@ -146,39 +146,3 @@ def attacks_by_files() -> Iterator[Attack]:
     )
     for name in names:
         yield Attack(f"image {name!r}", partial(_odd_files, name=name), _overwrite)
-
-
-def _link(world: World, planted: str, plant: Callable[[World], None], to: str = CANARY) -> None:
-    plant(world)
-    path = world.root / planted
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(world.root.with_name(to))
-
-
-def attacks_by_links() -> Iterator[Attack]:
-    """Links out of the folders, where commands write.
-
-    A data set's folder in nnUNet_results may be one, for disks are small: a model gets its own folder there, and the
-    rest stays as it is.
-    """
-    members = partial(merge_file, change=lambda content: None)
-    for planted in ("raw/.Dataset900_All.merging", "raw/Dataset900_All", "raw/Dataset900_All/labelsTr"):
-        yield Attack(f"link at {planted}", partial(_link, planted=planted, plant=members), merge)
-    view = f"results/Dataset011_abdomen/{MODEL.partition('/')[2]}"
-    yield Attack(f"link at {view}", partial(_link, planted=view, plant=model), views)
-    for planted, plant, command, model_folder in (
-        ("results/Dataset011_abdomen", model, views, MODEL),
-        ("results/Dataset910_Ours", partial(members_file, change=lambda content: None), import_weights, IMPORTED),
-        ("results/Dataset900_Both", partial(zip_with, name=f"{MODEL}/notes.txt"), install, MODEL),
-    ):
-        name = model_folder.partition("/")[2]
-        own = (name, f".{name}.lock")
-        yield Attack(f"link at {planted}", partial(_link, planted=planted, plant=plant), command, own)
-        nowhere = partial(_link, planted=planted, plant=plant, to="nowhere")
-        yield Attack(f"link to nowhere at {planted}", nowhere, command)
-    for planted in ("out/a", "out/a.nii.gz", "out/labels.json", "out/statistics.csv"):
-        yield Attack(f"link at {planted}", partial(_link, planted=planted, plant=model), _predict_over)
-
-
-def _predict_over(world: World) -> int:
-    return predict(world, "--all", "--modality", "CT", "--per-task", "--statistics", "--overwrite")

@@ -23,4 +23,4 @@ def prepare(folder: Path) -> tuple[World, Children]:
         if not module.name.endswith("__main__"):
             with suppress(ImportError):
                 import_module(module.name)
-    return world, Children(world.root, world.trainers)
+    return world, Children(world.root, world.trainers, world.temporary)

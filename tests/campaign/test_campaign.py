@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import tempfile
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,8 @@ from interruptions import KINDS, SMALL_DISK, Interruptions, common_findings
 from ledger import HANG, LOST, MIXED, OUTSIDE, STUCK, TRACEBACK, VERDICTS, Ledger
 from setting import prepare
 from small_disk import PAGE, can_be_made
-from subjects import SUBJECTS, Subject
+from subject import Subject
+from subjects import SUBJECTS
 
 pytestmark = pytest.mark.slow
 if not hasattr(os, "fork"):
@@ -35,7 +37,7 @@ BINARY = [target for target in damage.TARGETS if target.tries < 500]
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory):
     """A world, and what runs commands in it."""
-    with mock.patch.dict(os.environ):
+    with mock.patch.dict(os.environ), mock.patch.object(tempfile, "tempdir", None):
         yield prepare(tmp_path_factory.mktemp("campaign"))
 
 

@@ -74,6 +74,14 @@ class TestPlans:
         assert extended("305:T2").merged.is_up_to_date
         assert first.plans.read_text() == before
 
+    def test_half_a_fingerprint_is_written_again(self, extended, new_member, folders):
+        new_member(305)
+        extended("305:T2")
+        fingerprint = folders / "preprocessed" / "Dataset901_More901" / "dataset_fingerprint.json"
+        fingerprint.write_text('{"spacings": [[1.5')
+        assert extended("305:T2").merged.is_up_to_date
+        assert fingerprint.read_text() == "{}"
+
     def test_dry_run_writes_nothing(self, extended, new_member, folders):
         new_member(305)
         extended("305:T2", dry_run=True)
