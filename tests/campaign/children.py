@@ -119,6 +119,8 @@ class Children:
                 code = action() or 0
             except SystemExit as error:
                 code = error.code if isinstance(error.code, int) else 1
+                if isinstance(error.code, str):  # Python prints it
+                    print(error.code, file=sys.stderr)
             except BaseException:
                 traceback.print_exc()
             watch.is_over = True

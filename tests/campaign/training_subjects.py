@@ -40,11 +40,11 @@ def _essence_of_preprocessing(path: Path) -> Any:
     return essence(path)
 
 
-def _extended(world: World) -> None:
+def _extended(world: World) -> int:
     """A collection for an addition, ready to train."""
     new_member(world)
     extend(world)
-    hermes("preprocess", EXTENSION.partition("_")[0], "-c", CONFIGURATION, "--processes", 1)
+    return hermes("preprocess", EXTENSION, "-c", CONFIGURATION, "--processes", 1)
 
 
 def _train(world: World, go_on: bool = False, dataset: str = "900", trainer: str = TRAINER) -> None:
