@@ -8,9 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 from addition_subjects import EXTENSION, extend, new_member
 from subject import Subject, essence, hermes
-from world import ADDITION_TRAINER, CONFIGURATION, MODEL, PLANS, TRAINER, World
+from world import ADDITION_TRAINER, COLLECTION, CONFIGURATION, MODEL, PLANS, TRAINER, World, write_image
 
 
 def planned(world: World) -> None:
@@ -33,6 +35,19 @@ def preprocess_ours(world: World, *options: str) -> int:
     return hermes("preprocess", 900, "-c", CONFIGURATION, "--processes", 1, *options)
 
 
+def _preprocessed_and_changed(world: World) -> None:
+    """Every image and every label file is another one since."""
+    planned(world)
+    preprocess_ours(world)
+    for path in sorted((world.raw / COLLECTION).glob("*/*.nii.gz")):
+        write_image(path, np.flip(np.asarray(nibabel.load(path).dataobj), 0).copy())
+
+
+def _essence_beside_the_record(path: Path) -> Any:
+    """The record that all is finished goes first, and comes last."""
+    return None if path.name.endswith("_preprocessed.json") else _essence_of_preprocessing(path)
+
+
 def _essence_of_preprocessing(path: Path) -> Any:
     """Of a record of a case what it was made from; beside that it holds times."""
     if path.suffix == ".json" and ".hermes_preprocessed" in path.parts:
@@ -48,7 +63,6 @@ def _extended(world: World) -> int:
 
 
 def _train(world: World, go_on: bool = False, dataset: str = "900", trainer: str = TRAINER) -> None:
-    import numpy as np
     import torch
     from nnunetv2.run.run_training import run_training
 
@@ -89,6 +103,12 @@ TRAININGS = (
         preprocess_ours,
         lambda world: preprocess_ours(world, "--continue"),
         essence=_essence_of_preprocessing,
+    ),
+    Subject(
+        "preprocess, with hermes_nnunet, changed",
+        _preprocessed_and_changed,
+        lambda world: preprocess_ours(world, "--continue"),
+        essence=_essence_beside_the_record,
     ),
     Subject("train", _ready_to_train, _train, _train_on, growing=_CHECKPOINTS, essence=_essence_of_training),
     Subject(
