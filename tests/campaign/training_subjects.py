@@ -89,7 +89,12 @@ def _essence_of_training(path: Path) -> Any:
         for name, tensor in weights.items():
             digest.update(name.encode() + tensor.numpy().tobytes())
         return digest.hexdigest()
-    return essence(path) if path.name.endswith((".nii.gz", ".b2nd", ".pkl", ".hermes")) else None
+    if path.suffix == ".hermes":
+        from hermes_nnunet.weights.additions.file import Addition
+
+        Addition.load(path)
+        return essence(path)
+    return essence(path) if path.name.endswith((".nii.gz", ".b2nd", ".pkl")) else None
 
 
 _CHECKPOINTS = ("checkpoint_latest.pth", "checkpoint_best.pth")
@@ -116,7 +121,8 @@ TRAININGS = (
         _extended,
         partial(_train, **_OF_ADDITION),
         partial(_train_on, **_OF_ADDITION, model=_ADDED),
-        growing=_CHECKPOINTS,
+        # An addition's file is written again when its Dice is known.
+        growing=(*_CHECKPOINTS, ".hermes"),
         essence=_essence_of_training,
     ),
 )
