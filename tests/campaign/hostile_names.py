@@ -1,9 +1,11 @@
 """Names that are paths or commands of a terminal."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from addition_subjects import add_new, examples, taught
 from planting import (
     CANARY,
     Attack,
@@ -71,10 +73,55 @@ def attacks_by_names() -> Iterator[Attack]:
                 partial(members_file, change=lambda content: None),
                 partial(import_weights, name=name),
             )
+            yield Attack(f"--name of an addition: {words}", examples, partial(_teach_as, name=name))
+            yield Attack(f"--name of a model with an addition: {words}", taught, partial(_add_as, name=name))
 
 
 def _merge_as(world: World, name: str) -> int:
     return hermes("merge", "--members", world.root / "merge.yaml", f"--name={name}", "--processes", 1)
+
+
+def _teach_as(world: World, name: str) -> int:
+    return hermes(
+        "teach", "-m", world.model, "--examples", world.root / "examples", f"--name={name}", "--modality", "CT",
+        "--steps", 1, "--leave-out", 0, "-o", world.root / "cube.hermes", "--device", "cpu",
+    )  # fmt: skip
+
+
+def _add_as(world: World, name: str) -> int:
+    return hermes("add", world.root / "cube.hermes", "-m", world.model, "--into", 902, f"--name={name}")
+
+
+def _renamed_addition(world: World, change: Callable[[dict], None]) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    from hermes_nnunet.weights.additions.file import METADATA_KEY
+
+    taught(world)
+    path = world.root / "cube.hermes"
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()[METADATA_KEY])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no dict)
+    change(header)
+    save_file(tensors, path, metadata={METADATA_KEY: json.dumps(header)})
+
+
+def _renamed_task(name: str) -> Callable[[dict], None]:
+    def change(header: dict) -> None:
+        header["tasks"][0]["name"] = name
+        header["member"]["tasks"][0] = name
+
+    return change
+
+
+def _renamed_modality(name: str) -> Callable[[dict], None]:
+    def change(header: dict) -> None:
+        header["member"]["channels"] = {name: None}
+        header["new_modalities"] = [name]
+        header["intensity_clipping"] = {name: header["intensity_clipping"]["CT"]}
+
+    return change
 
 
 def _places(name: str) -> Iterator[tuple[str, Callable[[World], None], Callable[[World], int]]]:
@@ -101,6 +148,15 @@ def _places(name: str) -> Iterator[tuple[str, Callable[[World], None], Callable[
         yield f"member of a model, {command.__name__}", partial(_renamed_member, name=name), command
         yield f"data set of a model's member, {command.__name__}", partial(_renamed_dataset, name=name), command
     yield "label of a model's member", partial(_renamed_label, name=name), everything
+    for place, change in {
+        "member of an addition": set_to("member", "name", to=name),
+        "data set of an addition": set_to("member", "dataset_name", to=name),
+        "task of an addition": _renamed_task(name),
+        "label of an addition": rename("member", "labels", "cube", to=name),
+        "modality of an addition": _renamed_modality(name),
+        "ending of an addition": set_to("member", "file_ending", to=name),
+    }.items():
+        yield place, partial(_renamed_addition, change=change), add_new
     yield "file in a zip", partial(zip_with, name=f"{MODEL}/{name}"), install
     yield "data set in a zip", partial(zip_with, name=f"{name}/{MODEL.partition('/')[2]}/plans.json"), install
 

@@ -83,6 +83,7 @@ class Ledger:
             "seed": self.seed,
             "version": hermes_nnunet.__version__,
             "code": self._code,
+            "tries_by_code": dict(Counter(code for code, _ in self._tries.values()).most_common()),
             "totals": {
                 kind: {name: row[name] for name in ("tries", "of_this_code", *VERDICTS)} for kind, row in totals.items()
             },

@@ -189,6 +189,8 @@ def _write_preprocessed(folder: Path, merged: MergeResult) -> None:
         with written_beside(folder / name) as temporary:
             shutil.copyfile(merged.folder / name, temporary)
     if not merged.is_up_to_date or not _is_whole(folder / FINGERPRINT):
+        # nnU-Net writes where a link leads.
+        (folder / FINGERPRINT).unlink(missing_ok=True)
         DatasetFingerprintExtractor(merged.folder.name, default_num_processes).run(overwrite_existing=True)
 
 
