@@ -90,7 +90,7 @@ class PlainUNet:
                 tuple(float(spacing[axis]) for axis in axes),
                 axes,
             )
-        except (KeyError, TypeError, IndexError, AttributeError, RuntimeError) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:
             raise HermesError(
                 f"{source} are no plans of nnU-Net 2 ({error!r}): give the plans.json of a model"
             ) from None

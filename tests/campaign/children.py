@@ -119,6 +119,8 @@ class Children:
                 code = action() or 0
             except SystemExit as error:
                 code = error.code if isinstance(error.code, int) else 1
+                if isinstance(error.code, str):  # Python prints it
+                    print(error.code, file=sys.stderr)
             except BaseException:
                 traceback.print_exc()
             watch.is_over = True
@@ -166,7 +168,8 @@ class Watch:
         if path is None:
             return
         if os.path.isabs(path) and not f"{os.path.normpath(path)}/".startswith(f"{self._folder}/"):
-            if not f"{os.path.normpath(path)}/".startswith(self._allowed):
+            is_there = event == "os.mkdir" and os.path.isdir(path)
+            if not is_there and not f"{os.path.normpath(path)}/".startswith(self._allowed):
                 self.outside.append(f"{event} {path}")
             return
         number = len(self.changes)

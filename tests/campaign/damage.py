@@ -15,13 +15,15 @@ from random import Random
 
 import numpy as np
 import yaml
+from addition_subjects import taught
 from children import CPU_SECONDS, WALL_SECONDS, Children, Watch, limit_memory
 from dicom_writer import DicomWriter
 from ledger import EXECUTED, HANG, OUTSIDE, TRACEBACK, Found, Ledger
 from mutations import damaged_bytes, mutated_content, mutated_json, mutated_yaml
 from readers import READS, YAML_FILES, read_of, write_valid
-from small_models import small_collection, small_dataset_json, small_plans, write_released
-from subjects import MEMBERS_FILE, hermes
+from small_models import MEMBERS_FILE, small_collection, small_dataset_json, small_plans, write_released
+from subject import hermes
+from subjects import plain_checkpoint, start
 from world import World, noise
 
 KIND = "mutation"
@@ -166,6 +168,23 @@ def _import(world: World, path: Path) -> None:
     hermes("import-weights", path, "--into", 910, "--members", world.root / "members.yaml", "--replace-views")
 
 
+def _plain(world: World) -> Path:
+    plain_checkpoint(world)
+    return world.root / "plain.pth"
+
+
+def _addition(world: World) -> Path:
+    taught(world)
+    return world.root / "cube.hermes"
+
+
+def _read_addition(path: Path) -> None:
+    from hermes_nnunet.weights.additions.file import Addition, read_header
+
+    read_header(path).to_json()
+    Addition.load(path)
+
+
 TARGETS = (
     *(_of_reader(of) for of in READS),
     *(_of_yaml(name) for name in YAML_FILES),
@@ -183,6 +202,8 @@ TARGETS = (
     Target("checkpoint", 150, _model_file("fold_0/checkpoint_final.pth"), _other_checkpoint, _load),
     Target("zip of a model", 100, _zip, _damaged(600), lambda world, path: hermes("install", path, "--overwrite")),
     Target("released checkpoint", 100, _released, _other_checkpoint, _import),
+    Target("checkpoint of plain nnU-Net", 100, _plain, _other_checkpoint, lambda world, path: start(world)),
+    Target("addition", 150, _addition, _damaged(4000), lambda world, path: _read_addition(path)),
 )  # fmt: skip
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from functools import partial
 
 from children import Children
+from hostile_links import attacks_by_links
 from hostile_models import attacks_by_models, attacks_by_zips
-from hostile_names import attacks_by_files, attacks_by_links, attacks_by_names
+from hostile_names import attacks_by_files, attacks_by_names
 from interruptions import common_findings
 from ledger import EXECUTED, LOST, OUTSIDE, Found, Ledger
 from planting import CANARY, Attack

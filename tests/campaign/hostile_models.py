@@ -20,7 +20,8 @@ from planting import (
     views,
     zip_with,
 )
-from subjects import MEMBERS_FILE, hermes
+from small_models import MEMBERS_FILE
+from subject import hermes
 from world import COLLECTION, CONFIGURATION, MODEL, PLANS, TRAINER, World
 
 

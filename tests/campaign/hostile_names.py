@@ -1,9 +1,11 @@
-"""Names that are paths or commands of a terminal, and links where commands write."""
+"""Names that are paths or commands of a terminal."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from addition_subjects import add_new, examples, taught
 from planting import (
     CANARY,
     Attack,
@@ -21,7 +23,7 @@ from planting import (
     views,
     zip_with,
 )
-from subjects import IMPORTED, hermes
+from subject import hermes
 from world import MODEL, World
 
 NAMES = {
@@ -71,10 +73,55 @@ def attacks_by_names() -> Iterator[Attack]:
                 partial(members_file, change=lambda content: None),
                 partial(import_weights, name=name),
             )
+            yield Attack(f"--name of an addition: {words}", examples, partial(_teach_as, name=name))
+            yield Attack(f"--name of a model with an addition: {words}", taught, partial(_add_as, name=name))
 
 
 def _merge_as(world: World, name: str) -> int:
     return hermes("merge", "--members", world.root / "merge.yaml", f"--name={name}", "--processes", 1)
+
+
+def _teach_as(world: World, name: str) -> int:
+    return hermes(
+        "teach", "-m", world.model, "--examples", world.root / "examples", f"--name={name}", "--modality", "CT",
+        "--steps", 1, "--leave-out", 0, "-o", world.root / "cube.hermes", "--device", "cpu",
+    )  # fmt: skip
+
+
+def _add_as(world: World, name: str) -> int:
+    return hermes("add", world.root / "cube.hermes", "-m", world.model, "--into", 902, f"--name={name}")
+
+
+def _renamed_addition(world: World, change: Callable[[dict], None]) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    from hermes_nnunet.weights.additions.file import METADATA_KEY
+
+    taught(world)
+    path = world.root / "cube.hermes"
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()[METADATA_KEY])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no dict)
+    change(header)
+    save_file(tensors, path, metadata={METADATA_KEY: json.dumps(header)})
+
+
+def _renamed_task(name: str) -> Callable[[dict], None]:
+    def change(header: dict) -> None:
+        header["tasks"][0]["name"] = name
+        header["member"]["tasks"][0] = name
+
+    return change
+
+
+def _renamed_modality(name: str) -> Callable[[dict], None]:
+    def change(header: dict) -> None:
+        header["member"]["channels"] = {name: None}
+        header["new_modalities"] = [name]
+        header["intensity_clipping"] = {name: header["intensity_clipping"]["CT"]}
+
+    return change
 
 
 def _places(name: str) -> Iterator[tuple[str, Callable[[World], None], Callable[[World], int]]]:
@@ -101,6 +148,15 @@ def _places(name: str) -> Iterator[tuple[str, Callable[[World], None], Callable[
         yield f"member of a model, {command.__name__}", partial(_renamed_member, name=name), command
         yield f"data set of a model's member, {command.__name__}", partial(_renamed_dataset, name=name), command
     yield "label of a model's member", partial(_renamed_label, name=name), everything
+    for place, change in {
+        "member of an addition": set_to("member", "name", to=name),
+        "data set of an addition": set_to("member", "dataset_name", to=name),
+        "task of an addition": _renamed_task(name),
+        "label of an addition": rename("member", "labels", "cube", to=name),
+        "modality of an addition": _renamed_modality(name),
+        "ending of an addition": set_to("member", "file_ending", to=name),
+    }.items():
+        yield place, partial(_renamed_addition, change=change), add_new
     yield "file in a zip", partial(zip_with, name=f"{MODEL}/{name}"), install
     yield "data set in a zip", partial(zip_with, name=f"{name}/{MODEL.partition('/')[2]}/plans.json"), install
 
@@ -146,39 +202,3 @@ def attacks_by_files() -> Iterator[Attack]:
     )
     for name in names:
         yield Attack(f"image {name!r}", partial(_odd_files, name=name), _overwrite)
-
-
-def _link(world: World, planted: str, plant: Callable[[World], None], to: str = CANARY) -> None:
-    plant(world)
-    path = world.root / planted
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(world.root.with_name(to))
-
-
-def attacks_by_links() -> Iterator[Attack]:
-    """Links out of the folders, where commands write.
-
-    A data set's folder in nnUNet_results may be one, for disks are small: a model gets its own folder there, and the
-    rest stays as it is.
-    """
-    members = partial(merge_file, change=lambda content: None)
-    for planted in ("raw/.Dataset900_All.merging", "raw/Dataset900_All", "raw/Dataset900_All/labelsTr"):
-        yield Attack(f"link at {planted}", partial(_link, planted=planted, plant=members), merge)
-    view = f"results/Dataset011_abdomen/{MODEL.partition('/')[2]}"
-    yield Attack(f"link at {view}", partial(_link, planted=view, plant=model), views)
-    for planted, plant, command, model_folder in (
-        ("results/Dataset011_abdomen", model, views, MODEL),
-        ("results/Dataset910_Ours", partial(members_file, change=lambda content: None), import_weights, IMPORTED),
-        ("results/Dataset900_Both", partial(zip_with, name=f"{MODEL}/notes.txt"), install, MODEL),
-    ):
-        name = model_folder.partition("/")[2]
-        own = (name, f".{name}.lock")
-        yield Attack(f"link at {planted}", partial(_link, planted=planted, plant=plant), command, own)
-        nowhere = partial(_link, planted=planted, plant=plant, to="nowhere")
-        yield Attack(f"link to nowhere at {planted}", nowhere, command)
-    for planted in ("out/a", "out/a.nii.gz", "out/labels.json", "out/statistics.csv"):
-        yield Attack(f"link at {planted}", partial(_link, planted=planted, plant=model), _predict_over)
-
-
-def _predict_over(world: World) -> int:
-    return predict(world, "--all", "--modality", "CT", "--per-task", "--statistics", "--overwrite")

@@ -9,7 +9,8 @@ from typing import Any
 from children import FAULTS, FILE_SIZE, KILL, Children, Ended
 from ledger import EXECUTED, HANG, LEFT_BEHIND, LOST, MIXED, OUTSIDE, STUCK, TRACEBACK, Found, Ledger
 from small_disk import PAGE, can_be_made, enlarge, small_disk, used
-from subjects import SUBJECTS, Subject
+from subject import Subject
+from subjects import SUBJECTS
 from world import World
 
 Files = Mapping[str, Any]
@@ -17,7 +18,7 @@ _UNREADABLE = "cannot be read: "
 # All that a command writes is so many times what a small disk has left.
 _PARTS = 8
 SMALL_DISK = "small disk"
-_STAGING = (".writing-", ".merging")
+_STAGING = (".writing-", ".merging", ".before")
 
 
 class Interruptions:

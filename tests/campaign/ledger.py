@@ -20,7 +20,6 @@ EXECUTED = "code executed"
 OUTSIDE = "file outside the folders"
 LEFT_BEHIND = "left behind"
 VERDICTS = (LOST, STUCK, MIXED, TRACEBACK, HANG, EXECUTED, OUTSIDE, LEFT_BEHIND)
-_NOTHING = dict.fromkeys(VERDICTS, 0)
 # What was found: a verdict, and what shows it.
 Found = tuple[str, str]
 
@@ -67,16 +66,14 @@ class Ledger:
             print(f"{kind}, {subject}, {number}: {verdict}: {text}", flush=True)
 
     def summary(self) -> dict:
-        """Counts of tries and verdicts by kind and subject, and their sums."""
+        """Counts of tries and of what was found by kind and subject, and their sums."""
         kinds: dict[str, dict[str, dict]] = {}
         for (kind, subject, _), (code, found) in self._tries.items():
-            row = kinds.setdefault(kind, {}).setdefault(
-                _row(kind, subject), {"tries": 0, "of_this_code": 0, **_NOTHING}
-            )
+            row = kinds.setdefault(kind, {}).setdefault(_row(kind, subject), {"tries": 0, "of_this_code": 0})
             row["tries"] += 1
             row["of_this_code"] += code == self._code
             for verdict in {verdict for verdict, _ in found}:
-                row[verdict] += 1
+                row[verdict] = row.get(verdict, 0) + 1
         for (kind, subject), tries in self._possible.items():
             if subject in kinds.get(kind, {}):
                 kinds[kind][subject]["possible"] = tries
@@ -86,6 +83,7 @@ class Ledger:
             "seed": self.seed,
             "version": hermes_nnunet.__version__,
             "code": self._code,
+            "tries_by_code": dict(Counter(code for code, _ in self._tries.values()).most_common()),
             "totals": {
                 kind: {name: row[name] for name in ("tries", "of_this_code", *VERDICTS)} for kind, row in totals.items()
             },
@@ -97,8 +95,11 @@ class Ledger:
 
 
 def _row(kind: str, subject: str) -> str:
-    """Attacks are many, each tried once: one row for those of one place."""
-    return re.split("[:,]", subject)[0] if kind == "hostile" else subject
+    """Attacks are many, each tried once: one row for those of one place, all images, and all links."""
+    if kind != "hostile":
+        return subject
+    place = re.split("[:,]", subject)[0].rpartition(" as ")[2]
+    return next((sort for sort in ("link", "image") if place.startswith(f"{sort} ") and " of " not in place), place)
 
 
 def _fingerprint(package: Path) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from small_models import write_released
-from subjects import MEMBERS_FILE, hermes
+from small_models import MEMBERS_FILE, write_released
+from subject import hermes
 from world import CONFIGURATION, TRAINER, World
 
 # What no name may lead to: it lies beside the world.

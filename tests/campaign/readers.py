@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hermes_nnunet.cli.repeating import _recorded_run
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.nnunet_files import read_dataset_json, read_fingerprint, read_plans, read_splits
 from hermes_nnunet.core.paper.members import read_member_table
@@ -23,9 +24,11 @@ from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
 from hermes_nnunet.planning.preprocessing.finished import Preprocessed, check_preprocessed
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.labels_file import LabelsFile
+from hermes_nnunet.prediction.run_record import RUN_FILE, RunRecord, other_circumstances, runs_in
 from hermes_nnunet.prediction.statistics import read_statistics, write_statistics
 from hermes_nnunet.prediction.views.content import view_plans, view_summary
 from hermes_nnunet.prediction.views.write import _owner, _read_marker
+from hermes_nnunet.weights.additions.model_folder import taken_out_of
 from hermes_nnunet.weights.settings import settings_of_config
 
 
@@ -174,6 +177,30 @@ def of_statistics(_: dict, __: Collection) -> Read:
     return Read("statistics.json", {"format_version": 1, "cases": content}, read)
 
 
+def of_run(_: dict, __: Collection) -> Read:
+    run = {
+        "versions": {"hermes_nnunet": "0.1.0"},
+        "device": "cpu",
+        "model": {"path": "/r/Dataset900_Both/m"},
+        "made_by": {"weights": {"0": "ab"}, "model": "cd", "options": {"tile_step": 0.5}},
+        "options": {"tasks": ["liver"], "modality": "CT", "all": False, "tile_step": 0.5, "folds": ["0"]},
+        "input": "/in",
+        "cases": {"a": {"images": ["/in/a.nii.gz"], "seconds": 1.5}},
+    }
+
+    def read(path: Path) -> None:
+        before = _recorded_run(path)
+        other_circumstances(before, before, path)
+        RunRecord(path.parent / "again", runs_in(path.parent), before).add_case("a", [path], 1.0, [])
+
+    return Read(RUN_FILE, {"format_version": 1, "runs": [run, run]}, read)
+
+
+def of_additions(_: dict, __: Collection) -> Read:
+    content = {"format_version": 1, "taken_out": ["cube", "gallbladder"]}
+    return Read("hermes_additions.json", content, lambda path: taken_out_of(path.parent))
+
+
 def of_member(_: dict, __: Collection) -> Read:
     content = {
         "name": "Belly",
@@ -242,6 +269,8 @@ READS = (
     of_conversion,
     of_labels,
     of_statistics,
+    of_run,
+    of_additions,
     of_member,
     of_fingerprint,
     of_decathlon,

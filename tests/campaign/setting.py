@@ -15,6 +15,7 @@ def prepare(folder: Path) -> tuple[World, Children]:
     import matplotlib as mpl
 
     import hermes_nnunet
+    from hermes_nnunet.data.merge.structures import is_known
 
     world = World(folder / "work")
     platform.processor()  # it runs a command, once
@@ -23,4 +24,6 @@ def prepare(folder: Path) -> tuple[World, Children]:
         if not module.name.endswith("__main__"):
             with suppress(ImportError):
                 import_module(module.name)
-    return world, Children(world.root, world.trainers)
+    # Files that are read once.
+    is_known("liver")
+    return world, Children(world.root, world.trainers, world.temporary)

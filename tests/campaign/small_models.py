@@ -1,9 +1,16 @@
 """A small collection, its plans, and a released checkpoint of small networks, for tests and campaign."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hermes_nnunet.collection import Case, Collection, Member, Task
 
+if TYPE_CHECKING:
+    import torch
+
+_ENCODERS = {"residual": ("ResidualEncoderUNet", "n_blocks_per_stage"), "plain": ("PlainConvUNet", "n_conv_per_stage")}
 # Members for a checkpoint of 6 rows of tasks: 5 of them, one task shared.
 MEMBERS_FILE = """
 format_version: 1
@@ -143,6 +150,63 @@ def small_plans(collection: Collection) -> dict:
         "foreground_intensity_properties_per_channel": {"0": {}},
         "hermes": HermesPlans.of_collection(collection, default_intensity_clipping()).to_block(),
     }
+
+
+def write_plain_checkpoint(
+    plans: dict[str, Any],
+    path: Path,
+    encoder: str = "residual",
+    channels: int = 1,
+    transpose: tuple[int, ...] = (0, 1, 2),
+    **changes: Any,
+) -> "torch.nn.Module":
+    """A checkpoint of plain nnU-Net with the network of plans at `path`; returns the network.
+
+    Args:
+        encoder: residual or plain.
+        channels: of an image.
+        changes: of the network's arguments.
+    """
+    import torch
+    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+
+    class_name, blocks = _ENCODERS[encoder]
+    given = plans["configurations"]["3d_fullres"]
+    arguments = dict(given["architecture"]["arch_kwargs"])
+    for key in ("num_modalities", "rows_per_case", "tokens_per_modality", "encoder_type", "modality_norms"):
+        arguments.pop(key, None)
+    arguments[blocks] = arguments.pop("n_blocks_per_stage")
+    arguments |= changes
+    architecture = {
+        "network_class_name": f"dynamic_network_architectures.architectures.unet.{class_name}",
+        "arch_kwargs": arguments,
+        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+    }
+    configuration = {**given, "architecture": architecture, "preprocessor_name": "DefaultPreprocessor"}
+    if arguments["conv_op"].endswith("2d"):
+        configuration["patch_size"] = configuration["patch_size"][1:]
+    own_plans = {
+        "dataset_name": "Dataset001_Plain",
+        "plans_name": "nnUNetPlans",
+        "transpose_forward": list(transpose),
+        "transpose_backward": np.argsort(transpose).tolist(),
+        "configurations": {"3d_fullres": configuration},
+    }
+    torch.manual_seed(1)
+    network = get_network_from_plans(
+        architecture["network_class_name"], arguments, architecture["_kw_requires_import"], channels, 3, True, False
+    )
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    checkpoint = {
+        "network_weights": network.state_dict(),
+        "trainer_name": "nnUNetTrainer",
+        "logging": {"ema_fg_dice": [np.float64(0.5)], "lrs": [np.float32(0.1)]},
+        "init_args": {"plans": own_plans, "configuration": "3d_fullres", "fold": 0, "device": torch.device("cpu")},
+    }
+    torch.save(checkpoint, path)
+    return network
 
 
 def write_released(topology: str, path: Path, *, task_rows: int, num_modalities: int) -> Path:

@@ -1,35 +1,15 @@
 """The commands that are interrupted: what they find, how they are called, and what must be whole."""
 
-import hashlib
 import json
-import os
-import random
-from collections.abc import Callable
-from dataclasses import dataclass
+import shutil
 from pathlib import Path
 from typing import Any
 
-from small_models import MEMBERS_FILE, write_released
-from world import COLLECTION, CONFIGURATION, MODEL, PLANS, TRAINER, World, noise, write_image
-
-Action = Callable[[World], int | None]
-
-
-def essence(path: Path) -> Any:
-    """What a file says: of arrays their numbers, for their containers hold times and whatever memory held."""
-    digest = hashlib.sha256()
-    if path.suffix == ".b2nd":
-        import blosc2
-
-        digest.update(blosc2.open(str(path), mode="r")[:].tobytes())
-    elif path.suffix == ".npz":
-        import numpy as np
-
-        for name, array in np.load(path).items():
-            digest.update(name.encode() + array.tobytes())
-    else:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+from addition_subjects import ADDITIONS
+from small_models import MEMBERS_FILE, small_collection, small_plans, write_plain_checkpoint, write_released
+from subject import Subject, essence, hermes
+from training_subjects import TRAININGS
+from world import COLLECTION, CONFIGURATION, MODEL, TRAINER, World, noise, write_image
 
 
 def _essence_of_prediction(path: Path) -> Any:
@@ -38,39 +18,6 @@ def _essence_of_prediction(path: Path) -> Any:
         return essence(path)
     runs = json.loads(path.read_text())["runs"]
     return json.dumps(sorted(case for run in runs for case in run["cases"]))
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A command that may be interrupted.
-
-    Attributes:
-        name: what it does.
-        prepare: writes what it finds.
-        run: the command; returns its exit code.
-        again: what a user runs after an interruption, where that is another call.
-        units: folders, below the root, that are as before or as after, never of both.
-        growing: ends of the names of files that are written bit by bit: logs, and lists of what is finished.
-        is_closed: whether whoever reads a unit refuses it, or finds nothing to read, so that it may be of both.
-        essence: what must be equal in a file of the interrupted and of the uninterrupted command; None: nothing.
-            Growing files must be such that it can be read.
-    """
-
-    name: str
-    prepare: Action
-    run: Action
-    again: Action | None = None
-    units: tuple[str, ...] = ()
-    growing: tuple[str, ...] = ()
-    is_closed: Callable[[World, str], bool] = lambda world, unit: False
-    essence: Callable[[Path], Any] = essence
-
-
-def hermes(*words: object) -> int:
-    """`hermes_nnunet WORDS`."""
-    from hermes_nnunet.cli.main import main
-
-    return main([str(word) for word in words])
 
 
 def _members(world: World) -> None:
@@ -104,14 +51,14 @@ def _merge_is_refused(world: World, unit: str) -> bool:
     return False
 
 
-def _lits(world: World) -> None:
+def lits(world: World) -> None:
     world.clear()
     for number in (6, 0, 33):
         for name, voxels in (("volume", noise(str(number), (6, 5, 4))), ("segmentation", noise("", (6, 5, 4)) % 3)):
             write_image(world.root / "source" / f"{name}-{number}.nii", voxels)
 
 
-def _convert(world: World) -> int:
+def convert(world: World) -> int:
     return hermes("convert", "lits", world.root / "source", "-d", 11, "--processes", 1)
 
 
@@ -196,60 +143,56 @@ def _predicting(name: str, *options: str) -> Subject:
     )
 
 
-def _exported(world: World) -> None:
-    import shutil
+def images_without_labels(world: World) -> None:
+    """A held-out case has the model's own segmentation for its label, so that the model is right about it."""
+    from hermes_nnunet.model import HermesModel
 
+    _model(world)
+    world.add_collection()
+    raw = world.raw / COLLECTION
+    content = json.loads((raw / "dataset.json").read_text())
+    content["hermes"]["cases"]["abdomen__u"] = {"member": "abdomen", "modality": "CT", "patient": "u", "annotated": []}
+    content["dataset"]["abdomen__u"] = {
+        "images": ["images/abdomen__a_0000.nii.gz"],
+        "label": "labels/abdomen__u.nii.gz",
+    }
+    for folder in (raw, world.model):
+        (folder / "dataset.json").write_text(json.dumps(content))
+    shutil.copyfile(world.preprocessed / COLLECTION / "splits_final.json", raw / "splits_final.json")
+    image = raw / "images" / "abdomen__c_0000.nii.gz"
+    found = HermesModel.load(world.model, device="cpu").predict(image, tasks=["liver", "spleen"], modality="CT")
+    found.to_nifti(raw / "labels" / "abdomen__c.nii.gz")
+
+
+LABELLED = "Dataset950_PseudoLabelled"
+
+
+def label(world: World) -> int:
+    return hermes(
+        "pseudo-label", world.model, "--into", 950, "--member", "abdomen", "--tasks", "liver", "--device", "cpu"
+    )
+
+
+def _label_again(world: World) -> int:
+    """A data set that is there is not written again."""
+    code = label(world)
+    return 0 if (world.raw / LABELLED).is_dir() else code
+
+
+def plain_checkpoint(world: World) -> None:
+    world.clear()
+    world.add_collection()
+    write_plain_checkpoint(small_plans(small_collection()), world.root / "plain.pth")
+
+
+def start(world: World) -> int:
+    return hermes("start-weights", world.root / "plain.pth", "-d", 900, "-o", world.root / "start.pth")
+
+
+def _exported(world: World) -> None:
     _model(world)
     shutil.make_archive(str(world.root / "model"), "zip", world.results, COLLECTION)
     shutil.rmtree(world.results / COLLECTION)
-
-
-def _planned(world: World) -> None:
-    world.clear()
-    world.add_collection()
-
-
-def _preprocess(world: World) -> None:
-    from nnunetv2.experiment_planning.plan_and_preprocess_api import preprocess_dataset
-
-    preprocess_dataset(900, PLANS, (CONFIGURATION,), (1,))
-
-
-def _ready_to_train(world: World) -> None:
-    _planned(world)
-    _preprocess(world)
-
-
-def _train(world: World, go_on: bool = False) -> None:
-    import numpy as np
-    import torch
-    from nnunetv2.run.run_training import run_training
-
-    for seed in (random.seed, np.random.seed, torch.manual_seed):
-        seed(0)
-    run_training("900", CONFIGURATION, 0, TRAINER, PLANS, continue_training=go_on, device=torch.device("cpu"))
-
-
-def _train_on(world: World) -> None:
-    """As the training's own words say: --c where there is a checkpoint, else anew."""
-    if any((world.model / "fold_0").glob("checkpoint_*.pth")):
-        _train(world, go_on=True)
-    else:
-        os.environ["HERMES_OVERWRITE"] = "1"
-        _train(world)
-
-
-def _essence_of_training(path: Path) -> Any:
-    """Weights and segmentations; logs, pictures and times differ from run to run."""
-    if path.suffix == ".pth":
-        import torch
-
-        weights = torch.load(path, weights_only=False, map_location="cpu")["network_weights"]
-        digest = hashlib.sha256()
-        for name, tensor in weights.items():
-            digest.update(name.encode() + tensor.numpy().tobytes())
-        return digest.hexdigest()
-    return essence(path) if path.name.endswith((".nii.gz", ".b2nd", ".pkl")) else None
 
 
 SUBJECTS = (
@@ -262,7 +205,7 @@ SUBJECTS = (
         is_closed=_merge_is_refused,
         growing=("hermes_merge.json",),
     ),
-    Subject("convert", _lits, _convert, growing=("conversion.json",)),
+    Subject("convert", lits, convert, growing=("conversion.json",)),
     Subject("views, new", _model, _views, units=_VIEWS),
     Subject("views, of another training", _views_of_another_training, _views, units=_VIEWS, is_closed=_has_no_plans),
     Subject(
@@ -288,13 +231,15 @@ SUBJECTS = (
     _predicting("predict", "--statistics"),
     _predicting("predict, a mask a task", "--per-task", "--preview"),
     _predicting("predict, probabilities", "--probabilities"),
-    Subject("preprocess", _planned, _preprocess, growing=(".b2nd", ".pkl", ".npz")),
     Subject(
-        "train",
-        _ready_to_train,
-        _train,
-        _train_on,
-        growing=("checkpoint_latest.pth", "checkpoint_best.pth"),
-        essence=_essence_of_training,
+        "pseudo-label",
+        images_without_labels,
+        label,
+        _label_again,
+        units=(f"raw/{LABELLED}",),
     ),
+    Subject("start-weights", plain_checkpoint, start),
+    Subject("priors", _model, lambda world: hermes("priors", world.model, "-o", world.root / "priors.png")),
+    *ADDITIONS,
+    *TRAININGS,
 )

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -12,14 +13,22 @@ from small_models import small_collection, small_dataset_json, small_plans
 
 TRAINER = "HermesTrainerCampaign"
 PLANS = "HermesPlans"
+ADDITION_TRAINER = f"{TRAINER}Addition"
 CONFIGURATION = "3d_fullres"
 COLLECTION = "Dataset900_Both"
 MODEL = f"{COLLECTION}/{TRAINER}__{PLANS}__{CONFIGURATION}"
 _TRAINER_SOURCE = f"""
 from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
+from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer_addition import HermesTrainerAddition
 
 
 class {TRAINER}(HermesTrainer):
+    epochs = 2
+    iterations_per_epoch = 1
+    validation_iterations_per_epoch = 1
+
+
+class {ADDITION_TRAINER}(HermesTrainerAddition):
     epochs = 2
     iterations_per_epoch = 1
     validation_iterations_per_epoch = 1
@@ -32,6 +41,8 @@ class World:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.trainers = root.with_name("trainers")
+        # Where the system's would be, which commands may use.
+        self.temporary = root.with_name("temporary")
         self._kept = root.with_name(f"{root.name}.kept")
         for name in ("raw", "preprocessed", "results"):
             os.environ[f"nnUNet_{name}"] = str(root / name)
@@ -41,8 +52,11 @@ class World:
             "nnUNet_def_n_proc": "1",
             "nnUNet_compile": "f",
             "PYTHONDONTWRITEBYTECODE": "1",
+            "TMPDIR": str(self.temporary),
         }
+        tempfile.tempdir = None  # it remembers
         self.trainers.mkdir(parents=True, exist_ok=True)
+        self.temporary.mkdir(exist_ok=True)
         (self.trainers / "campaign.py").write_text(_TRAINER_SOURCE)
 
     @property

@@ -93,6 +93,8 @@ class TestBadInput:
         ("changes", "message"),
         [
             ({"patch": (64, 64)}, "3d_fullres is 2D, and Hermes is 3D"),
+            ({"patch": (24, 64, "x")}, "are no plans of nnU-Net 2"),
+            ({"patch": (24, 64, float("inf"))}, "are no plans of nnU-Net 2"),
             ({"network": "ResidualUNet"}, "the network is 'ResidualUNet', and HermesUNet can only be like"),
             ({"arguments": {**NETWORK, "stem_channels": 8}}, "HermesUNet has no stem_channels"),
             (

@@ -11,6 +11,7 @@ from hermes_nnunet import HermesModel
 from hermes_nnunet.cli.main import main
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.plans import HermesPlans
+from hermes_nnunet.prediction.views.write import write_views
 
 LABELS = {"abdomen": {"liver": 1, "spleen": 2}, "brain": {"whole": [1, 2], "core": 2}}
 
@@ -70,6 +71,30 @@ def test_a_view_with_nnunets_own_predictor(older_files, view, tmp_path):
     predictor.initialize_from_trained_model_folder(str(view), (0,))
     predictor.predict_from_files_sequential(str(images), str(out))
     written = nibabel.load(out / "brain.nii.gz")
+    assert_same(np.asarray(written.dataobj), written.affine, older_files, "brain_of_view")
+
+
+def test_a_view_that_is_made_today_keeps_the_codes_of_an_image(older_files, view, tmp_path):
+    """The model's plans name nnU-Net's reader, which writes other codes."""
+    import torch
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    model = tmp_path / "results/Dataset900_Both" / view.name
+    shutil.copytree(older_files / "model", model)
+    shutil.rmtree(view)
+    write_views(model, tmp_path / "results", [0])
+    images, out = tmp_path / "images", tmp_path / "out"
+    for folder in (images, out):
+        folder.mkdir()
+    image = nibabel.load(image_of(older_files, "brain"))
+    image.set_qform(image.affine, 1)
+    image.set_sform(image.affine, 1)
+    nibabel.save(image, images / "brain_0000.nii.gz")
+    predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str(view), (0,))
+    predictor.predict_from_files_sequential(str(images), str(out))
+    written = nibabel.load(out / "brain.nii.gz")
+    assert (int(written.header["qform_code"]), int(written.header["sform_code"])) == (1, 1)
     assert_same(np.asarray(written.dataobj), written.affine, older_files, "brain_of_view")
 
 

@@ -170,6 +170,7 @@ def _cases(raw: Path, folder: Path, plans: dict[str, Any], configuration: str, v
     manager = PlansManager(plans)
     configuration_manager = manager.get_configuration(configuration)
     finished = FinishedCases(folder, configuration_manager.data_identifier)
+    finished.check_folder()
     ending = read_dataset_json(raw / "dataset.json", "merge again")["file_ending"]
     cases = []
     for name in sorted(files):

@@ -38,6 +38,17 @@ class FinishedCases:
     dataset: Path
     identifier: str
 
+    def check_folder(self) -> None:
+        """See that the records lie where they are asked for.
+
+        Raises:
+            HermesError: their folder is a link.
+        """
+        own = self.dataset / _FOLDER
+        for folder in (own, own / self.identifier):
+            if folder.is_symlink():
+                raise HermesError(f"{folder} is a link, but Hermes alone writes there: remove the link")
+
     def holds(self, case: str, made_from: str) -> bool:
         """Whether the files of a case are there as they were written, and made from this."""
         try:

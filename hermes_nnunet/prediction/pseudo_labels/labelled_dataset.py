@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.files import folder_written_beside, write_json
+from hermes_nnunet.core.leftovers import remove_leftovers
 from hermes_nnunet.core.nnunet_files import read_dataset_json
 from hermes_nnunet.core.nnunet_folders import raw_folder
 from hermes_nnunet.core.wording import listed
@@ -95,6 +96,7 @@ def label_images(
     if wish.cases_per_member < 1:
         raise HermesError(f"{wish.cases_per_member} held-out cases of a member: give at least 1")
     raw = raw_folder()
+    remove_leftovers(raw)
     folder = free_place(raw, wish.into, wish.name)
     dataset = raw / model.plans["dataset_name"]
     cases = _images_without_labels(collection, wish.members)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection, Member
+from hermes_nnunet.core.images import READER_WRITER
 from hermes_nnunet.core.label_values import foreground_values
 from hermes_nnunet.learning.training.member_dice import case_of_entry, summary_key, summary_of_cases
 from hermes_nnunet.plans import HermesPlans
@@ -28,11 +29,13 @@ def view_dataset_json(member: Member, num_training: int) -> dict[str, Any]:
 
 
 def view_plans(plans: Mapping[str, Any], member: str) -> dict[str, Any]:
-    """plans.json of a member's view: the same network, the member's name and context."""
+    """plans.json of a member's view: the same network, the member's name and context, and our writer."""
     hermes_plans = HermesPlans.from_plans(plans)
     return {
         **plans,
         "dataset_name": hermes_plans.members[member].dataset_name,
+        # Its properties of images are what HermesPreprocessor gives to the writer, also where older plans name another.
+        "image_reader_writer": READER_WRITER,
         HERMES_BLOCK: hermes_plans.of_member(member).to_block(),
     }
 

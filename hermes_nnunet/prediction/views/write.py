@@ -16,6 +16,7 @@ from hermes_nnunet.core.files import (
     holds_files,
     holds_json,
     read_json,
+    temporary_folder_in,
     write_json,
     written_beside,
 )
@@ -131,12 +132,12 @@ def _other_with_id(dataset_name: str, results: Path) -> Path | None:
 def remove_view(model: Path, results: Path, dataset_name: str) -> list[str]:
     """Remove the view that a model has made for a member which it no longer has; returns a line that says so."""
     view = results / dataset_name / model.name
+    remove_leftovers(view.parent)
     if _owner(view) != model.parent.name:
         return []
-    with FileLock(view.with_name(f".{view.name}.lock")):
-        # First: without it a folder is nobody's model.
-        (view / "plans.json").unlink(missing_ok=True)
-        shutil.rmtree(view)
+    # At once, so that no killed process leaves a part of it.
+    with FileLock(view.with_name(f".{view.name}.lock")), temporary_folder_in(view.parent) as hidden:
+        os.rename(view, hidden / view.name)
     return [f"{dataset_name}: {view} is removed"]
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hermes_nnunet.core.nnunet_folders import dataset_id, datasets_with_id
@@ -16,6 +16,7 @@ from hermes_nnunet.weights.additions.model_folder import (
     compose_model,
     of_another_base,
     restore_interrupted,
+    taken_out_of,
     write_composed,
 )
 
@@ -75,8 +76,10 @@ def add(
     if folder.collection is None:
         raise HermesError(f"{model} is the model folder of one member: give that of its universal model")
     present = [addition.member for addition in folder.hermes_plans.additions]
+    taken_out = taken_out_of(model)
     for gone in without:
-        if gone not in present:
+        # One that is out already was taken out by a run that ended before it had written the views.
+        if gone not in present and (into is not None or gone not in taken_out):
             raise HermesError(
                 f"{model} has no addition '{gone}'{did_you_mean(gone, present)}: it has {listed(present) or 'none'}"
             )
@@ -90,7 +93,7 @@ def add(
             "the others with --into ID, or finish and add to every fold"
         )
     folds = {}
-    is_changed = bool(without)
+    is_changed = not set(present).isdisjoint(without)
     for fold in folder.folds:
         if fold in kept:
             base = fold_of(folder, fold)
@@ -101,18 +104,18 @@ def add(
             is_changed = is_changed or bool(own)
     target = model if into is None else results / _dataset_name(results, folder, into, name) / model.name
     composed = compose_model(folds, target.parent.name)
+    names = tuple(addition.header.name for addition in next(iter(folds.values()))[1])
     views: list[str] = []
     if into is None:
         # Before the model lacks them, else a run that ends in between leaves views that no other run knows of.
-        for gone in without:
+        for gone in (name for name in without if name in present):
             views += remove_view(target, results, folder.hermes_plans.members[gone].dataset_name)
         if is_changed:
-            write_composed(target, composed, in_place=True)
+            gone_now = tuple(sorted({*taken_out, *without} - {*names}))
+            write_composed(target, replace(composed, taken_out=gone_now), in_place=True)
     else:
         write_composed(target, composed)
     views += write_views(target, results, list(folds), replace=replace_views)
-    (_, additions), *_ = folds.values()
-    names = tuple(addition.header.name for addition in additions)
     given = {addition.header.name for of_fold in new.values() for addition in of_fold}
     return AddResult(target, tuple(folds), names, tuple(name for name in names if name in given), views)
 

@@ -13,7 +13,7 @@ from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from hermes_nnunet.additions import LARGEST_RANK, RANK, AddedMember, BaseReference
 from hermes_nnunet.collection import HERMES_BLOCK, Collection
-from hermes_nnunet.core.files import write_json, written_beside
+from hermes_nnunet.core.files import read_json, write_json, written_beside
 from hermes_nnunet.core.images import READER_WRITER
 from hermes_nnunet.core.nnunet_files import SPLITS_FILE, read_dataset_json
 from hermes_nnunet.core.nnunet_folders import raw_folder
@@ -188,5 +188,16 @@ def _write_preprocessed(folder: Path, merged: MergeResult) -> None:
     for name in (DATASET_FILE, SPLITS_FILE):
         with written_beside(folder / name) as temporary:
             shutil.copyfile(merged.folder / name, temporary)
-    if not merged.is_up_to_date or not (folder / FINGERPRINT).is_file():
+    if not merged.is_up_to_date or not _is_whole(folder / FINGERPRINT):
+        # nnU-Net writes where a link leads.
+        (folder / FINGERPRINT).unlink(missing_ok=True)
         DatasetFingerprintExtractor(merged.folder.name, default_num_processes).run(overwrite_existing=True)
+
+
+def _is_whole(fingerprint: Path) -> bool:
+    """Whether a file that nnU-Net does not write at once was written to its end."""
+    try:
+        read_json(fingerprint, "extend again")
+    except HermesError:
+        return False
+    return True

@@ -11,11 +11,19 @@ import torch
 from filelock import FileLock
 
 from hermes_nnunet.additions import CHECKPOINT_KEY
-from hermes_nnunet.core.files import copy_whole, folder_written_beside, holds_files, write_json, written_beside
+from hermes_nnunet.core.files import (
+    copy_whole,
+    folder_written_beside,
+    holds_files,
+    read_json,
+    write_json,
+    written_beside,
+)
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.build import network_of_shapes
 from hermes_nnunet.prediction.model_folder import DATASET_FILE, PLANS_FILE
 from hermes_nnunet.prediction.views.write import CHECKPOINTS, COPIED_FOLD_FILES, FINGERPRINT
+from hermes_nnunet.schema import OURS, Text, versioned
 from hermes_nnunet.weights.additions.base import ModelFold
 from hermes_nnunet.weights.additions.compose import (
     check_together,
@@ -54,12 +62,23 @@ class ComposedModel:
         plans, dataset_json: content of these files.
         checkpoints: fold -> content of its final checkpoint.
         sources: fold -> folder of the base's fold.
+        taken_out: names of additions that the model had before.
     """
 
     plans: dict[str, Any]
     dataset_json: dict[str, Any]
     checkpoints: Mapping[str, dict[str, Any]]
     sources: Mapping[str, Path]
+    taken_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Marker:
+    """hermes_additions.json."""
+
+    taken_out: tuple[Text, ...] = ()
+
+    __pydantic_config__ = OURS
 
 
 def compose_model(folds: Mapping[str, tuple[ModelFold, Sequence[Addition]]], dataset_name: str) -> ComposedModel:
@@ -159,6 +178,19 @@ def restore_interrupted(folder: Path) -> None:
         os.rename(aside, folder)
 
 
+def taken_out_of(folder: Path) -> tuple[str, ...]:
+    """Names of additions that were taken out of a model.
+
+    Raises:
+        HermesError: its record is damaged.
+    """
+    path = folder / MARKER
+    if not path.is_file():
+        return ()
+    remedy = "copy the model's folder again"
+    return versioned(_Marker, read_json(path, remedy), FORMAT_VERSION, str(path), remedy).taken_out
+
+
 def check_free_of_additions(folder: Path) -> None:
     """See that a training does not write into a model that was put together of a base and additions.
 
@@ -176,7 +208,7 @@ def _aside(folder: Path) -> Path:
 
 
 def _write_content(folder: Path, model: ComposedModel) -> None:
-    write_json({"format_version": FORMAT_VERSION}, folder / MARKER)
+    write_json({"format_version": FORMAT_VERSION, "taken_out": model.taken_out}, folder / MARKER)
     for number, checkpoint in model.checkpoints.items():
         source, fold = model.sources[number], folder / f"fold_{number}"
         fold.mkdir(exist_ok=True)

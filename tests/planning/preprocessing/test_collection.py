@@ -221,6 +221,14 @@ class TestBadInput:
         assert line in capsys.readouterr().err
         assert not images.exists()
 
+    def test_records_behind_a_link_are_refused(self, folder, images, tmp_path, capsys):
+        (tmp_path / "elsewhere").mkdir()
+        (folder / ".hermes_preprocessed").symlink_to(tmp_path / "elsewhere")
+        assert main(CALL) == 1
+        assert f"{folder / '.hermes_preprocessed'} is a link, but Hermes alone writes there" in capsys.readouterr().err
+        assert not images.exists()
+        assert not list((tmp_path / "elsewhere").iterdir())
+
     def test_a_collection_that_is_not_there_is_named(self, folder, capsys):
         assert main(["preprocess", "901"]) == 1
         assert "data set 901 is not in nnUNet_raw" in capsys.readouterr().err

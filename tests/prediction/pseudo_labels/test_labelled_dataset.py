@@ -121,6 +121,12 @@ class TestBadInput:
             label_images(read_model_folder(model), wish, "cpu")
         return str(error.value)
 
+    def test_what_a_killed_run_left_goes_also_where_the_data_set_is_there(self, model, raw):
+        (raw / ".writing-left").touch()
+        (raw / "Dataset950_Pseudo").mkdir()
+        self.refused(model, Wish(950, "Pseudo"))
+        assert not (raw / ".writing-left").exists()
+
     def test_an_id_that_is_taken(self, model):
         assert "id 900 is taken by Dataset900_Both in nnUNet_raw" in self.refused(model, Wish(900, "Pseudo"))
 

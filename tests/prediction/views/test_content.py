@@ -27,6 +27,11 @@ class TestPlans:
         assert view["configurations"] == plans["configurations"]
         assert HermesPlans.from_plans(view).context.tasks == ("brain/whole", "brain/core")
 
+    def test_older_plans_get_the_writer_that_keeps_the_codes_of_headers(self, plans):
+        assert plans["image_reader_writer"] == "NibabelIOWithReorient"
+        manager = PlansManager(view_plans(plans, "brain"))
+        assert manager.image_reader_writer_class.__name__ == "HermesImageIO"
+
     @pytest.mark.parametrize("name", ["abdomen", "brain"])
     def test_nnunet_reads_as_many_heads_and_channels_as_the_context_has(self, plans, collection, name):
         manager = PlansManager(view_plans(plans, name))

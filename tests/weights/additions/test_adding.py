@@ -12,6 +12,7 @@ from hermes_nnunet.core.expected_dice import ExpectedDice
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.prediction.model_folder import read_model_folder
+from hermes_nnunet.weights.additions import adding
 from hermes_nnunet.weights.additions.adding import add
 from hermes_nnunet.weights.additions.base import read_fold
 from hermes_nnunet.weights.additions.file import Addition
@@ -193,6 +194,30 @@ class TestInPlace:
         assert (view / "plans.json").is_file()
         assert (result.additions, result.added) == (("New305",), ("New305",))
         assert (checkpoint.stat().st_ino, checkpoint.stat().st_mtime_ns) == before
+
+    def test_taking_out_once_more_writes_the_views_that_an_interrupted_run_has_not(
+        self, base, results, saved, monkeypatch
+    ):
+        keep_fold(base, 0)
+        path = saved()
+        add([path], base, results=results)
+
+        def interrupted(*_, **__):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(adding, "write_views", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                add([], base, results=results, without=["New305"])
+        (results / "Dataset011_abdomen" / base.name / "plans.json").unlink()
+        result = add([], base, results=results, without=["New305"])
+        assert (result.additions, result.added) == ((), ())
+        assert (results / "Dataset011_abdomen" / base.name / "plans.json").is_file()
+        # It is known as long as it is out.
+        add([path], base, results=results)
+        add([], base, results=results, without=["New305"])
+        with pytest.raises(HermesError, match="has no addition 'New306'"):
+            add([], base, results=results, without=["New306"])
 
     def test_of_other_weights_under_a_name_that_is_there_is_refused(self, base, results, saved):
         keep_fold(base, 0)

@@ -74,6 +74,24 @@ class TestPlans:
         assert extended("305:T2").merged.is_up_to_date
         assert first.plans.read_text() == before
 
+    def test_half_a_fingerprint_is_written_again(self, extended, new_member, folders):
+        new_member(305)
+        extended("305:T2")
+        fingerprint = folders / "preprocessed" / "Dataset901_More901" / "dataset_fingerprint.json"
+        fingerprint.write_text('{"spacings": [[1.5')
+        assert extended("305:T2").merged.is_up_to_date
+        assert fingerprint.read_text() == "{}"
+
+    def test_a_link_in_the_fingerprints_place_is_not_followed(self, extended, new_member, folders, tmp_path):
+        new_member(305)
+        (tmp_path / "mine.json").write_text("mine")
+        folder = folders / "preprocessed" / "Dataset901_More901"
+        folder.mkdir()
+        (folder / "dataset_fingerprint.json").symlink_to(tmp_path / "mine.json")
+        extended("305:T2")
+        assert (folder / "dataset_fingerprint.json").read_text() == "{}"
+        assert (tmp_path / "mine.json").read_text() == "mine"
+
     def test_dry_run_writes_nothing(self, extended, new_member, folders):
         new_member(305)
         extended("305:T2", dry_run=True)

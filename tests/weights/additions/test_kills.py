@@ -27,6 +27,18 @@ def test_new_model_is_whole_or_not_there(model, kills):
     kills.leave_all_or_nothing(action, f"results/Dataset902_Both/{model.name}/")
 
 
+def test_what_is_taken_out_is_out_wholly(model, kills):
+    results = kills.folder / "results"
+    kills.run(lambda: add([kills.folder / "a.hermes"], model, results=results))
+    action = lambda: add([], model, results=results, without=["New305"])  # noqa: E731
+    kills.keep()
+    kills.run(action)
+    whole = kills.snapshot()
+    for change in kills.each(action):
+        kills.run(action)
+        assert kills.snapshot() == whole, change
+
+
 def test_change_in_place_loses_nothing(model, kills):
     action = lambda: add([kills.folder / "a.hermes"], model, results=kills.folder / "results")  # noqa: E731
     kills.keep()
