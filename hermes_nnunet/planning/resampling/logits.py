@@ -8,8 +8,8 @@ import torch
 from hermes_nnunet.planning.labels.scores import Box
 from hermes_nnunet.planning.resampling.grid import Resampled, nearest_axis
 
-# The last float32 before 1: logits stay finite, within 17.4 of 0.
-_CERTAIN = 1 - 2**-24
+# The last float32 before 1: a logit is 17.4 at most. What is certainly not there stays so, at minus infinity.
+_SUREST = 1 - 2**-24
 
 
 def resample_logits_by_task(
@@ -44,4 +44,4 @@ class _ByProbability(Resampled):
             return super()._interpolated(values, box)
         # 2 p - 1, whose precision is that of p where it matters, around one half.
         differences = super()._interpolated(torch.tanh(values / 2), box)
-        return differences.clamp_(-_CERTAIN, _CERTAIN).atanh_().mul_(2)
+        return differences.clamp_(max=_SUREST).atanh_().mul_(2)
