@@ -165,6 +165,11 @@ class Addition:
         for name, tensor in tensors.items():
             if tensor.dtype not in (torch.float32, ADAPTER_TYPE):
                 raise HermesError(f"{path}: {quoted(name)} is of type {tensor.dtype}: get the file again")
+            if not tensor.isfinite().all():
+                raise HermesError(
+                    f"{path}: {quoted(name)} has values that are not finite, so nothing could be segmented with it: get "
+                    "the file again, or train the addition again"
+                )
         return cls(header, {name: tensor.float() for name, tensor in tensors.items()})
 
     def is_same_as(self, other: "Addition") -> bool:

@@ -107,6 +107,13 @@ class TestBadInput:
         with pytest.raises(HermesError, match=r"is of type torch\.int64"):
             Addition.load(path)
 
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    def test_numbers_that_are_not_finite(self, made, path, value):
+        next(iter(made.tensors.values())).view(-1)[0] = value
+        made.save(path)
+        with pytest.raises(HermesError, match=r"a\.hermes: '.*' has values that are not finite"):
+            Addition.load(path)
+
 
 def test_is_at_most_5_megabytes_for_hermes_planners_network(made):
     """Five tasks of a new modality, at the default rank; numbers are counted, not stored."""

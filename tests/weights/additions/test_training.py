@@ -140,6 +140,25 @@ class TestBadInput:
         with pytest.raises(HermesError, match=r"the weights of the base .* now, the collection was made for"):
             trainer()
 
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda c: c["configurations"]["3d_fullres"].update(spacing=[3.0, 3.0, 3.0]), "spacing is .*3.0.*1.5"),
+            (lambda c: c["configurations"]["3d_fullres"].update(normalization_schemes=["NoNormalization"]), "normalization_"),
+            (lambda c: c.update(transpose_forward=[2, 1, 0]), r"transpose_forward is \[2, 1, 0\]"),
+            (lambda c: c["hermes"]["intensity_clipping"].update(CT={"range": [-1.0, 1.0]}), "intensity_clipping of CT"),
+        ],
+    )
+    def test_images_that_come_otherwise_than_the_bases(self, trainer, folders, change, message):
+        """It would act in models with the base's plans."""
+        trainer("305:CT")
+        file = folders / "preprocessed" / "Dataset901_More901" / "HermesPlans.json"
+        content = read_json(file, "")
+        change(content)
+        file.write_text(json.dumps(content))
+        with pytest.raises(HermesError, match=rf"HermesPlans\.json of .*: {message}.* extend' again"):
+            trainer("305:CT")
+
     def test_training_into_a_model_with_additions(self, trainer, base, folders):
         from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
 

@@ -141,6 +141,7 @@ class TestBadInput:
             ({"name": "abdomen"}, r"the base already has a member 'abdomen': teach under another name"),
             ({"modality": "ct"}, r"--modality ct \(did you mean 'CT'\?\): the base knows CT, T1, unknown"),
             ({"labels": {}}, "--labels is empty"),
+            ({"labels": {"background": 1}}, "a label cannot be named background"),
             ({"labels": {"a": 1, "b": 1}}, r"--labels a=1, b=1: every label needs a value of its own"),
             ({"rank": 0}, "the rank is 0: give a number from 1 to 64"),
             ({"steps": 0}, "the number of steps is 0"),
