@@ -27,6 +27,7 @@ from hermes_nnunet.planning.splits import check_planned_splits
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.model_folder import DATASET_FILE
 from hermes_nnunet.prediction.views.write import FINGERPRINT
+from hermes_nnunet.voxel_orders import OUR_ORDER
 from hermes_nnunet.weights.additions.base import ModelFold, read_fold
 from hermes_nnunet.weights.additions.compose import members_of_base, plans_without_additions, set_pool_sizes
 
@@ -181,8 +182,12 @@ def plans_of_addition(
     # Where null rows take part, one of them follows the tasks.
     most_tasks = max((len(own.tasks) for own in base_plans.members.values()), default=0)
     surplus = base_plans.rows_per_case - most_tasks
+    # What the base knows it knows of images that lie so.
+    order = base_plans.order_of_images(member.modalities[0])
     hermes_plans = replace(
         HermesPlans.of_collection(collection, dict(rules), len(member.tasks) + max(0, min(1, surplus))),
+        voxel_order=order,
+        voxel_orders={} if order == OUR_ORDER else {member.name: order},
         additions=(added,),
         base=BaseReference(str(base.model.path.resolve()), base.fold, base.base_hash),
     )

@@ -18,9 +18,10 @@ from hermes_nnunet.core.files import parse_json, written_beside
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import quoted
 from hermes_nnunet.networks.pool_rows import adapter_of
-from hermes_nnunet.plans import IntensityRule
+from hermes_nnunet.plans import IntensityRule, VoxelOrder
 from hermes_nnunet.schema import OURS, Number, Text, versioned
 from hermes_nnunet.version import __version__
+from hermes_nnunet.voxel_orders import OUR_ORDER
 
 FORMAT_VERSION = 1
 FILE_ENDING = ".hermes"
@@ -64,6 +65,7 @@ class AdditionHeader:
         excludes: task -> tasks of the member that never have a voxel in common with it.
         rank: of the adapters.
         base: what it is for.
+        voxel_order: in which the network sees the member's images; RAS but for imported bases.
         trained_on: numbers and names of what it was trained with, for people.
         dice: mean validation Dice of each task, None where nothing was there to compare.
         dice_of_cases: what these are the means of; earlier releases did not write it.
@@ -76,6 +78,7 @@ class AdditionHeader:
     intensity_clipping: dict[Text, IntensityRule]
     rank: Rank
     base: AdditionBase
+    voxel_order: VoxelOrder = OUR_ORDER
     excludes: dict[Text, tuple[Text, ...]] = field(default_factory=dict)
     trained_on: dict[Text, Any] = field(default_factory=dict)
     dice: dict[Text, Number | None] = field(default_factory=dict)

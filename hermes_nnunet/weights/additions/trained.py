@@ -13,6 +13,7 @@ from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.held_out_dice import dice_of_fold
 from hermes_nnunet.prediction.views.write import CHECKPOINTS, write_views
 from hermes_nnunet.schema import shown
+from hermes_nnunet.voxel_orders import OUR_ORDER
 from hermes_nnunet.weights.additions.base import ModelFold, read_fold, rows_of_addition
 from hermes_nnunet.weights.additions.compose import plans_without_additions, spacing_by_configuration
 from hermes_nnunet.weights.additions.file import FILE_ENDING, Addition, AdditionBase, AdditionHeader
@@ -123,6 +124,7 @@ def header_of_collection(
                 if "architecture" in configuration
             },
         ),
+        voxel_order=hermes_plans.voxel_orders.get(added.member, OUR_ORDER),
         excludes=dict(collection.excludes),
         trained_on=dict(trained_on),
     )

@@ -54,6 +54,15 @@ def base(folders, plans, dataset_json):
 
 
 @pytest.fixture
+def base_in_lps(base):
+    """The base, as if its weights had been imported: it sees CT and what it does not know in LPS, T1 in RAS."""
+    content = json.loads((base / "plans.json").read_text())
+    content["hermes"] |= {"voxel_order": "LPS", "voxel_orders": {"abdomen": "LPS", "brain": "RAS"}}
+    (base / "plans.json").write_text(json.dumps(content))
+    return base
+
+
+@pytest.fixture
 def images(base):
     """A member of the base whose one image has no labels; its name."""
     content = json.loads((base / "dataset.json").read_text())

@@ -82,6 +82,12 @@ class TestPlans:
         assert block.additions[0].new_modalities == ("CT",)
         assert block.intensity_clipping["CT"] == Addition.load(tmp_path / "a.hermes").header.intensity_clipping["CT"]
 
+    @pytest.mark.parametrize(("word", "order"), [("305:CT", "LPS"), ("305:T1", "RAS"), ("305:T2", "LPS")])
+    def test_let_the_network_see_images_as_the_base_does(self, base_in_lps, extended, new_member, word, order):
+        new_member(305)
+        block = HermesPlans.from_plans(read_json(extended(word).plans, ""))
+        assert (block.voxel_order, block.of_member("New305").voxel_order) == (order, order)
+
     def test_are_for_a_base_without_members(self, base, extended, new_member):
         """As weights have it that were imported without the table of their members."""
         for name in ("plans.json", "dataset.json"):

@@ -84,6 +84,17 @@ class TestStart:
         assert all(name.endswith(("priors.tasks", "classifiers.weight", "classifiers.bias")) for name in names)
 
 
+    def test_sees_the_images_as_the_base_does(self, base_in_lps, trainer):
+        made = trainer("305:CT")
+        made.initialize()
+        seen, features = [], made.bare_network.features_and_posteriors
+        made.bare_network.features_and_posteriors = lambda x, context: (seen.append(x), features(x, context))[1]
+        images = torch.randn(2, 1, 16, 16, 16)
+        target = [torch.zeros(2, 1, *([round(16 * scale[0])] * 3)) for scale in made.bare_network.supervision_scales]
+        made.train_step({"data": images, "target": target, "keys": ["New305__c0", "New305__c1"]})
+        assert torch.equal(seen[0], images.flip(3, 4))  # of (B, C, z, y, x): R is L, A is P
+
+
 def logits_of_noise(view):
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
