@@ -249,9 +249,7 @@ class HermesPlans:
         Members that an addition has brought do not count.
         """
         knowing = (
-            name
-            for name, member in self.members.items()
-            if modality in member.channels and not self.addition_of(name)
+            name for name, member in self.members.items() if modality in member.channels and not self.addition_of(name)
         )
         orders = {self.voxel_orders.get(name, OUR_ORDER) for name in knowing}
         return orders.pop() if len(orders) == 1 else self.voxel_order

@@ -170,8 +170,8 @@ class Addition:
                 raise HermesError(f"{path}: {quoted(name)} is of type {tensor.dtype}: get the file again")
             if not tensor.isfinite().all():
                 raise HermesError(
-                    f"{path}: {quoted(name)} has values that are not finite, so nothing could be segmented with it: get "
-                    "the file again, or train the addition again"
+                    f"{path}: {quoted(name)} has values that are not finite, so nothing could be segmented with it: "
+                    "get the file again, or train the addition again"
                 )
         return cls(header, {name: tensor.float() for name, tensor in tensors.items()})
 

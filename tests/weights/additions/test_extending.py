@@ -186,7 +186,11 @@ class TestBadInput:
 @pytest.mark.parametrize(
     ("number", "name", "message"),
     [
-        (306, "New305", "the base has an addition 'New305': take it out with 'hermes_nnunet add -m .* --without New305'"),
+        (
+            306,
+            "New305",
+            "the base has an addition 'New305': take it out with 'hermes_nnunet add -m .* --without New305'",
+        ),
         (305, "other", "the base has Dataset305_New305 as its member 'New305'"),
     ],
 )

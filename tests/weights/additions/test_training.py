@@ -83,7 +83,6 @@ class TestStart:
         assert names
         assert all(name.endswith(("priors.tasks", "classifiers.weight", "classifiers.bias")) for name in names)
 
-
     def test_sees_the_images_as_the_base_does(self, base_in_lps, trainer):
         made = trainer("305:CT")
         made.initialize()
@@ -155,7 +154,10 @@ class TestBadInput:
         ("change", "message"),
         [
             (lambda c: c["configurations"]["3d_fullres"].update(spacing=[3.0, 3.0, 3.0]), "spacing is .*3.0.*1.5"),
-            (lambda c: c["configurations"]["3d_fullres"].update(normalization_schemes=["NoNormalization"]), "normalization_"),
+            (
+                lambda c: c["configurations"]["3d_fullres"].update(normalization_schemes=["NoNormalization"]),
+                "normalization_",
+            ),
             (lambda c: c.update(transpose_forward=[2, 1, 0]), r"transpose_forward is \[2, 1, 0\]"),
             (lambda c: c["hermes"]["intensity_clipping"].update(CT={"range": [-1.0, 1.0]}), "intensity_clipping of CT"),
         ],
