@@ -77,8 +77,10 @@ def check_planned_as_base(plans: Mapping[str, Any], base: ModelFold, configurati
     different = [(key, own.get(key), of_base.get(key)) for key in (*_OF_IMAGES, *_OF_PREPROCESSING)]
     for modality in hermes_plans.modalities:
         if modality in base.plans.modalities:
-            mine, wanted = (intensity_rule(modality, known.intensity_clipping) for known in (hermes_plans, base.plans))
-            different.append((f"intensity_clipping of {modality}", mine, wanted))
+            rule, wanted_rule = (
+                intensity_rule(modality, known.intensity_clipping) for known in (hermes_plans, base.plans)
+            )
+            different.append((f"intensity_clipping of {modality}", rule, wanted_rule))
     for key, mine, wanted in different:
         if mine != wanted:
             raise HermesError(
