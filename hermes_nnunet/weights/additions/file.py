@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from hermes_nnunet.additions import AddedMember, Rank
 from hermes_nnunet.collection import DatasetName, Member, ModalityName, Task
@@ -152,7 +152,8 @@ class Addition:
             for name, tensor in self.tensors.items()
         }
         with written_beside(path) as temporary:
-            save_file(tensors, temporary, metadata={METADATA_KEY: self.header.to_json()})
+            # safetensors' own writer makes files that nobody else may read.
+            temporary.write_bytes(save(tensors, metadata={METADATA_KEY: self.header.to_json()}))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Addition":

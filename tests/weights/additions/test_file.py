@@ -48,6 +48,10 @@ class TestRoundTrip:
         Addition.load(path).save(tmp_path / "b.hermes")
         assert (tmp_path / "b.hermes").read_bytes() == path.read_bytes()
 
+    def test_others_may_read_it_as_they_may_other_files(self, path, tmp_path):
+        (tmp_path / "other").touch()
+        assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+
     def test_says_what_it_is_for(self, path):
         base = read_header(path).base
         assert (base.dataset_name, base.fold, base.spacing) == ("Dataset900_Both", "0", {"3d_fullres": [1.5] * 3})
