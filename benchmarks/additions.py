@@ -40,7 +40,7 @@ from rich.table import Table
 RESULT = "additions.json"
 MAIN_WAYS = ("addition", "transfer", "fine-tuning")
 MEMBERS_WITH_FEW = (303, 304)
-PICTURE, SHOWN = "taught.png", 4
+PICTURE, SHOWN = "taught.png", 3
 
 
 def members(workplace: Workplace, options: argparse.Namespace) -> None:

@@ -217,8 +217,8 @@ class HermesModel:
             name: of the addition, and of the task where there is one label.
             modality: of the images.
             labels: name of each label -> its value in the masks; None for masks of 0 and 1.
-            dataset: id, or name as Dataset999_Gallbladder, under which the addition's view will lie; None takes the
-                highest free id.
+            dataset: id, or name as Dataset999_Gallbladder, under which the addition's view will lie; None takes
+                a free id that goes by the name.
             fold: that the addition is for; None takes the first that is loaded.
             rank: of the adapters.
             steps: of the optimizer.

@@ -236,13 +236,18 @@ class HermesPlans:
         It sees the images in the voxel order of the members that know the modality, where these have one in common.
         """
         context = self.context_of(set(self.context.tasks).difference(tasks), self.context.modality)
+        return replace(self, context=context, voxel_order=self.order_of_images(context.modality))
+
+    def order_of_images(self, modality: str) -> str:
+        """The voxel order of the base's members that know a modality, where they have one in common, or the context's.
+
+        Members that an addition has brought do not count.
+        """
         knowing = (
-            name
-            for name, member in self.members.items()
-            if context.modality in member.channels and not self.addition_of(name)
+            name for name, member in self.members.items() if modality in member.channels and not self.addition_of(name)
         )
         orders = {self.voxel_orders.get(name, OUR_ORDER) for name in knowing}
-        return replace(self, context=context, voxel_order=orders.pop() if len(orders) == 1 else self.voxel_order)
+        return orders.pop() if len(orders) == 1 else self.voxel_order
 
     def with_modality_override(self) -> "HermesPlans":
         """The same plans with the modality that the environment variable HERMES_MODALITY names, if it is set.

@@ -107,7 +107,7 @@ class HermesTrainer(InterruptibleTrainer):
                 f"{plans['dataset_name']} was merged again after {plans['plans_name']}.json was made, and has other "
                 f"tasks now: {PLANS_REMEDY}"
             )
-        if self.hermes_plans.has_voxel_orders:
+        if self.hermes_plans.has_voxel_orders and self.hermes_plans.base is None:
             raise HermesError(
                 f"{plans['plans_name']}.json is that of imported weights, whose images come in other voxel orders than "
                 f"RAS, and a training has RAS: {PLANS_REMEDY}"

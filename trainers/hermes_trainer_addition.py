@@ -10,7 +10,7 @@ from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
 from hermes_nnunet.weights.additions.compose import plans_without_additions
 from hermes_nnunet.weights.additions.starting import optimizer_of_addition, round_adapters, start_addition
-from hermes_nnunet.weights.additions.trained import base_of_plans, finish_training
+from hermes_nnunet.weights.additions.trained import base_of_plans, check_planned_as_base, finish_training
 
 
 class HermesTrainerAddition(HermesTrainer):
@@ -32,7 +32,9 @@ class HermesTrainerAddition(HermesTrainer):
 
     def set_recipe(self) -> None:
         """See HermesTrainer; finds the base, before hours of work."""
-        self.base = base_of_plans(self.hermes_plans, f"{self.plans_manager.plans_name}.json of {self.collection_name}")
+        where = f"{self.plans_manager.plans_name}.json of {self.collection_name}"
+        self.base = base_of_plans(self.hermes_plans, where)
+        check_planned_as_base(self.plans_manager.plans, self.base, self.configuration_name, where)
         self.initial_lr = self.addition_rate
         self.weight_decay = self.adapter_decay
 

@@ -22,6 +22,8 @@ EXTENSIONS = {member: member + 640 for member in MEMBERS}
 # Way -> arm, and what it changes of the recipe.
 WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "addition": ("addition", {}),
+    "addition, twice the rate": ("addition", {"addition_rate": 4e-3}),
+    "addition, four times the rate": ("addition", {"addition_rate": 8e-3}),
     "transfer": ("transfer", {}),
     # All layers at the full rate, as with nnU-Net's -pretrained_weights.
     "fine-tuning": ("transfer", {"base_share": 1.0, "first_layer_share": 1.0}),

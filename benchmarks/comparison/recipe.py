@@ -25,6 +25,7 @@ OF_HERMES = (
     "unknown_modality_share",
     "base_share",
     "first_layer_share",
+    "addition_rate",
 )
 
 # What only HermesUNet has: to change nothing else would leave the masked merge as it is, or make another arm of it.
@@ -67,6 +68,7 @@ class Recipe:
             plain nnU-Net does not read it.
         unknown_modality_share: HermesTrainer's; plain nnU-Net does not read it.
         base_share, first_layer_share: HermesTrainerTransfer's; the others do not read them.
+        addition_rate: HermesTrainerAddition's, in the place of `learning_rate`.
         supervision: weights of the outputs: 'halved' (nnU-Net's) or 'full resolution' (the highest only).
     """
 
@@ -102,6 +104,7 @@ class Recipe:
     unknown_modality_share: float = 0.0
     base_share: float = 0.5
     first_layer_share: float = 0.2
+    addition_rate: float = 2e-3
 
     @classmethod
     def of_environment(cls) -> "Recipe":

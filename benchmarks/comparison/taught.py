@@ -15,6 +15,7 @@ from comparison.scoring import dice
 from comparison.taught_picture import Slice, slice_of
 from comparison.views import held_out_cases, image_of, predict_once, predictions_of
 from hermes_nnunet.core.dice import mean_of_defined
+from hermes_nnunet.core.evenly import evenly_chosen
 from hermes_nnunet.core.files import folder_written_beside, read_json, write_json
 
 BASE_NUMBER = 920
@@ -151,7 +152,7 @@ class Teaching:
         return self.score(structure, training.validation(self.workplace))
 
     def slices(self, structure: Structure, number: int, count: int) -> list[Slice]:
-        """Of the first held-out cases, with what was taught and what nnU-Net has found."""
+        """Of some held-out cases, with what was taught and what nnU-Net has found."""
         taught = predictions_of(self.base, self.workplace, f"{structure.name}_{number}")
         plain = self.single(structure).validation(self.workplace)
         truth = self.workplace.raw(structure.number) / "labelsTr"
@@ -162,7 +163,7 @@ class Teaching:
                 truth / f"{case}.nii.gz",
                 {f"taught with {number}": taught / f"{case}.nii.gz", "nnU-Net": plain / f"{case}.nii.gz"},
             )
-            for case in self.held_out(structure)[:count]
+            for case in evenly_chosen(self.held_out(structure), count)
         ]
 
     def _examples(self, structure: Structure, number: int) -> Path:

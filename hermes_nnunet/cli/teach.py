@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dataset",
         metavar="ID",
-        help="id of the data set under which the view will lie; default: the highest free one",
+        help="id of the data set under which the view will lie; default: a free one that goes by the name",
     )
     fit = parser.add_argument_group("fit")
     fit.add_argument("--steps", type=int, default=STEPS, metavar="N", help="of the optimizer; default: %(default)s")

@@ -109,20 +109,28 @@ class ContextIndexer:
         tasks: names of the rows of the task pool.
         modalities: names of the modalities, "unknown" last.
         additions: what additions have brought into the model; see `modality_rows` for their modalities.
+        voxel_order: in which the network sees the images in training, which come in RAS.
     """
 
-    def __init__(self, tasks: Sequence[str], modalities: Sequence[str], additions: Sequence[AddedMember] = ()) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        modalities: Sequence[str],
+        additions: Sequence[AddedMember] = (),
+        voxel_order: str = OUR_ORDER,
+    ) -> None:
         self._task_row = {name: row for row, name in enumerate(tasks)}
         self._modalities = tuple(modalities)
         self._modality_row = {owned: row for row, owned in enumerate(modality_rows(modalities, additions))}
         self._additions = tuple(additions)
         self._owner = {task: number for number, addition in enumerate(additions) for task in addition.tasks}
+        self._turn = turn_of(voxel_order)
         self.unknown_modality = self._modality_row[None, UNKNOWN_MODALITY]
 
     @classmethod
     def of_plans(cls, plans: HermesPlans) -> "ContextIndexer":
         """For the model that the plans describe."""
-        return cls(plans.tasks, plans.modalities, plans.additions)
+        return cls(plans.tasks, plans.modalities, plans.additions, plans.voxel_order)
 
     def __call__(self, contexts: Sequence[Context], rows: int | None = None) -> ContextBatch:
         """Index tensors of `contexts`, padded to `rows` tasks (default: the most that one of them has).
@@ -142,7 +150,7 @@ class ContextIndexer:
             raise ValueError(msg)
         (addition,) = owners
         modality_index = torch.tensor([self._row_of_modality(context.modality, addition) for context in contexts])
-        return ContextBatch(task_index, modality_index, addition=addition)
+        return ContextBatch(task_index, modality_index, turn=self._turn, addition=addition)
 
     def for_prediction(
         self,

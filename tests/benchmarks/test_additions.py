@@ -69,6 +69,13 @@ class TestExtension:
         recipe = self.extension(workplace).training("transfer").recipe
         assert (recipe.base_share, recipe.first_layer_share) == (Trainer.base_share, Trainer.first_layer_share)
 
+    def test_rate_of_an_addition_is_the_trainers_own(self, workplace):
+        from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer_addition import HermesTrainerAddition
+
+        extension = self.extension(workplace)
+        assert extension.training("addition").recipe.addition_rate == HermesTrainerAddition.addition_rate
+        assert extension.training("addition, twice the rate").recipe.addition_rate == 4e-3
+
     def test_few_cases_are_the_first_of_fold_0_in_a_fold_of_their_own(self, workplace, monkeypatch):
         from comparison.running import Training
 

@@ -193,10 +193,10 @@ class ComparisonHermesTrainer(ComparisonTrainer, HermesTrainer):
 
 
 class ComparisonAdditionTrainer(ComparisonHermesTrainer, HermesTrainerAddition):
-    """HermesTrainerAddition with the length, seed and loss of the recipe; its rates are the trainer's own."""
+    """HermesTrainerAddition with the recipe of the comparison; its other rates are the trainer's own."""
 
     def initialize(self) -> None:
-        self.initial_lr, self.weight_decay = self.addition_rate, self.adapter_decay
+        self.initial_lr, self.weight_decay = self.recipe.addition_rate, self.adapter_decay
         super().initialize()
 
     configure_optimizers = HermesTrainerAddition.configure_optimizers

@@ -16,6 +16,7 @@ from hermes_nnunet.networks.pool_rows import Rows, adapter_of, as_adapter_of, ro
 from hermes_nnunet.planning.preprocessing.intensity import intensity_rule
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.model_folder import ModelFolder
+from hermes_nnunet.voxel_orders import OUR_ORDER
 from hermes_nnunet.weights.additions.file import Addition, AdditionHeader
 
 LARGEST_VALUE = 65535  # what a segmentation of nnU-Net can store
@@ -37,6 +38,7 @@ def plans_without_additions(plans: HermesPlans) -> HermesPlans:
             modalities=tuple(name for name in plans.modalities if name not in brought),
             members={name: member for name, member in plans.members.items() if name not in added},
             intensity_clipping={name: rule for name, rule in plans.intensity_clipping.items() if name not in brought},
+            voxel_orders={name: order for name, order in plans.voxel_orders.items() if name not in added},
             additions=(),
         )
     )
@@ -63,9 +65,15 @@ def plans_with_additions(base: HermesPlans, headers: Sequence[AdditionHeader]) -
                 **base.intensity_clipping,
                 **{name: header.intensity_clipping[name] for header in headers for name in header.new_modalities},
             },
+            voxel_orders={**base.voxel_orders, **_orders_of(headers)},
             additions=tuple(header.added for header in headers),
         )
     )
+
+
+def _orders_of(headers: Sequence[AdditionHeader]) -> dict[str, str]:
+    """Voxel orders other than RAS, by member."""
+    return {header.name: header.voxel_order for header in headers if header.voxel_order != OUR_ORDER}
 
 
 def _told_all(plans: HermesPlans) -> HermesPlans:

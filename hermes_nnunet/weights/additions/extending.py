@@ -2,7 +2,7 @@
 
 import copy
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from hermes_nnunet.core.files import read_json, write_json, written_beside
 from hermes_nnunet.core.images import READER_WRITER
 from hermes_nnunet.core.nnunet_files import SPLITS_FILE, read_dataset_json
 from hermes_nnunet.core.nnunet_folders import raw_folder
-from hermes_nnunet.core.wording import listed
+from hermes_nnunet.core.wording import did_you_mean, listed
 from hermes_nnunet.data.merge import MergeResult, MergeSpecification, merge
 from hermes_nnunet.data.merge.planning import MergePlan, plan_merge
 from hermes_nnunet.errors import HermesError
@@ -27,6 +27,7 @@ from hermes_nnunet.planning.splits import check_planned_splits
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.model_folder import DATASET_FILE
 from hermes_nnunet.prediction.views.write import FINGERPRINT
+from hermes_nnunet.voxel_orders import OUR_ORDER
 from hermes_nnunet.weights.additions.base import ModelFold, read_fold
 from hermes_nnunet.weights.additions.compose import members_of_base, plans_without_additions, set_pool_sizes
 
@@ -101,22 +102,47 @@ def _check_member(base: ModelFold, planned: MergePlan, specification: MergeSpeci
             f"{base.model.image_channels}: an addition cannot change that; choose with channel: or channels: in a YAML "
             f"file (--members)"
         )
-    plans = plans_without_additions(base.plans)
     (member,) = planned.collection.members.values()
-    if member.name in members_of_base(plans, base.model):
+    for modality in member.modalities:
+        check_spelling(modality, base.plans.modalities, f"modality {modality} of {member.name}")
+    # Also what additions have brought into it: the model that comes of the training has these, too.
+    if base.plans.addition_of(member.name) is not None:
+        raise HermesError(
+            f"the base has an addition '{member.name}': take it out with 'hermes_nnunet add -m {base.model.path} "
+            f"--without {member.name}', or give the new member another name (name: in a YAML file)"
+        )
+    if member.name in members_of_base(base.plans, base.model):
         raise HermesError(
             f"the base already has a member '{member.name}': give the new one another name (name: in a YAML file)"
         )
-    owner = next((own.name for own in plans.members.values() if own.dataset_name == member.dataset_name), None)
+    owner = next((own.name for own in base.plans.members.values() if own.dataset_name == member.dataset_name), None)
     if owner is not None:
         raise HermesError(
             f"the base has {member.dataset_name} as its member '{owner}', whose model folder lies under this name: "
             "copy the data set to another id for its new labels"
         )
-    known = [task for task in planned.collection.task_names if task in plans.tasks]
+    known = [task for task in planned.collection.task_names if task in base.plans.tasks]
     if known:
         raise HermesError(
             f"the base already has the task {listed(known)}: rename the label (labels: in a YAML file), or leave it out"
+        )
+
+
+def check_spelling(modality: str, known: Sequence[str], what: str) -> None:
+    """See that a modality is one that a base knows, or surely another one.
+
+    Args:
+        known: modalities of the base.
+        what: says in the message whose modality it is.
+
+    Raises:
+        HermesError: the base knows it with other capitals.
+    """
+    same = [name for name in known if name.casefold() == modality.casefold()]
+    if same and modality not in known:
+        raise HermesError(
+            f"{what}{did_you_mean(modality, same)}: the base knows {listed(known)}, and the same modality is written "
+            "alike"
         )
 
 
@@ -127,8 +153,9 @@ def _new_modalities(base: ModelFold, collection: Collection) -> tuple[str, ...]:
 
 def _plans(base: ModelFold, merged: MergeResult, rank: int) -> dict[str, Any]:
     """Content of the plans file of a merged collection."""
-    new = _new_modalities(base, merged.collection)
-    rules = dict(plans_without_additions(base.plans).intensity_clipping)
+    # One model has one rule for a modality, also where an addition has brought it.
+    rules = dict(base.plans.intensity_clipping)
+    new = [name for name in _new_modalities(base, merged.collection) if name not in base.plans.modalities]
     if new:
         rules |= {name: rule for name, rule in _planned_rules(base, merged).items() if name in new}
     return plans_of_addition(base, merged.collection, merged.folder.name, rules, rank)
@@ -153,9 +180,14 @@ def plans_of_addition(
     (member,) = collection.members.values()
     added = AddedMember(member.name, collection.task_names, _new_modalities(base, collection), rank)
     # Where null rows take part, one of them follows the tasks.
-    surplus = base_plans.rows_per_case - max(len(own.tasks) for own in base_plans.members.values())
+    most_tasks = max((len(own.tasks) for own in base_plans.members.values()), default=0)
+    surplus = base_plans.rows_per_case - most_tasks
+    # What the base knows it knows of images that lie so.
+    order = base_plans.order_of_images(member.modalities[0])
     hermes_plans = replace(
         HermesPlans.of_collection(collection, dict(rules), len(member.tasks) + max(0, min(1, surplus))),
+        voxel_order=order,
+        voxel_orders={} if order == OUR_ORDER else {member.name: order},
         additions=(added,),
         base=BaseReference(str(base.model.path.resolve()), base.fold, base.base_hash),
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from hermes_nnunet.additions import AddedMember, Rank
 from hermes_nnunet.collection import DatasetName, Member, ModalityName, Task
@@ -18,9 +18,10 @@ from hermes_nnunet.core.files import parse_json, written_beside
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import quoted
 from hermes_nnunet.networks.pool_rows import adapter_of
-from hermes_nnunet.plans import IntensityRule
+from hermes_nnunet.plans import IntensityRule, VoxelOrder
 from hermes_nnunet.schema import OURS, Number, Text, versioned
 from hermes_nnunet.version import __version__
+from hermes_nnunet.voxel_orders import OUR_ORDER
 
 FORMAT_VERSION = 1
 FILE_ENDING = ".hermes"
@@ -64,6 +65,7 @@ class AdditionHeader:
         excludes: task -> tasks of the member that never have a voxel in common with it.
         rank: of the adapters.
         base: what it is for.
+        voxel_order: in which the network sees the member's images; RAS but for imported bases.
         trained_on: numbers and names of what it was trained with, for people.
         dice: mean validation Dice of each task, None where nothing was there to compare.
         dice_of_cases: what these are the means of; earlier releases did not write it.
@@ -76,6 +78,7 @@ class AdditionHeader:
     intensity_clipping: dict[Text, IntensityRule]
     rank: Rank
     base: AdditionBase
+    voxel_order: VoxelOrder = OUR_ORDER
     excludes: dict[Text, tuple[Text, ...]] = field(default_factory=dict)
     trained_on: dict[Text, Any] = field(default_factory=dict)
     dice: dict[Text, Number | None] = field(default_factory=dict)
@@ -149,7 +152,8 @@ class Addition:
             for name, tensor in self.tensors.items()
         }
         with written_beside(path) as temporary:
-            save_file(tensors, temporary, metadata={METADATA_KEY: self.header.to_json()})
+            # safetensors' own writer makes files that nobody else may read.
+            temporary.write_bytes(save(tensors, metadata={METADATA_KEY: self.header.to_json()}))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Addition":
@@ -165,6 +169,11 @@ class Addition:
         for name, tensor in tensors.items():
             if tensor.dtype not in (torch.float32, ADAPTER_TYPE):
                 raise HermesError(f"{path}: {quoted(name)} is of type {tensor.dtype}: get the file again")
+            if not tensor.isfinite().all():
+                raise HermesError(
+                    f"{path}: {quoted(name)} has values that are not finite, so nothing could be segmented with it: "
+                    "get the file again, or train the addition again"
+                )
         return cls(header, {name: tensor.float() for name, tensor in tensors.items()})
 
     def is_same_as(self, other: "Addition") -> bool:

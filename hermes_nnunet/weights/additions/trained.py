@@ -12,12 +12,24 @@ from hermes_nnunet.planning.preprocessing.intensity import intensity_rule
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.held_out_dice import dice_of_fold
 from hermes_nnunet.prediction.views.write import CHECKPOINTS, write_views
+from hermes_nnunet.schema import shown
+from hermes_nnunet.voxel_orders import OUR_ORDER
 from hermes_nnunet.weights.additions.base import ModelFold, read_fold, rows_of_addition
 from hermes_nnunet.weights.additions.compose import plans_without_additions, spacing_by_configuration
 from hermes_nnunet.weights.additions.file import FILE_ENDING, Addition, AdditionBase, AdditionHeader
 from hermes_nnunet.weights.additions.model_folder import compose_model, write_composed
 from hermes_nnunet.weights.additions.starting import check_unchanged
 
+# What plans, and their configurations, say of how an image becomes what the network sees.
+_OF_IMAGES = ("transpose_forward", "transpose_backward")
+_OF_PREPROCESSING = (
+    "spacing",
+    "preprocessor_name",
+    "normalization_schemes",
+    "use_mask_for_norm",
+    "resampling_fn_data",
+    "resampling_fn_data_kwargs",
+)
 EXTEND_REMEDY = "make the collection with 'hermes_nnunet extend'"
 
 
@@ -44,6 +56,37 @@ def base_of_plans(plans: HermesPlans, where: str) -> ModelFold:
             f"{reference.weights[:12]}: {EXTEND_REMEDY} again"
         )
     return base
+
+
+def check_planned_as_base(plans: Mapping[str, Any], base: ModelFold, configuration: str, where: str) -> None:
+    """See that images come to an addition as they come to its base: it acts in models with the base's plans.
+
+    Args:
+        plans: content of the collection's plans file.
+        configuration: that is trained.
+        where: names the plans in messages.
+
+    Raises:
+        HermesError: they do not.
+    """
+    own, of_base = (
+        {**{key: content.get(key) for key in _OF_IMAGES}, **content["configurations"].get(configuration, {})}
+        for content in (plans, base.model.plans)
+    )
+    hermes_plans = HermesPlans.from_plans(plans)
+    different = [(key, own.get(key), of_base.get(key)) for key in (*_OF_IMAGES, *_OF_PREPROCESSING)]
+    for modality in hermes_plans.modalities:
+        if modality in base.plans.modalities:
+            rule, wanted_rule = (
+                intensity_rule(modality, known.intensity_clipping) for known in (hermes_plans, base.plans)
+            )
+            different.append((f"intensity_clipping of {modality}", rule, wanted_rule))
+    for key, mine, wanted in different:
+        if mine != wanted:
+            raise HermesError(
+                f"{where}: {key} is {shown(mine)}, the base {base.where} has {shown(wanted)}, and one model has one: "
+                f"{EXTEND_REMEDY} again, and preprocess again"
+            )
 
 
 def header_of_collection(
@@ -83,6 +126,7 @@ def header_of_collection(
                 if "architecture" in configuration
             },
         ),
+        voxel_order=hermes_plans.voxel_orders.get(added.member, OUR_ORDER),
         excludes=dict(collection.excludes),
         trained_on=dict(trained_on),
     )

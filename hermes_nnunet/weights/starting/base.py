@@ -79,6 +79,10 @@ class Base:
         spacings = [spacing_by_configuration(own).get(configuration) for own in (self.fold.model.plans, plans)]
         if spacings[0] != spacings[1]:
             lines.append(f"its images had a spacing of {spacings[0]} mm, here they have {spacings[1]} mm")
+        modality = hermes_plans.context.modality
+        orders = [own.order_of_images(modality) for own in (self.hermes_plans, hermes_plans)]
+        if orders[0] != orders[1]:
+            lines.append(f"it saw images in the voxel order {orders[0]}, here the network sees them in {orders[1]}")
         for modality in taken.modalities:
             rules = [intensity_rule(modality, own.intensity_clipping) for own in (self.hermes_plans, hermes_plans)]
             if rules[0] != rules[1]:

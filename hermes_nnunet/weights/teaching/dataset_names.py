@@ -1,5 +1,6 @@
 """The data set under whose name the view of a taught addition lies, so that nnU-Net's commands find it."""
 
+import zlib
 from collections.abc import Mapping
 
 from hermes_nnunet.collection import Member
@@ -15,12 +16,16 @@ from hermes_nnunet.data.merge.specification import LARGEST_ID, check_id
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import check_dataset_name, check_file_name
 
+# Few people's data sets have these ids, or collections.
+OWN_IDS = range(500, 900)
+
 
 def dataset_name_of(wanted: int | str | None, name: str, members: Mapping[str, Member]) -> str:
     """Name of a data set that nobody has.
 
     Args:
-        wanted: its id, or its whole name; None takes the highest free id.
+        wanted: its id, or its whole name; None takes a free id that goes by the addition's name, so that additions that
+            were taught apart hardly ever meet in a model with the same one.
         name: of the addition, for a data set that is given by its id or not at all.
         members: the base's.
 
@@ -30,7 +35,8 @@ def dataset_name_of(wanted: int | str | None, name: str, members: Mapping[str, M
     check_file_name(name, "--name")
     taken = _taken(members)
     if wanted is None:
-        free = (number for number in range(LARGEST_ID, 0, -1) if number not in taken)
+        first = OWN_IDS[zlib.crc32(name.encode()) % len(OWN_IDS)]
+        free = (number for number in (*range(first, 0, -1), *range(LARGEST_ID, first, -1)) if number not in taken)
         wanted = next(free, None)
         if wanted is None:
             raise HermesError("every id of a data set is taken: name one with --dataset once it is free")

@@ -11,6 +11,7 @@ from torch.nn import functional
 from hermes_nnunet.networks.context_batch import ContextBatch
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.heads import FIRST_LOGIT, AdaptedClassifierHead, TaskClassifiers
+from hermes_nnunet.networks.turning import turned
 from hermes_nnunet.weights.teaching.cases import Batch
 
 STEPS_OF_CHOICE = 12
@@ -104,7 +105,9 @@ class FirstRows:
         device = next(self._network.parameters()).device
         context = self._context.on(device).repeated(len(batch.images))
         self._network.set_context(context)
-        features, posteriors = self._network.features_and_posteriors(batch.images.to(device), context)
+        features, posteriors = self._network.features_and_posteriors(
+            turned(batch.images.to(device), context.turn), context
+        )
         tokens = torch.cat(posteriors, dim=-1)[:, : -self._network.tokens_per_modality]
         # A null row may follow the tasks.
         tasks = int(context.real_rows[0].sum())
@@ -112,7 +115,7 @@ class FirstRows:
         found = []
         for head, read, target in zip(heads, features, targets, strict=False):
             offsets = torch.bmm(head.classifiers(tokens), read.flatten(2))[:, :tasks].unflatten(2, read.shape[2:])
-            flat = target.flatten()
+            flat = turned(target, context.turn).flatten()
             chosen, weights = _drawn(flat, tasks, random)
             shown = flat[chosen, None] == torch.arange(1, tasks + 1)
             voxels, logits = (

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK, UNKNOWN_MODALITY, Case, Collection, Member, Task
-from hermes_nnunet.core.wording import did_you_mean, listed
+from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import check_dataset_name, check_file_name, check_task_name
 from hermes_nnunet.planning.labelled_intensities import planned_intensity_clipping
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.weights.additions.base import ModelFold
-from hermes_nnunet.weights.additions.compose import members_of_base, plans_without_additions
-from hermes_nnunet.weights.additions.extending import plans_of_addition
+from hermes_nnunet.weights.additions.compose import members_of_base
+from hermes_nnunet.weights.additions.extending import check_spelling, plans_of_addition
 from hermes_nnunet.weights.teaching.examples import Example
 
 
@@ -71,8 +71,8 @@ def make_lesson(
     """
     check_file_name(name, "--name")
     check_dataset_name(dataset_name, "data set")
-    of_base = plans_without_additions(base.plans)
-    check_modality(modality, of_base)
+    check_file_name(modality, "--modality")
+    check_spelling(modality, base.plans.modalities, f"--modality {modality}")
     names = [name] if list(labels) == [name] else [f"{name}/{label}" for label in labels]
     tasks = tuple(Task(check_task_name(task), (value,), value) for value, task in enumerate(names, start=1))
     known = [task.name for task in tasks if task.name in base.plans.tasks]
@@ -105,27 +105,12 @@ def make_lesson(
         "file_ending": file_ending,
         HERMES_BLOCK: collection.to_block(),
     }
-    rules = dict(of_base.intensity_clipping)
-    if modality not in of_base.modalities:
+    # One model has one rule for a modality, also where an addition has brought it.
+    rules = dict(base.plans.intensity_clipping)
+    if modality not in base.plans.modalities:
         rules |= _planned_rule(modality, labels, collection, examples, dataset_json)
     plans = plans_of_addition(base, collection, dataset_name, rules, rank)
     return Lesson(base, plans, dataset_json, tuple(labels.values()))
-
-
-def check_modality(modality: str, base: HermesPlans) -> None:
-    """See that a modality is one that the base knows, or surely another one.
-
-    Raises:
-        HermesError: it is written otherwise than the base's, or cannot be a name.
-    """
-    check_file_name(modality, "--modality")
-    if modality in base.modalities:
-        return
-    same = [known for known in base.modalities if known.casefold() == modality.casefold()]
-    if same:
-        raise HermesError(
-            f"--modality {modality}{did_you_mean(modality, same)}: the base knows {listed(base.modalities)}"
-        )
 
 
 def _planned_rule(

@@ -10,6 +10,7 @@ import torch
 from hermes_nnunet.additions import LARGEST_RANK, RANK
 from hermes_nnunet.core.dice import CaseDice, defined_by_task
 from hermes_nnunet.core.wording import listed
+from hermes_nnunet.data.merge.specification import RESERVED_LABELS
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.file_names import check_file_name
 from hermes_nnunet.planning.preprocessing.intensity import intensity_rule
@@ -156,13 +157,18 @@ def _notices(lesson: Lesson, modality: str) -> tuple[str, ...]:
 
 
 def _check_values(labels: Mapping[str, int]) -> None:
-    """See that each label has a value of its own, above 0.
+    """See that each label has a value of its own, above 0, and a name that nnU-Net does not need for itself.
 
     Raises:
         UsageError: it has not.
     """
     if not labels:
         raise UsageError("--labels is empty: name each label and its value, as gallbladder=1")
+    reserved = sorted({*RESERVED_LABELS}.intersection(labels))
+    if reserved:
+        raise UsageError(
+            f"a label cannot be named {listed(reserved)}, which nnU-Net needs for itself: choose another name"
+        )
     values = list(labels.values())
     if min(values) < 1 or len(set(values)) < len(values):
         given = listed(f"{name}={value}" for name, value in labels.items())

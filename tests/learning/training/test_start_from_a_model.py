@@ -96,11 +96,15 @@ class TestHermesTrainer:
         with pytest.raises(HermesError, match=r"validation/summary\.json.* is missing: run the validation again"):
             make_trainer().run_training()
 
-    def test_says_what_is_done_otherwise_to_the_images(self, grown, make_trainer, plans):
+    def test_says_what_is_done_otherwise_to_the_images(self, base, grown, make_trainer, plans):
+        of_base = json.loads((base[0] / "plans.json").read_text())
+        of_base["hermes"] |= {"voxel_order": "LPS", "voxel_orders": {"abdomen": "LPS", "brain": "RAI"}}
+        (base[0] / "plans.json").write_text(json.dumps(of_base))
         plans["configurations"]["3d_fullres"]["spacing"] = [2, 2, 2]
         plans["hermes"]["intensity_clipping"]["CT"] = {"range": [0, 1]}
         trainer = make_trainer()
         trainer.on_train_start()
+        assert "it saw images in the voxel order LPS, here the network sees them in RAS" in log_of(trainer)
         assert "its images had a spacing of [1.5, 1.5, 1.5] mm, here they have [2.0, 2.0, 2.0] mm" in log_of(trainer)
         assert (
             "its images of CT were normalised by {'range': [-991.0, 500.0]}, here they are by {'range': [0.0, 1.0]}"

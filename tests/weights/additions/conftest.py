@@ -54,6 +54,15 @@ def base(folders, plans, dataset_json):
 
 
 @pytest.fixture
+def base_in_lps(base):
+    """The base, as if its weights had been imported: it sees CT and what it does not know in LPS, T1 in RAS."""
+    content = json.loads((base / "plans.json").read_text())
+    content["hermes"] |= {"voxel_order": "LPS", "voxel_orders": {"abdomen": "LPS", "brain": "RAS"}}
+    (base / "plans.json").write_text(json.dumps(content))
+    return base
+
+
+@pytest.fixture
 def images(base):
     """A member of the base whose one image has no labels; its name."""
     content = json.loads((base / "dataset.json").read_text())
@@ -72,9 +81,12 @@ def images(base):
 
 @pytest.fixture
 def new_member(folders):
-    """A function that writes a raw data set of noise with bright cubes: `number`, its labels, its channels."""
+    """A function that writes a raw data set of noise with bright cubes: `number`, its labels, its channels.
 
-    def write(number=305, labels=("gallbladder",), channels=1, cases=4):
+    Values are `scale` times those of others.
+    """
+
+    def write(number=305, labels=("gallbladder",), channels=1, cases=4, scale=1):
         folder = folders / "raw" / f"Dataset{number}_New{number}"
         for part in ("imagesTr", "labelsTr"):
             (folder / part).mkdir(parents=True)
@@ -85,7 +97,7 @@ def new_member(folders):
                 low = 2 + 5 * value
                 label[low : low + 4, 5:13, 5:13] = value
             for channel in range(channels):
-                image = rng.normal(size=label.shape).astype(np.float32) + 3 * label
+                image = scale * (rng.normal(size=label.shape) + 3 * label).astype(np.float32)
                 nibabel.save(
                     nibabel.Nifti1Image(image, np.diag([1.5, 1.5, 1.5, 1])),
                     folder / "imagesTr" / f"c{case}_{channel:04d}.nii.gz",

@@ -85,6 +85,16 @@ class TestOldMembers:
 
 
 class TestNewMembers:
+    def test_keep_the_voxel_order_that_they_were_trained_with(self, base_in_lps, results, saved):
+        path = saved("305:CT")
+        assert Addition.load(path).header.voxel_order == "LPS"
+        folder = add([path], base_in_lps, results=results, into=902).folder
+        plans = read_model_folder(folder).hermes_plans
+        assert [plans.of_member(name).voxel_order for name in plans.members] == ["LPS", "RAS", "LPS"]
+        assert read_model_folder(results / "Dataset305_New305" / folder.name).hermes_plans.voxel_order == "LPS"
+        add([], folder, results=results, without=["New305"])
+        assert read_model_folder(folder).hermes_plans.voxel_orders == {"abdomen": "LPS", "brain": "RAS"}
+
     def test_do_not_depend_on_other_additions(self, base, results, saved):
         first, second = saved(), saved("306:T2", into=903)
         alone = add([second], base, results=results, into=902).folder

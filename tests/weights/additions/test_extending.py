@@ -1,12 +1,16 @@
 """Extending a base: the collection, its plans, and what is refused."""
 
+import json
+
 import pytest
 import torch
 
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.plans import HermesPlans
+from hermes_nnunet.weights.additions.adding import add
 from hermes_nnunet.weights.additions.base import read_fold
+from hermes_nnunet.weights.additions.file import Addition
 
 
 class TestPlans:
@@ -57,8 +61,6 @@ class TestPlans:
         }
 
     def test_of_a_model_with_additions_are_for_its_base(self, base, extended, addition, new_member, folders, tmp_path):
-        from hermes_nnunet.weights.additions.adding import add
-
         addition().save(tmp_path / "a.hermes")
         grown = add([tmp_path / "a.hermes"], base, results=folders / "results", into=902).folder
         new_member(306)
@@ -66,6 +68,35 @@ class TestPlans:
         block = HermesPlans.from_plans(read_json(result.plans, ""))
         assert block.base.weights == read_fold(base, 0).base_hash
         assert block.additions[0].new_modalities == ("T2",)
+
+    def test_take_over_the_rule_of_a_modality_that_an_addition_has_brought(
+        self, base, extended, addition, new_member, folders, tmp_path
+    ):
+        """One model has one rule for a modality; the planner would make another of these images."""
+        for name in ("plans.json", "dataset.json"):
+            (base / name).write_text((base / name).read_text().replace('"CT"', '"PET"'))
+        addition("305:CT").save(tmp_path / "a.hermes")
+        grown = add([tmp_path / "a.hermes"], base, results=folders / "results", into=902).folder
+        new_member(306, scale=7)
+        block = HermesPlans.from_plans(read_json(extended("306:CT", into=903, base=grown).plans, ""))
+        assert block.additions[0].new_modalities == ("CT",)
+        assert block.intensity_clipping["CT"] == Addition.load(tmp_path / "a.hermes").header.intensity_clipping["CT"]
+
+    @pytest.mark.parametrize(("word", "order"), [("305:CT", "LPS"), ("305:T1", "RAS"), ("305:T2", "LPS")])
+    def test_let_the_network_see_images_as_the_base_does(self, base_in_lps, extended, new_member, word, order):
+        new_member(305)
+        block = HermesPlans.from_plans(read_json(extended(word).plans, ""))
+        assert (block.voxel_order, block.of_member("New305").voxel_order) == (order, order)
+
+    def test_are_for_a_base_without_members(self, base, extended, new_member):
+        """As weights have it that were imported without the table of their members."""
+        for name in ("plans.json", "dataset.json"):
+            content = read_json(base / name, "")
+            content["hermes"] |= {"members": {}, **({"rows_per_case": 5} if name == "plans.json" else {"cases": {}})}
+            (base / name).write_text(json.dumps(content))
+        new_member(305)
+        block = HermesPlans.from_plans(read_json(extended("305:CT").plans, ""))
+        assert (block.tasks, list(block.members)) == (("New305/gallbladder",), ["New305"])
 
     def test_twice_is_the_same(self, extended, new_member):
         new_member(305)
@@ -144,6 +175,13 @@ class TestBadInput:
         with pytest.raises(HermesError, match="has Dataset011_abdomen as its member 'abdomen'"):
             extended("11:T2", name="other")
 
+    def test_modality_that_the_base_writes_otherwise(self, base, extended, new_member):
+        for name in ("plans.json", "dataset.json"):
+            (base / name).write_text((base / name).read_text().replace('"CT"', '"ct"'))
+        new_member(305)
+        with pytest.raises(HermesError, match=r"modality CT of New305 \(did you mean 'ct'\?\): the base knows ct, T1"):
+            extended("305:CT")
+
     def test_id_of_the_base(self, extended, new_member):
         new_member(305)
         with pytest.raises(HermesError, match="--into 900 is the base's own id"):
@@ -161,6 +199,30 @@ class TestBadInput:
         new_member(305)
         with pytest.raises(HermesError, match="is the model folder of one member"):
             extended("305:T2", base=folders / "results" / "Dataset011_abdomen" / base.name)
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "message"),
+    [
+        (
+            306,
+            "New305",
+            "the base has an addition 'New305': take it out with 'hermes_nnunet add -m .* --without New305'",
+        ),
+        (305, "other", "the base has Dataset305_New305 as its member 'New305'"),
+    ],
+)
+def test_what_an_addition_has_brought_is_refused_too(
+    extended, base, addition, new_member, folders, tmp_path, number, name, message
+):
+    """The universal model that comes of the training could not have both, which would be told after the training."""
+    addition("305:T2").save(tmp_path / "a.hermes")
+    grown = add([tmp_path / "a.hermes"], base, results=folders / "results", into=902).folder
+    if number != 305:
+        new_member(number)
+    with pytest.raises(HermesError, match=message):
+        extended(f"{number}:T2", into=903, base=grown, name=name)
+    assert not list((folders / "raw").glob("Dataset903*"))
 
 
 def test_hash_tells_a_changed_weight(base):

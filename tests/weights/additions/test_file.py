@@ -48,6 +48,10 @@ class TestRoundTrip:
         Addition.load(path).save(tmp_path / "b.hermes")
         assert (tmp_path / "b.hermes").read_bytes() == path.read_bytes()
 
+    def test_others_may_read_it_as_they_may_other_files(self, path, tmp_path):
+        (tmp_path / "other").touch()
+        assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+
     def test_says_what_it_is_for(self, path):
         base = read_header(path).base
         assert (base.dataset_name, base.fold, base.spacing) == ("Dataset900_Both", "0", {"3d_fullres": [1.5] * 3})
@@ -105,6 +109,13 @@ class TestBadInput:
             metadata = file.metadata()
         save_file({"x": torch.zeros(1, dtype=torch.int64)}, path, metadata=metadata)
         with pytest.raises(HermesError, match=r"is of type torch\.int64"):
+            Addition.load(path)
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    def test_numbers_that_are_not_finite(self, made, path, value):
+        next(iter(made.tensors.values())).view(-1)[0] = value
+        made.save(path)
+        with pytest.raises(HermesError, match=r"a\.hermes: '.*' has values that are not finite"):
             Addition.load(path)
 
 

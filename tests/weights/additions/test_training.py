@@ -83,6 +83,16 @@ class TestStart:
         assert names
         assert all(name.endswith(("priors.tasks", "classifiers.weight", "classifiers.bias")) for name in names)
 
+    def test_sees_the_images_as_the_base_does(self, base_in_lps, trainer):
+        made = trainer("305:CT")
+        made.initialize()
+        seen, features = [], made.bare_network.features_and_posteriors
+        made.bare_network.features_and_posteriors = lambda x, context: (seen.append(x), features(x, context))[1]
+        images = torch.randn(2, 1, 16, 16, 16)
+        target = [torch.zeros(2, 1, *([round(16 * scale[0])] * 3)) for scale in made.bare_network.supervision_scales]
+        made.train_step({"data": images, "target": target, "keys": ["New305__c0", "New305__c1"]})
+        assert torch.equal(seen[0], images.flip(3, 4))  # of (B, C, z, y, x): R is L, A is P
+
 
 def logits_of_noise(view):
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -139,6 +149,28 @@ class TestBadInput:
         torch.save(checkpoint, file)
         with pytest.raises(HermesError, match=r"the weights of the base .* now, the collection was made for"):
             trainer()
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda c: c["configurations"]["3d_fullres"].update(spacing=[3.0, 3.0, 3.0]), "spacing is .*3.0.*1.5"),
+            (
+                lambda c: c["configurations"]["3d_fullres"].update(normalization_schemes=["NoNormalization"]),
+                "normalization_",
+            ),
+            (lambda c: c.update(transpose_forward=[2, 1, 0]), r"transpose_forward is \[2, 1, 0\]"),
+            (lambda c: c["hermes"]["intensity_clipping"].update(CT={"range": [-1.0, 1.0]}), "intensity_clipping of CT"),
+        ],
+    )
+    def test_images_that_come_otherwise_than_the_bases(self, trainer, folders, change, message):
+        """It would act in models with the base's plans."""
+        trainer("305:CT")
+        file = folders / "preprocessed" / "Dataset901_More901" / "HermesPlans.json"
+        content = read_json(file, "")
+        change(content)
+        file.write_text(json.dumps(content))
+        with pytest.raises(HermesError, match=rf"HermesPlans\.json of .*: {message}.* extend' again"):
+            trainer("305:CT")
 
     def test_training_into_a_model_with_additions(self, trainer, base, folders):
         from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer

@@ -2,6 +2,8 @@ import pytest
 import torch
 
 from hermes_nnunet.networks.context_batch import ContextBatch
+from hermes_nnunet.networks.turning import turned_back
+from hermes_nnunet.voxel_orders import turn_of
 from hermes_nnunet.weights.teaching.cases import Batch
 from hermes_nnunet.weights.teaching.first_rows import FirstRows, candidates_of, pools_of
 from tests.networks.test_hermes_unet import make_network
@@ -26,6 +28,15 @@ def first(network):
         score = features[0][:, :1] - features[0][:, 1:2]
         labels = (score > score.quantile(0.9)).to(torch.int16) * 2
     return FirstRows(network, context, [Batch(images[:1], labels[:1]), Batch(images[1:], labels[1:])])
+
+
+def test_classifiers_know_where_the_labels_are_of_images_that_the_network_sees_in_another_order(network, first):
+    turn = turn_of("LPI")
+    first.set_classifiers()
+    as_it_is = network.decoder.heads[0].seg_layers["classifiers"].weight.clone()
+    batches = [Batch(*(turned_back(part, turn) for part in (own.images, own.labels))) for own in first._batches]
+    FirstRows(network, first._context._replace(turn=turn), batches).set_classifiers()
+    assert torch.equal(network.decoder.heads[0].seg_layers["classifiers"].weight, as_it_is)
 
 
 def dice(network, batch, task):

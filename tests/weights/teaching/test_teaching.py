@@ -141,6 +141,7 @@ class TestBadInput:
             ({"name": "abdomen"}, r"the base already has a member 'abdomen': teach under another name"),
             ({"modality": "ct"}, r"--modality ct \(did you mean 'CT'\?\): the base knows CT, T1, unknown"),
             ({"labels": {}}, "--labels is empty"),
+            ({"labels": {"background": 1}}, "a label cannot be named background"),
             ({"labels": {"a": 1, "b": 1}}, r"--labels a=1, b=1: every label needs a value of its own"),
             ({"rank": 0}, "the rank is 0: give a number from 1 to 64"),
             ({"steps": 0}, "the number of steps is 0"),
@@ -178,7 +179,8 @@ class TestBadInput:
             dataset_name_of(900, "cube", members)
         with pytest.raises(HermesError, match="--dataset 11: this id is that of Dataset011_abdomen"):
             dataset_name_of("11", "cube", members)
-        assert dataset_name_of(None, "cube", members) == "Dataset999_cube"
+        assert dataset_name_of(None, "cube", members) == "Dataset508_cube"
+        assert dataset_name_of(None, "gallbladder", members) == "Dataset843_gallbladder"
         assert dataset_name_of("350", "cube", members) == "Dataset350_cube"
 
 
@@ -206,7 +208,7 @@ class TestCommand:
         assert main([*call, "--modality", "CT", "--steps", "1", "--leave-out", "1", "-device", "cpu"]) == 0
         assert "Dice to expect" in capsys.readouterr().out
         header = Addition.load(file).header
-        assert (header.name, header.member.dataset_name) == ("cube", "Dataset999_cube")
+        assert (header.name, header.member.dataset_name) == ("cube", "Dataset508_cube")
         assert header.trained_on == {"examples": 2, "steps": 1, "batch_size": 2}
         assert main(["add", str(file), "-m", str(base), "--into", "903"]) == 0
         plans = json.loads((folders / "results" / "Dataset903_Both" / base.name / "plans.json").read_text())
