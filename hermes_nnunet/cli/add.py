@@ -31,6 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     from hermes_nnunet.core.nnunet_folders import RESULTS, set_folder
     from hermes_nnunet.data.merge.specification import check_id, check_word
     from hermes_nnunet.weights.additions.adding import add
+    from hermes_nnunet.weights.additions.model_folder import restore_named
     from hermes_nnunet.weights.additions.report import print_addition
 
     results = set_folder(RESULTS)
@@ -38,6 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         check_id(arguments.into, "--into")
     if arguments.name is not None:
         check_word(arguments.name, "--name")
+    # Before it is looked for: between two renames of a change in place there is none.
+    restore_named(arguments.model, results)
     result = add(
         arguments.files,
         model_of(arguments),

@@ -101,7 +101,7 @@ _CHECKPOINTS = ("checkpoint_latest.pth", "checkpoint_best.pth")
 _OF_ADDITION = {"dataset": "901", "trainer": ADDITION_TRAINER}
 _ADDED = f"{EXTENSION}/{ADDITION_TRAINER}__{PLANS}__{CONFIGURATION}"
 TRAININGS = (
-    Subject("preprocess", planned, _preprocess, growing=(".b2nd", ".pkl", ".npz")),
+    Subject("preprocess", planned, _preprocess, growing=(".b2nd", ".pkl", ".npz"), essence=_essence_of_preprocessing),
     Subject(
         "preprocess, with hermes_nnunet",
         planned,

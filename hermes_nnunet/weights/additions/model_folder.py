@@ -19,6 +19,7 @@ from hermes_nnunet.core.files import (
     write_json,
     written_beside,
 )
+from hermes_nnunet.core.nnunet_folders import datasets_with_id
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.build import network_of_shapes
 from hermes_nnunet.prediction.model_folder import DATASET_FILE, PLANS_FILE
@@ -140,9 +141,13 @@ def write_composed(folder: Path, model: ComposedModel, *, in_place: bool = False
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Folds of one collection may end at the same time, in processes of their own.
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
+    with _locked(folder):
         restore_interrupted(folder)
         _write(folder, model, in_place=in_place)
+
+
+def _locked(folder: Path) -> FileLock:
+    return FileLock(folder.with_name(f".{folder.name}.lock"))
 
 
 def _write(folder: Path, model: ComposedModel, *, in_place: bool) -> None:
@@ -176,6 +181,24 @@ def restore_interrupted(folder: Path) -> None:
         shutil.rmtree(aside)
     else:
         os.rename(aside, folder)
+
+
+def restore_named(model: str, results: Path) -> None:
+    """`restore_interrupted` for a model that is named as a folder, or as the id or name of its data set.
+
+    Args:
+        results: nnUNet_results.
+    """
+    if model.isdigit():
+        places = [results / name for name in datasets_with_id(results, int(model))]
+    else:
+        places = [results / model, Path(model).parent]
+    for place in places:
+        for aside in place.glob(_ASIDE.format(name="*")):
+            folder = aside.with_name(aside.name.removeprefix(".").removesuffix(".before"))
+            if place != Path(model).parent or folder.name == Path(model).name:
+                with _locked(folder):
+                    restore_interrupted(folder)
 
 
 def taken_out_of(folder: Path) -> tuple[str, ...]:

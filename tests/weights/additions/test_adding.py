@@ -205,6 +205,21 @@ class TestInPlace:
         assert (result.additions, result.added) == (("New305",), ("New305",))
         assert (checkpoint.stat().st_ino, checkpoint.stat().st_mtime_ns) == before
 
+    @pytest.mark.parametrize("by_id", [False, True])
+    def test_goes_on_after_a_kill_between_its_two_renames(self, base, results, saved, by_id):
+        from hermes_nnunet.cli.main import main
+
+        keep_fold(base, 0)
+        expected, file = logits(base), str(saved())
+        aside = base.with_name(f".{base.name}.before")
+        base.rename(aside)
+        shutil.copytree(aside, aside.with_name(f"{aside.name}.new"))
+        model = str(int(base.parent.name[7:10])) if by_id else str(base)
+        trainer, plans, configuration = base.name.split("__")
+        assert main(["add", file, "-m", model, "-tr", trainer, "-p", plans, "-c", configuration]) == 0
+        assert torch.equal(logits(base)[:, : expected.shape[1]], expected)
+        assert [path.name for path in base.parent.iterdir() if path.is_dir()] == [base.name]
+
     def test_taking_out_once_more_writes_the_views_that_an_interrupted_run_has_not(
         self, base, results, saved, monkeypatch
     ):
