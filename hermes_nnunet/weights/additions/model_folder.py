@@ -189,16 +189,15 @@ def restore_named(model: str, results: Path) -> None:
     Args:
         results: nnUNet_results.
     """
-    if model.isdigit():
-        places = [results / name for name in datasets_with_id(results, int(model))]
-    else:
-        places = [results / model, Path(model).parent]
-    for place in places:
-        for aside in place.glob(_ASIDE.format(name="*")):
-            folder = aside.with_name(aside.name.removeprefix(".").removesuffix(".before"))
-            if place != Path(model).parent or folder.name == Path(model).name:
-                with _locked(folder):
-                    restore_interrupted(folder)
+    given = Path(model).absolute()
+    folders = [given] if given.name else []
+    for name in datasets_with_id(results, int(model)) if model.isdigit() else [model]:
+        asides = (results / name).glob(_ASIDE.format(name="*"))
+        folders += [aside.with_name(aside.name.removeprefix(".").removesuffix(".before")) for aside in asides]
+    for folder in folders:
+        if _aside(folder).is_dir():
+            with _locked(folder):
+                restore_interrupted(folder)
 
 
 def taken_out_of(folder: Path) -> tuple[str, ...]:

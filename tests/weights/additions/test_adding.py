@@ -16,6 +16,7 @@ from hermes_nnunet.weights.additions import adding
 from hermes_nnunet.weights.additions.adding import add
 from hermes_nnunet.weights.additions.base import read_fold
 from hermes_nnunet.weights.additions.file import Addition
+from hermes_nnunet.weights.additions.model_folder import restore_named
 
 
 @pytest.fixture
@@ -219,6 +220,13 @@ class TestInPlace:
         assert main(["add", file, "-m", model, "-tr", trainer, "-p", plans, "-c", configuration]) == 0
         assert torch.equal(logits(base)[:, : expected.shape[1]], expected)
         assert [path.name for path in base.parent.iterdir() if path.is_dir()] == [base.name]
+
+    @pytest.mark.parametrize("model", [".", "/", "../x"])
+    def test_leaves_alone_what_was_not_cut_short(self, base, results, model, monkeypatch):
+        monkeypatch.chdir(base)
+        before = sorted(results.rglob("*"))
+        restore_named(model, results)
+        assert sorted(results.rglob("*")) == before
 
     def test_taking_out_once_more_writes_the_views_that_an_interrupted_run_has_not(
         self, base, results, saved, monkeypatch
