@@ -47,7 +47,7 @@ class Step:
         self.forward = forward
         self.loss = loss
         self.device = device
-        self.optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
 
     def __call__(self, data: torch.Tensor, target: list[torch.Tensor]) -> None:
         """Forward, loss, backward, clip, update."""

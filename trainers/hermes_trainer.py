@@ -31,7 +31,7 @@ from hermes_nnunet.learning.training.interruptible_trainer import MEMORY_REMEDY,
 from hermes_nnunet.learning.training.learning_curves import FILE_NAME as LEARNING_CURVES
 from hermes_nnunet.learning.training.learning_curves import LearningCurves, member_sums, summed_over_processes
 from hermes_nnunet.learning.training.member_dice import dice_by_member, restrict_summary, write_member_dice
-from hermes_nnunet.learning.training.parameter_groups import parameter_groups
+from hermes_nnunet.learning.training.parameter_groups import adamw, parameter_groups
 from hermes_nnunet.learning.training.sampling import case_probabilities, weighted_identifiers
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
 from hermes_nnunet.learning.training.unknown_modality import SHARE_KEY, cases_of, told_unknown, with_told
@@ -174,7 +174,7 @@ class HermesTrainer(InterruptibleTrainer):
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolynomialSchedule]:
         """AdamW: nnU-Net's SGD learns next to nothing of small structures in short runs."""
         groups = parameter_groups(self.network, self.initial_lr)
-        optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay)
+        optimizer = adamw(groups, self.weight_decay)
         return optimizer, PolynomialSchedule(optimizer, self.num_epochs)
 
     def _get_deep_supervision_scales(self) -> list[list[float]] | None:

@@ -9,6 +9,7 @@ from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.training.continuation import Continuation
+from hermes_nnunet.learning.training.parameter_groups import adamw
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
 from hermes_nnunet.learning.training.transfer import SlowRows, transfer_groups
 from hermes_nnunet.weights.additions.compose import ordinary_plans
@@ -49,7 +50,7 @@ class HermesTrainerTransfer(HermesTrainer):
         groups = transfer_groups(
             self.network, self.initial_lr, share=self.base_share, share_of_first_layer=self.first_layer_share
         )
-        optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay)
+        optimizer = adamw(groups, self.weight_decay)
         return optimizer, PolynomialSchedule(optimizer, self.num_epochs, round(self.warm_up_share * self.num_epochs))
 
     def resume(self, interrupted: Continuation) -> None:

@@ -56,15 +56,19 @@ class ContextBatch(NamedTuple):
         """The same contexts with extra tasks (B, E) behind their own; `negatives` (B, E, V) as above."""
         return self._replace(task_index=torch.cat((self.task_index, task_index), dim=1), negatives=negatives)
 
+    # The next two run inside compiled networks too, where `_replace` gives an empty tuple with PyTorch 2.11.
+
     def on(self, device: torch.device) -> "ContextBatch":
         """The same contexts on another device."""
-        return self._replace(
-            task_index=self.task_index.to(device),
-            modality_index=self.modality_index.to(device),
-            channel_rows=None if self.channel_rows is None else self.channel_rows.to(device),
-            negatives=None if self.negatives is None else self.negatives.to(device),
-            true_modality=None if self.true_modality is None else self.true_modality.to(device),
-            more=tuple(other.on(device) for other in self.more),
+        return ContextBatch(
+            self.task_index.to(device),
+            self.modality_index.to(device),
+            None if self.channel_rows is None else self.channel_rows.to(device),
+            None if self.negatives is None else self.negatives.to(device),
+            None if self.true_modality is None else self.true_modality.to(device),
+            self.turn,
+            self.addition,
+            tuple(other.on(device) for other in self.more),
         )
 
     def repeated(self, batch_size: int) -> "ContextBatch":
@@ -79,12 +83,15 @@ class ContextBatch(NamedTuple):
         if present != 1:
             msg = f"the batch has {batch_size} cases, but {present} contexts were set"
             raise ValueError(msg)
-        return self._replace(
-            task_index=self.task_index.expand(batch_size, -1),
-            modality_index=self.modality_index.expand(batch_size),
-            negatives=None if self.negatives is None else self.negatives.expand(batch_size, -1, -1),
-            true_modality=None if self.true_modality is None else self.true_modality.expand(batch_size),
-            more=tuple(other.repeated(batch_size) for other in self.more),
+        return ContextBatch(
+            self.task_index.expand(batch_size, -1),
+            self.modality_index.expand(batch_size),
+            self.channel_rows,
+            None if self.negatives is None else self.negatives.expand(batch_size, -1, -1),
+            None if self.true_modality is None else self.true_modality.expand(batch_size),
+            self.turn,
+            self.addition,
+            tuple(other.repeated(batch_size) for other in self.more),
         )
 
     def in_channels(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -172,6 +172,6 @@ class ContextualNetwork(nn.Module, ABC):
             # In place: a copy of 70 channels takes a hundredth of the network's time.
             return logits.masked_fill_(~shown[:, :, None, None, None], ABSENT_LOGIT)
         heads = self.decoder.heads if self.decoder.deep_supervision else self.decoder.heads[:1]
-        logits = [head(task_tokens, maps, context.task_index) for head, maps in zip(heads, features, strict=False)]
+        logits = [head(task_tokens, features[place], context.task_index) for place, head in enumerate(heads)]
         logits = [turned_back(own, context.turn) for own in logits]
         return HermesOutput(logits, self._modality_of(tokens), context)

@@ -265,3 +265,17 @@ class TestCompilation:
             compiled(torch.randn(2, 1, 16, 16, 16))
         assert counter.frame_count == 1
         assert not counters["graph_break"]
+
+    def test_the_loss_gets_the_whole_context_of_a_compiled_network(self, monkeypatch):
+        def gone(*_, **__):
+            raise AssertionError("an empty tuple in compiled networks of PyTorch 2.11")
+
+        torch._dynamo.reset()
+        monkeypatch.setattr(ContextBatch, "_replace", gone)
+        network = make_network(deep_supervision=True)
+        told = ContextBatch(torch.tensor([[0, 1, 2]]), torch.tensor([1]), None, torch.ones(1, 1, 9, dtype=torch.bool))
+        network.set_context(told.on(torch.device("cpu")))
+        output = torch.compile(network, backend="eager")(torch.randn(2, 1, 16, 16, 16))
+        assert len(output.context) == len(told)
+        assert output.context.own_rows == 2
+        assert output.context.negatives.shape == (2, 1, 9)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import nn
 
 TOKEN_LAYERS = (nn.Linear, nn.LayerNorm)
@@ -19,6 +20,14 @@ def parameter_groups(network: nn.Module, lr: float, share: float = TOKEN_LAYERS_
     rest = [parameter for parameter in network.parameters() if id(parameter) not in token_layers]
     slow = [parameter for parameter in network.parameters() if id(parameter) in token_layers]
     return [{"params": rest, "lr": lr}, {"params": slow, "lr": share * lr}]
+
+
+def adamw(groups: list[dict[str, Any]], weight_decay: float) -> torch.optim.AdamW:
+    """AdamW that updates many parameters by one kernel.
+
+    These networks have hundreds of small ones, whose updates one by one take a fifth of a GPU's time of a step.
+    """
+    return torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
 
 
 def parameters_of_token_layers(network: nn.Module) -> Iterator[nn.Parameter]:

@@ -8,6 +8,7 @@ from torch import nn
 
 from hermes_nnunet.additions import modality_rows
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.learning.training.parameter_groups import adamw
 from hermes_nnunet.networks.adapters import AdaptedLinear, LowRank
 from hermes_nnunet.networks.pool_rows import Rows, adapter_of, rows_of
 from hermes_nnunet.plans import HermesPlans
@@ -111,7 +112,7 @@ def optimizer_of_addition(network: nn.Module, rate: float, linear_share: float, 
         {"params": convolutions, "lr": rate},
         {"params": linear, "lr": linear_share * rate},
     ]
-    return torch.optim.AdamW(groups, weight_decay=decay)
+    return adamw(groups, decay)
 
 
 def learning_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
