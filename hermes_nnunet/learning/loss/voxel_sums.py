@@ -114,7 +114,9 @@ def voxel_sums(
         (4, B, R), at least float32: binary cross-entropy, probability inside the target (soft true positives),
         probability, size of the target; in the last E rows the number of voxels that count is the last.
     """
-    return _VoxelSums.apply(logits, labels, values, ignore_label, negatives)
+    # Automatic mixed precision would make the products half precision numbers, which end at 65504 voxels.
+    with torch.autocast(logits.device.type, enabled=False):
+        return _VoxelSums.apply(logits, labels, values, ignore_label, negatives)
 
 
 def counted_voxels(labels: torch.Tensor, ignore_label: int | None) -> torch.Tensor:

@@ -66,6 +66,18 @@ class TestSums:
         assert got.dtype == torch.float32
         torch.testing.assert_close(got, sums_written_plainly(half.float(), labels, values, None))
 
+    @pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+    def test_automatic_mixed_precision_sums_organs_of_many_voxels_in_single_precision(self, precision):
+        torch.manual_seed(0)
+        logits = (torch.randn(1, 2, 64, 64, 64) + 3).to(precision)
+        labels = (torch.rand(1, 1, 64, 64, 64) < 0.6).short()  # 157,000 voxels; float16 ends at 65,504
+        negatives = torch.ones(1, 1, 2, dtype=torch.bool)
+        arguments = (labels, torch.tensor([[[1], [1]]]), None, negatives)
+        with torch.autocast("cpu", precision):
+            sums = voxel_sums(logits, *arguments)
+        assert sums[0, 0, 0] > 0
+        torch.testing.assert_close(sums.double(), voxel_sums(logits.double(), *arguments), rtol=1e-4, atol=0)
+
     def test_only_logits_labels_and_values_are_kept_for_the_backward_pass(self):
         logits, labels, values = example()
         kept = []
