@@ -221,7 +221,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     prepare(arguments.folder, arguments.plans, arguments.commands)
     if not arguments.prepare:
         name = f"planned_memory_{arguments.device.type}"
-        settings = {"steps": arguments.steps, "tasks of a member": TASKS, "size": SIZE}
+        settings = {
+            "steps": arguments.steps,
+            "tasks of a member": TASKS,
+            "size": SIZE,
+            "plans at once": arguments.at_once,
+        }
         report(name, __doc__, settings, measure(arguments), arguments)
 
 
