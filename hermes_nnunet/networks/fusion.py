@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from hermes_nnunet.networks.attention import FusionBlock
 from hermes_nnunet.networks.context_batch import ContextBatch
+from hermes_nnunet.networks.lookup import looked_up
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class PriorPools(nn.Module):
 
     def forward(self, context: ContextBatch) -> torch.Tensor:
         """Prior tokens (B, R + M, C) of a batch's contexts: tasks first, then the modality's."""
-        return torch.cat((self.tasks[context.task_index], self.modalities[context.modality_index]), dim=1)
+        tasks = looked_up(self.tasks, context.task_index.remainder(len(self.tasks)))  # the null row, -1, is the last
+        return torch.cat((tasks, looked_up(self.modalities, context.modality_index)), dim=1)
 
 
 class FusionPlace(nn.Module):

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from hermes_nnunet.networks.attention import MLP
+from hermes_nnunet.networks.lookup import looked_up
 
 # A probability of 2 %: most voxels belong to no task.
 FIRST_LOGIT = -4.0
@@ -66,7 +67,8 @@ class TaskClassifiers(nn.Module):
 
     def forward(self, task_index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """task_index (B, R) -> weights (B, R, feature_width), biases (B, R)."""
-        return self.weight[task_index], self.bias[task_index]
+        rows = task_index.remainder(len(self.weight))  # the null row, -1, is the last
+        return looked_up(self.weight, rows), looked_up(self.bias, rows)
 
 
 class ModalityHead(nn.Module):

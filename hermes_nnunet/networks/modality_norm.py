@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from hermes_nnunet.networks.context_batch import ContextBatch, ContextualLayer
+from hermes_nnunet.networks.lookup import looked_up
 
 
 class ModalityNorm(ContextualLayer, nn.InstanceNorm3d):
@@ -64,4 +65,4 @@ class ModalityGains(nn.Module):
 
     def forward(self, modality_index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """modality_index (B,) -> gains and biases (B, width)."""
-        return self.gain[modality_index], self.bias[modality_index]
+        return looked_up(self.gain, modality_index), looked_up(self.bias, modality_index)
