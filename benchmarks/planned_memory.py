@@ -37,7 +37,7 @@ from hermes_nnunet.errors import HermesError
 
 MEMBERS = {301: "First", 302: "Second"}
 COLLECTION_ID, COLLECTION = 900, "Dataset900_Planned"
-CASES, SIZE, TASKS, SPACING_MM = 4, 224, 8, 1.5
+CASES, TASKS, SPACING_MM = 4, 8, 1.5
 CONFIGURATION = "3d_fullres"
 NNUNET_FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 GIGABYTE = 2**30
@@ -73,7 +73,7 @@ PLANS = {
 }
 
 
-def prepare(folder: Path, plans: Sequence[str], commands_folder: Path) -> None:
+def prepare(folder: Path, plans: Sequence[str], size: int, commands_folder: Path) -> None:
     """Write the members, merge, and plan and preprocess for each of the plans; what is there stays."""
     commands = find_commands(COMMANDS, commands_folder)
     for name in NNUNET_FOLDERS:
@@ -84,7 +84,7 @@ def prepare(folder: Path, plans: Sequence[str], commands_folder: Path) -> None:
         run_logged([commands[command], *map(str, arguments)], folder / f"{log}.txt", environment)
 
     for number, name in MEMBERS.items():
-        _write_member(folder / "nnUNet_raw" / f"Dataset{number}_{name}", seed=number)
+        _write_member(folder / "nnUNet_raw" / f"Dataset{number}_{name}", size, seed=number)
     if not (folder / "nnUNet_raw" / COLLECTION / "dataset.json").is_file():
         modalities = [f"{number}:CT" for number in MEMBERS]
         run("merge", "hermes_nnunet", "merge", *modalities, "--into", COLLECTION_ID, "--name", "Planned")
@@ -106,21 +106,21 @@ def prepare(folder: Path, plans: Sequence[str], commands_folder: Path) -> None:
         done.touch()
 
 
-def _write_member(folder: Path, seed: int) -> None:
+def _write_member(folder: Path, size: int, seed: int) -> None:
     """Images with a ball for each task."""
     if (folder / "dataset.json").is_file():
         return
     rng = np.random.default_rng(seed)
     affine = np.diag([SPACING_MM, SPACING_MM, SPACING_MM, 1.0])
-    grid = np.stack(np.meshgrid(*[np.arange(SIZE, dtype=np.float32)] * 3, indexing="ij"))
+    grid = np.stack(np.meshgrid(*[np.arange(size, dtype=np.float32)] * 3, indexing="ij"))
     for part in ("imagesTr", "labelsTr"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     for case in tqdm(range(CASES), desc=folder.name, unit="case", leave=False):
-        label = np.zeros((SIZE,) * 3, np.uint8)
+        label = np.zeros((size,) * 3, np.uint8)
         for value in range(1, TASKS + 1):
-            centre = rng.uniform(0.15 * SIZE, 0.85 * SIZE, 3).astype(np.float32)
+            centre = rng.uniform(0.15 * size, 0.85 * size, 3).astype(np.float32)
             distance = ((grid - centre[:, None, None, None]) ** 2).sum(0)
-            label[distance < rng.uniform(8, 20) ** 2] = value
+            label[distance < rng.uniform(0.04 * size, 0.09 * size) ** 2] = value
         image = (label.astype(np.int16) * 50 + (grid[0] + grid[1]).astype(np.int16)) - 300
         nibabel.save(nibabel.Nifti1Image(image, affine), folder / "imagesTr" / f"case_{case}_0000.nii.gz")
         nibabel.save(nibabel.Nifti1Image(label, affine), folder / "labelsTr" / f"case_{case}.nii.gz")
@@ -206,6 +206,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     made.add_argument("--device", type=torch.device, default=torch.device("cuda"))
     made.add_argument("--plans", nargs="+", choices=PLANS, default=list(PLANS))
     made.add_argument("--prepare", action="store_true", help="write, merge, plan and preprocess only")
+    made.add_argument("--size", type=int, default=224, help="voxels an axis of the images (default: %(default)s)")
     made.add_argument("--steps", type=int, default=20, help="timed steps (default: %(default)s)")
     made.add_argument("--warm-up", type=int, default=5, help="steps before, after the first (default: %(default)s)")
     made.add_argument("--at-once", type=int, default=1, help="plans at a time, which share the card's memory")
@@ -218,13 +219,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.one:
         (arguments.folder / f"{arguments.one}.json").write_text(json.dumps(measure_one(arguments.one, arguments)))
         return
-    prepare(arguments.folder, arguments.plans, arguments.commands)
+    prepare(arguments.folder, arguments.plans, arguments.size, arguments.commands)
     if not arguments.prepare:
-        name = f"planned_memory_{arguments.device.type}"
+        name = "planned_memory" if arguments.device.type == "cpu" else f"planned_memory_{arguments.device.type}"
         settings = {
             "steps": arguments.steps,
             "tasks of a member": TASKS,
-            "size": SIZE,
+            "size": arguments.size,
             "plans at once": arguments.at_once,
         }
         report(name, __doc__, settings, measure(arguments), arguments)

@@ -79,3 +79,12 @@ def test_scale_takes_every_step_for_every_number_of_cases(run_benchmark):
         assert row["peak MB"] > 50
     (start,) = [row for row in rows if row["bytes a case of the list"]]
     assert float(start["checkpoint MB"]) > 0
+
+
+@pytest.mark.end_to_end
+def test_planned_memory_trains_what_it_has_planned(run_benchmark, tmp_path):
+    small = ("--device", "cpu", "--size", 32, "--steps", 1, "--warm-up", 0)
+    (row,) = run_benchmark("planned_memory", tmp_path / "work", *small, "--plans", "HermesSPlans")
+    assert (row["plans"], row["patch"], row["planned GB"]) == ("HermesSPlans", "32 x 32 x 32", 0.3)
+    assert row["s"] > 0
+    assert row["loss"] > 0
