@@ -330,6 +330,7 @@ class HermesTrainer(InterruptibleTrainer):
         if self.is_ddp:
             dist.barrier()  # what follows may read the checkpoints
 
+    @ending_in_one_line(remedy=MEMORY_REMEDY, end=TrainingEndedError)
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """nnU-Net's final validation, each case with its member's context; then Dice by member, and the views."""
         dataset_class, dataset_json = self.dataset_class, self.dataset_json

@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 import os
@@ -11,8 +12,9 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from hermes_nnunet.collection import Context
 from hermes_nnunet.core.nnunet_files import without_cases
-from hermes_nnunet.errors import HermesError
+from hermes_nnunet.errors import HermesError, TrainingEndedError
 from hermes_nnunet.learning.loss.hermes_loss import plain_dice_loss
+from hermes_nnunet.learning.training.interruptible_trainer import InterruptibleTrainer
 from hermes_nnunet.learning.training.learning_curves import LearningCurves
 
 
@@ -192,6 +194,19 @@ class TestTraining:
         with pytest.raises(OSError, match="disk full"):
             trainer.save_checkpoint(checkpoint)
         assert Path(checkpoint).read_bytes() == before
+
+    def test_a_disk_that_is_full_after_the_final_validation_is_one_line(self, make_trainer, monkeypatch):
+        trainer = make_trainer()
+        trainer.initialize()
+        monkeypatch.setattr(InterruptibleTrainer, "perform_actual_validation", lambda *_: None)
+        folder = Path(trainer.output_folder)
+
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device", str(folder / "validation" / "summary.json"))
+
+        monkeypatch.setattr(f"{type(trainer).perform_actual_validation.__module__}.restrict_summary", full)
+        with pytest.raises(TrainingEndedError, match=r"summary\.json.* disk is full"):
+            trainer.perform_actual_validation()
 
     def test_disabled_checkpointing_writes_none(self, make_trainer, tmp_path):
         trainer = make_trainer(epochs=1)
