@@ -7,8 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import nnunetv2
+
 import hermes_nnunet
 from hermes_nnunet.core.files import write_json
+from hermes_nnunet.plugin.points import PLUGIN_POINTS
 
 FORMAT_VERSION = 1
 LOST = "lost"
@@ -34,7 +37,7 @@ class Ledger:
     def __init__(self, path: Path, seed: int) -> None:
         self._path = path
         self.seed = seed
-        self._code = _fingerprint(Path(hermes_nnunet.__file__).parent)
+        self._code = _fingerprint()
         self._tries: dict[tuple[str, str, int], tuple[str, list[Found]]] = {}
         self._possible: dict[tuple[str, str], int] = {}
         head = json.dumps({"format_version": FORMAT_VERSION, "seed": seed})
@@ -102,10 +105,12 @@ def _row(kind: str, subject: str) -> str:
     return next((sort for sort in ("link", "image") if place.startswith(f"{sort} ") and " of " not in place), place)
 
 
-def _fingerprint(package: Path) -> str:
-    """Of the code under test."""
+def _fingerprint() -> str:
+    """Of the code under test: the package, and what of ours lies inside nnU-Net's."""
+    folders = [point.inside(Path(nnunetv2.__file__).parent) for point in PLUGIN_POINTS]
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(str(path.relative_to(package)).encode())
-        digest.update(path.read_bytes())
+    for folder in (Path(hermes_nnunet.__file__).parent, *folders):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(f"{folder.name}/{path.relative_to(folder)}".encode())
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
