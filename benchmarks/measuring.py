@@ -50,10 +50,10 @@ def seconds_in_turns(
     measured: dict[str, list[Seconds]] = {name: [] for name in sides}
     for turn in range(warm_up + repeats):
         for name, side in sides.items():
-            _wait_for(device)
+            wait_for(device)
             start, busy = time.perf_counter(), time.process_time()
             side()
-            _wait_for(device)
+            wait_for(device)
             if turn >= warm_up:
                 measured[name].append(Seconds(time.perf_counter() - start, time.process_time() - busy))
     return {name: Seconds(*map(statistics.median, zip(*own, strict=True))) for name, own in measured.items()}
@@ -130,7 +130,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _wait_for(device: torch.device | None) -> None:
+def wait_for(device: torch.device | None) -> None:
+    """Let a GPU end what it was told to do."""
     if device is not None and device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -12,7 +12,6 @@ keeps; CUDA itself takes about half a GB more.
 
 import argparse
 import json
-import math
 import os
 import shutil
 import sys
@@ -28,12 +27,13 @@ import nibabel
 import numpy as np
 import torch
 from filelock import FileLock
-from measuring import Row, parser, report
+from measuring import Row, parser, report, wait_for
 from tqdm import tqdm
 
 from hermes_nnunet.core.commands import find_commands, run_logged
 from hermes_nnunet.core.files import write_json
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.learning.training.watched_batches import unwatched
 
 MEMBERS = {301: "First", 302: "Second"}
 COLLECTION_ID, COLLECTION = 900, "Dataset900_Planned"
@@ -152,17 +152,19 @@ def measure_one(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
             _seconds(lambda: trainer.train_step(next(trainer.dataloader_train)), device) for _ in range(arguments.steps)
         ]
     loss = float(trainer.train_step(batch)["loss"])
-    for batches in (trainer.dataloader_train, trainer.dataloader_val):
+    for batches in map(unwatched, (trainer.dataloader_train, trainer.dataloader_val)):
         if hasattr(batches, "_finish"):
             batches._finish()
-    on_gpu = device.type == "cuda"
+    memory = {}
+    if device.type == "cuda":
+        memory["GB"] = torch.cuda.max_memory_reserved(device) / GIGABYTE
+        memory["tensors GB"] = torch.cuda.max_memory_allocated(device) / GIGABYTE
     return {
         "plans": name,
         "patch": " x ".join(map(str, trainer.configuration_manager.patch_size)),
         "batch": trainer.configuration_manager.batch_size,
         "planned GB": planned.gigabytes,
-        "GB": torch.cuda.max_memory_reserved(device) / GIGABYTE if on_gpu else math.nan,
-        "tensors GB": torch.cuda.max_memory_allocated(device) / GIGABYTE if on_gpu else math.nan,
+        **memory,
         "s": median(alone),
         "s with loading": sum(loaded) / len(loaded),
         "s until warm": warm,
@@ -173,8 +175,7 @@ def measure_one(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 def _seconds(function: Callable[[], object], device: torch.device) -> float:
     start = time.perf_counter()
     function()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    wait_for(device)
     return time.perf_counter() - start
 
 
@@ -228,7 +229,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             "size": arguments.size,
             "plans at once": arguments.at_once,
         }
-        report(name, __doc__, settings, measure(arguments), arguments)
+        rows = measure(arguments)
+        if not rows:
+            sys.exit(f"none of the plans could be trained: see {arguments.folder / 'measure_PLANS.txt'}")
+        report(name, __doc__, settings, rows, arguments)
 
 
 if __name__ == "__main__":
