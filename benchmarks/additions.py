@@ -3,8 +3,8 @@
 In the frame of benchmarks/accuracy.py, with bases of Hermes that do not know what is added to them:
 
 - 'members': a base of three of the members 301 to 304, and the fourth as an addition (base frozen), by
-  HermesTrainerTransfer and by plain fine-tuning, each with the batches that its single model has; and what the two that
-  change the base do to the three others.
+  HermesTrainerTransfer and by the same with slower layers, each with the batches that its single model has; and what
+  the two that change the base do to the three others.
 - 'few labels': the same with 4 labelled cases of the heart's sets, against the single model on them. Fold 0 only.
 - 'examples': a base of all members that was never shown the mandible, the left parotid and the left ventricle is taught
   each of them with 1, 3 and 5 images, against nnU-Net trained on the same 5.
@@ -38,7 +38,7 @@ from rich.console import Console
 from rich.table import Table
 
 RESULT = "additions.json"
-MAIN_WAYS = ("addition", "transfer", "fine-tuning")
+MAIN_WAYS = ("addition", "transfer", "transfer, slower layers")
 MEMBERS_WITH_FEW = (303, 304)
 PICTURE, SHOWN = "taught.png", 3
 

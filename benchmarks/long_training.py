@@ -29,6 +29,7 @@ from comparison.arms import ABLATIONS, ablation, arm, can_be_ablated
 from comparison.averages import AveragedTraining
 from comparison.data import Workplace
 from comparison.length_figure import draw
+from comparison.recipe import OF_ADDITION, OF_TRANSFER
 from comparison.rows import add_row, read_rows
 from comparison.running import Conditions, Training
 from comparison.size import LONG_SIZE
@@ -134,7 +135,7 @@ def results_of(tasks: Sequence[Callable[[], Result]], at_once: int) -> Iterator[
 
 def _decisive(recipe: dict[str, Any]) -> dict[str, Any]:
     """What a recipe says of the training itself."""
-    return {key: value for key, value in recipe.items() if key != "kept_averages"}
+    return {key: value for key, value in recipe.items() if key not in {"kept_averages", *OF_TRANSFER, *OF_ADDITION}}
 
 
 def _parser() -> argparse.ArgumentParser:

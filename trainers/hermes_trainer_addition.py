@@ -8,7 +8,14 @@ from nnunetv2.paths import nnUNet_results
 from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
 
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
+from hermes_nnunet.learning.training.unknown_modality import cases_of
 from hermes_nnunet.weights.additions.compose import plans_without_additions
+from hermes_nnunet.weights.additions.first_rows import (
+    FirstPatches,
+    FirstRows,
+    fit_first_rows,
+    take_from_first_process,
+)
 from hermes_nnunet.weights.additions.starting import optimizer_of_addition, round_adapters, start_addition
 from hermes_nnunet.weights.additions.trained import base_of_plans, check_planned_as_base, finish_training
 
@@ -24,11 +31,13 @@ class HermesTrainerAddition(HermesTrainer):
         addition_rate: learning rate of rows of pools and of adapters of convolutions.
         linear_share: share of it for adapters of linear layers, after which no norm takes out the size of a step.
         adapter_decay: weight decay of the adapters, towards the base; rows have none.
+        first_batches: batches that the first rows are fitted to.
     """
 
-    addition_rate = 2e-3
+    addition_rate = 8e-3
     linear_share = 0.1
     adapter_decay = 1e-2
+    first_batches = 12
 
     def set_recipe(self) -> None:
         """See HermesTrainer; finds the base, before hours of work."""
@@ -58,7 +67,20 @@ class HermesTrainerAddition(HermesTrainer):
         return result
 
     def begin(self) -> None:
-        """See HermesTrainer; an addition starts from its base, whatever HERMES_START_FROM says."""
+        """Give rows of the new tasks a start that fits what some patches show; HERMES_START_FROM is not asked."""
+        network = self.bare_network
+        if self.local_rank == 0:
+            batches = [next(self.dataloader_train) for _ in range(self.first_batches)]
+            patches = [
+                FirstPatches(batch["data"], batch["target"], self._contexts(cases_of(batch["keys"])))
+                for batch in batches
+            ]
+            values = [task.values for task in self.collection.tasks]
+            first = FirstRows(network, patches, values, ignore_label=self.label_manager.ignore_label)
+            base_plans = plans_without_additions(self.base.plans)
+            chosen = fit_first_rows(first, network, self.base.base, base_plans, self.hermes_plans.context.modality)
+            self.print_to_log_file(f"prior tokens of the new tasks start as {chosen}")
+        take_from_first_process(network)
 
     def on_train_start(self) -> None:
         super().on_train_start()

@@ -21,8 +21,8 @@ class HermesTrainerTransfer(HermesTrainer):
     """HermesTrainer for the best Dice on a new member: all weights start from a base and learn.
 
     The base is the one that the collection extends, or what HERMES_START_FROM names. Its rows of tasks and modalities
-    are taken over by name; they and its layers learn more slowly than new rows, the layers the slower the nearer they
-    are to the image.
+    are taken over by name. Shares below 1 let the base's layers learn more slowly, the more so the nearer they are to
+    the image: then it forgets less of its old tasks, and learns less of the new ones.
 
     Attributes:
         base_share: rate of the base's last layer, and of rows that were taken over, in relation to that of new rows.
@@ -30,8 +30,8 @@ class HermesTrainerTransfer(HermesTrainer):
         warm_up_share: share of the epochs in which the rates grow.
     """
 
-    base_share = 0.5
-    first_layer_share = 0.2
+    base_share = 1.0
+    first_layer_share = 1.0
     warm_up_share = 0.05
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A base of three members, and the fourth that is added to it: as an addition, by transfer or by fine-tuning."""
+"""A base of three members, and the fourth that is added to it: as an addition, or by transfer."""
 
 import shutil
 from collections.abc import Mapping
@@ -22,13 +22,12 @@ EXTENSIONS = {member: member + 640 for member in MEMBERS}
 # Way -> arm, and what it changes of the recipe.
 WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "addition": ("addition", {}),
-    "addition, twice the rate": ("addition", {"addition_rate": 4e-3}),
-    "addition, four times the rate": ("addition", {"addition_rate": 8e-3}),
-    "transfer": ("transfer", {}),
+    "addition, a quarter of the rate": ("addition", {"addition_rate": 2e-3}),
     # All layers at the full rate, as with nnU-Net's -pretrained_weights.
-    "fine-tuning": ("transfer", {"base_share": 1.0, "first_layer_share": 1.0}),
-    "transfer, a quarter for the base": ("transfer", {"base_share": 0.25}),
-    "transfer, the same for all layers of the base": ("transfer", {"first_layer_share": 1.0}),
+    "transfer": ("transfer", {}),
+    "transfer, slower layers": ("transfer", {"base_share": 0.5, "first_layer_share": 0.2}),
+    "transfer, half the rate for the base": ("transfer", {"base_share": 0.5}),
+    "transfer, slower towards the image": ("transfer", {"first_layer_share": 0.2}),
 }
 FEW_CASES = 4
 

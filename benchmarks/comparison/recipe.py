@@ -1,6 +1,7 @@
 """What one training of the comparison is run with; the trainers read it from a file that the environment names."""
 
 import os
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -23,10 +24,11 @@ OF_HERMES = (
     "first_logits",
     "ct_augmentation",
     "unknown_modality_share",
-    "base_share",
-    "first_layer_share",
-    "addition_rate",
 )
+
+# What a training that extends a base reads: its trainer is HermesTrainerTransfer or HermesTrainerAddition.
+OF_TRANSFER = ("base_share", "first_layer_share")
+OF_ADDITION = ("addition_rate",)
 
 # What only HermesUNet has: to change nothing else would leave the masked merge as it is, or make another arm of it.
 OF_HERMES_UNET = {"network", "first_logits", "modality_norms", "token_layers_share"}
@@ -102,9 +104,9 @@ class Recipe:
     first_logits: str = "alike"
     ct_augmentation: str = "alike"
     unknown_modality_share: float = 0.0
-    base_share: float = 0.5
-    first_layer_share: float = 0.2
-    addition_rate: float = 2e-3
+    base_share: float = 1.0
+    first_layer_share: float = 1.0
+    addition_rate: float = 8e-3
 
     @classmethod
     def of_environment(cls) -> "Recipe":
@@ -117,9 +119,9 @@ class Recipe:
         read = {"extra_tasks": 0, "kept_averages": (), **read_json(path, "start accuracy.py again")["recipe"]}
         return cls(**{**read, "kept_averages": tuple(read["kept_averages"])})
 
-    def without_hermes(self) -> "Recipe":
-        """What plain nnU-Net reads, the rest as by default."""
-        return replace(self, **{field.name: field.default for field in fields(self) if field.name in OF_HERMES})
+    def without(self, names: Collection[str]) -> "Recipe":
+        """The same with some settings as by default, which a trainer does not read."""
+        return replace(self, **{field.name: field.default for field in fields(self) if field.name in names})
 
     def write(self, path: Path) -> None:
         write_json({"format_version": FORMAT_VERSION, "recipe": asdict(self)}, path)

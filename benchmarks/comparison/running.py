@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from comparison.data import (
     Workplace,
 )
 from comparison.memory import memory_of_epochs
-from comparison.recipe import ENVIRONMENT_VARIABLE, EPOCHS, Recipe
+from comparison.recipe import ENVIRONMENT_VARIABLE, EPOCHS, OF_ADDITION, OF_HERMES, OF_TRANSFER, Recipe
 from hermes_nnunet.collection import HERMES_BLOCK
 from hermes_nnunet.core.checkpoints import read_checkpoint
 from hermes_nnunet.core.files import read_json
@@ -24,13 +24,21 @@ from hermes_nnunet.learning.training.learning_curves import FILE_NAME as LEARNIN
 from hermes_nnunet.learning.training.learning_curves import LearningCurves
 
 PLAIN_TRAINER, HERMES_TRAINER = "ComparisonTrainer", "ComparisonHermesTrainer"
+ADDITION_TRAINER, TRANSFER_TRAINER = "ComparisonAdditionTrainer", "ComparisonTransferTrainer"
 TRAINER_AND_PLANS = {
     "single": (PLAIN_TRAINER, SINGLE_PLANS),
     "naive": (PLAIN_TRAINER, NAIVE_PLANS),
     "masked": (HERMES_TRAINER, MASKED_PLANS),
     "hermes": (HERMES_TRAINER, HERMES_PLANS),
-    "addition": ("ComparisonAdditionTrainer", HERMES_PLANS),
-    "transfer": ("ComparisonTransferTrainer", HERMES_PLANS),
+    "addition": (ADDITION_TRAINER, HERMES_PLANS),
+    "transfer": (TRANSFER_TRAINER, HERMES_PLANS),
+}
+# Settings of a recipe that a trainer does not read.
+NOT_READ = {
+    PLAIN_TRAINER: (*OF_HERMES, *OF_TRANSFER, *OF_ADDITION),
+    HERMES_TRAINER: (*OF_TRANSFER, *OF_ADDITION),
+    ADDITION_TRAINER: OF_TRANSFER,
+    TRANSFER_TRAINER: OF_ADDITION,
 }
 # Arguments of a network that say how large it is and what it is told.
 SIZES_OF_NETWORK = ("features_per_stage", "n_blocks_per_stage", "tokens_per_modality", "modality_norms")
@@ -107,9 +115,7 @@ class Training:
         """Whether a recipe says the same to this training's trainer as its own, and keeps its averages."""
         if not {*self.recipe.kept_averages} <= {*recipe.kept_averages}:
             return False
-        there, own = (replace(each, kept_averages=()) for each in (recipe, self.recipe))
-        if self.trainer == PLAIN_TRAINER:
-            return there.without_hermes() == own.without_hermes()
+        there, own = (each.without(("kept_averages", *NOT_READ[self.trainer])) for each in (recipe, self.recipe))
         return there == own
 
     def run(self, workplace: Workplace, device: str) -> None:

@@ -58,10 +58,10 @@ class TestExtension:
         from comparison.running import TRAINER_AND_PLANS
 
         extension = self.extension(workplace)
-        transfer, tuned = (extension.training(way) for way in ("transfer", "fine-tuning"))
-        assert TRAINER_AND_PLANS[transfer.arm] == TRAINER_AND_PLANS[tuned.arm]
-        assert tuned.recipe.base_share == tuned.recipe.first_layer_share == 1 > transfer.recipe.base_share
-        assert transfer.name != tuned.name
+        transfer, slower = (extension.training(way) for way in ("transfer", "transfer, slower layers"))
+        assert TRAINER_AND_PLANS[transfer.arm] == TRAINER_AND_PLANS[slower.arm]
+        assert transfer.recipe.base_share == transfer.recipe.first_layer_share == 1 > slower.recipe.base_share
+        assert transfer.name != slower.name
 
     def test_recipe_of_transfer_is_the_trainers_own(self, workplace):
         from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer_transfer import HermesTrainerTransfer as Trainer
@@ -74,7 +74,7 @@ class TestExtension:
 
         extension = self.extension(workplace)
         assert extension.training("addition").recipe.addition_rate == HermesTrainerAddition.addition_rate
-        assert extension.training("addition, twice the rate").recipe.addition_rate == 4e-3
+        assert extension.training("addition, a quarter of the rate").recipe.addition_rate == 2e-3
 
     def test_few_cases_are_the_first_of_fold_0_in_a_fold_of_their_own(self, workplace, monkeypatch):
         from comparison.running import Training

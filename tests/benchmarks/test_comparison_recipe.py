@@ -276,6 +276,22 @@ class TestRecipe:
         assert not Training("a", "masked", new).is_run_with(old)
         assert not Training("a", "single", Recipe(100, seed=1)).is_run_with(old)
 
+    @pytest.mark.parametrize(
+        ("arm", "read", "not_read"),
+        [
+            ("addition", {"addition_rate": 1e-3}, {"base_share": 0.5}),
+            ("transfer", {"base_share": 0.5}, {"addition_rate": 1e-3}),
+            ("hermes", {"learning_rate": 1e-3}, {"addition_rate": 1e-3, "first_layer_share": 0.5}),
+        ],
+    )
+    def test_settings_that_a_trainer_does_not_read_make_no_other_training(self, arm, read, not_read):
+        from comparison.recipe import Recipe
+        from comparison.running import Training
+
+        training = Training("a", arm, Recipe(100))
+        assert training.is_run_with(Recipe(100, **not_read))
+        assert not training.is_run_with(Recipe(100, **read))
+
 
 class TestFolds:
     @pytest.fixture

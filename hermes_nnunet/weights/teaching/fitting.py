@@ -17,14 +17,18 @@ from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.output import HermesOutput
 from hermes_nnunet.weights.additions.compose import plans_without_additions
+from hermes_nnunet.weights.additions.first_rows import (
+    CROSS_ENTROPY_WEIGHT,
+    FirstPatches,
+    FirstRows,
+    fit_first_rows,
+)
 from hermes_nnunet.weights.additions.starting import optimizer_of_addition, round_adapters, start_addition
 from hermes_nnunet.weights.teaching.cases import Patches, TaughtCase
 from hermes_nnunet.weights.teaching.defaults import STEPS
 from hermes_nnunet.weights.teaching.false_places import find_false_places
-from hermes_nnunet.weights.teaching.first_rows import CROSS_ENTROPY_WEIGHT, FirstRows, candidates_of, pools_of
 from hermes_nnunet.weights.teaching.lesson import Lesson
 
-MOST_CANDIDATES = 12
 GRADIENT_NORM = 12.0  # nnU-Net's
 
 # Told what is done, and how many of how many steps.
@@ -132,15 +136,10 @@ def _start(
 ) -> None:
     # By turns about a labelled voxel and anywhere, where much looks like it that is not.
     batches = [patches.batch(1, augmented=False, foreground=1 - n % 2) for n in range(settings.start_patches)]
-    first = FirstRows(network, context, batches, settings.seed)
+    shown = [FirstPatches(own.images, own.targets(network.supervision_scales), context) for own in batches]
+    first = FirstRows(network, shown, [task.values for task in lesson.collection.tasks], seed=settings.seed)
     base_plans = plans_without_additions(lesson.base.plans)
-    modality = lesson.hermes_plans.context.modality
-    # Those first that know the modality.
-    unseen = set(base_plans.unseen(modality))
-    tasks = sorted(base_plans.tasks, key=lambda task: task in unseen)[:MOST_CANDIDATES]
-    rows = {task: base_plans.tasks.index(task) for task in tasks}
-    first.choose_priors(candidates_of(lesson.base.base, rows, pools_of(network)))
-    first.set_classifiers()
+    fit_first_rows(first, network, lesson.base.base, base_plans, lesson.hermes_plans.context.modality)
 
 
 def _loss_of(lesson: Lesson, network: ContextualNetwork) -> HermesLoss:

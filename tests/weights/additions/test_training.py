@@ -1,6 +1,8 @@
 """Training of an addition: what learns, what is left at the end."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -92,6 +94,50 @@ class TestStart:
         target = [torch.zeros(2, 1, *([round(16 * scale[0])] * 3)) for scale in made.bare_network.supervision_scales]
         made.train_step({"data": images, "target": target, "keys": ["New305__c0", "New305__c1"]})
         assert torch.equal(seen[0], images.flip(3, 4))  # of (B, C, z, y, x): R is L, A is P
+
+
+class TestFirstRows:
+    @staticmethod
+    def classifiers_of(made):
+        return made.bare_network.decoder.heads[0].seg_layers["classifiers"].weight
+
+    @staticmethod
+    def priors_of(made):
+        return next(p for name, p in made.bare_network.named_parameters() if name.endswith("priors.tasks"))
+
+    def test_are_fitted_to_patches_of_the_training(self, trainer, base):
+        made = trainer("305:CT", ("a", "b"))
+        made.initialize()
+        before = self.classifiers_of(made).clone()
+        made.on_train_start()
+        assert (self.classifiers_of(made) != before).any(dim=1).tolist() == [True, True, False]  # the null row stays
+        rows = self.priors_of(made)
+        assert torch.equal(rows[0], rows[1])
+        log = Path(made.log_file).read_text()
+        (chosen,) = (one.strip() for one in re.findall("prior tokens of the new tasks start as (.*)", log))
+        of_base = read_fold(base, 0)
+        if chosen in of_base.plans.tasks:
+            expected = self.priors_of_base(of_base)[of_base.plans.tasks.index(chosen)]
+        else:
+            assert chosen == "the mean of all tasks"
+            expected = self.priors_of_base(of_base)[:-1].mean(dim=0)
+        assert torch.equal(rows[0], expected)
+
+    @staticmethod
+    def priors_of_base(of_base):
+        return next(tensor for name, tensor in of_base.base.items() if name.endswith("priors.tasks"))
+
+    def test_other_processes_take_those_of_the_first(self, trainer, monkeypatch):
+        made = trainer("305:CT")
+        made.initialize()
+        before = self.classifiers_of(made).clone()
+        made.local_rank = 1
+        monkeypatch.setattr(
+            "hermes_nnunet.weights.additions.first_rows.from_first_process",
+            lambda rows: {name: values + 1 for name, values in rows.items()},
+        )
+        made.begin()  # draws nothing: there is no data loader yet
+        assert torch.equal(self.classifiers_of(made), before + 1)
 
 
 def logits_of_noise(view):
