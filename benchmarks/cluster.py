@@ -50,10 +50,10 @@ WORKERS = 2
 KILL_SECONDS = 20.0
 # Seldom enough that a worker that has started works on a case, on a slow machine, too.
 STARTS_BETWEEN_KILLS = 2
-# Of the model, so that an image takes seconds.
+# Of the model, so that an image takes some seconds, not a fraction of what a process needs to start.
 MODEL_SPACING_MM = 6.0
 MODEL_PATCH = 64
-MODEL_WIDTHS_DIVISOR = 4
+MODEL_WIDTHS_DIVISOR = 2
 
 
 ON_WORKERS = ("--cluster", f"local:{WORKERS}")
@@ -305,7 +305,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = measure(works, arguments.repeats, arguments.kill_seconds)
     settings = {
         "workers": WORKERS,
-        "model": f"{MODEL_SPACING_MM:g} mm, patch {MODEL_PATCH}^3, widths a {MODEL_WIDTHS_DIVISOR}th of the plans'",
+        "model": f"{MODEL_SPACING_MM:g} mm, patch {MODEL_PATCH}^3, widths of the plans divided by {MODEL_WIDTHS_DIVISOR}",
         "load of the machine": [round(load, 1) for load in os.getloadavg()],
     }
     report("cluster", __doc__, settings, rows, arguments)
