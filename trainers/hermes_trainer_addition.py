@@ -69,8 +69,9 @@ class HermesTrainerAddition(HermesTrainer):
     def begin(self) -> None:
         """Give rows of the new tasks a start that fits what some patches show; HERMES_START_FROM is not asked."""
         network = self.bare_network
+        # By all processes, as the loaders of all go on together.
+        batches = [next(self.dataloader_train) for _ in range(self.first_batches)]
         if self.local_rank == 0:
-            batches = [next(self.dataloader_train) for _ in range(self.first_batches)]
             patches = [
                 FirstPatches(batch["data"], batch["target"], self._contexts(cases_of(batch["keys"])))
                 for batch in batches

@@ -136,7 +136,11 @@ class TestFirstRows:
             "hermes_nnunet.weights.additions.first_rows.from_first_process",
             lambda rows: {name: values + 1 for name, values in rows.items()},
         )
-        made.begin()  # draws nothing: there is no data loader yet
+        drawn = iter(range(100))
+        made.dataloader_train = drawn
+        made.begin()
+        # A loader's batches are drawn by all processes together.
+        assert next(drawn) == made.first_batches
         assert torch.equal(self.classifiers_of(made), before + 1)
 
 
