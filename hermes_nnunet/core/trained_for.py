@@ -97,11 +97,10 @@ def check_folds_but(written: Container[str], model: Path, plans: Mapping[str, An
         check_trained_for(checkpoint, plans, path, remedy)
 
 
-def _check_additions(
-    headers: Sequence[str], wanted: Sequence[Mapping[str, Any]], where: Path | str, remedy: str
-) -> None:
+def _check_additions(headers: object, wanted: Sequence[Mapping[str, Any]], where: Path | str, remedy: str) -> None:
     """Raises: HermesError where the headers that weights keep are not those of the additions of plans."""
-    there = [checked(_Header, parse_json(text, str(where), remedy), str(where), remedy) for text in headers]
+    texts = checked(list[Text], headers, str(where), remedy, inside=CHECKPOINT_KEY)
+    there = [checked(_Header, parse_json(text, str(where), remedy), str(where), remedy) for text in texts]
     before = [(own.member.name, [task.name for task in own.tasks], own.new_modalities) for own in there]
     now = [(own["member"], list(own["tasks"]), list(own["new_modalities"])) for own in wanted]
     if before != now:

@@ -76,6 +76,12 @@ class TestAdditions:
         with pytest.raises(HermesError, match=rf"^w\.pth {says}.* train$"):
             check_trained_for(with_addition, plans, "w.pth", "train")
 
+    @pytest.mark.parametrize("damaged", [3, ["{"], ["{}"], [b"{}"]])
+    def test_that_are_none_are_refused(self, with_addition, plans, damaged):
+        with_addition["hermes_additions"] = damaged
+        with pytest.raises(HermesError, match=r"^w\.pth.* train$"):
+            check_trained_for(with_addition, plans, "w.pth", "train")
+
     def test_over_a_base_of_another_order_are_refused(self, with_addition, plans):
         swap(plans, "tasks")
         with pytest.raises(HermesError, match="trained for other tasks"):
