@@ -1,19 +1,38 @@
 """Whether weights are those of the plans beside them: rows of pools have a meaning by the plans' order only."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hermes_nnunet.additions import CHECKPOINT_KEY
 from hermes_nnunet.collection import HERMES_BLOCK
 from hermes_nnunet.core.checkpoints import NAMES, read_checkpoint
+from hermes_nnunet.core.files import parse_json
+from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.schema import Text, checked
+
+
+@dataclass(frozen=True)
+class _Named:
+    name: Text
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What is read of the header of an addition, see weights.additions.file."""
+
+    member: _Named
+    tasks: list[_Named]
+    new_modalities: list[Text]
 
 
 def check_trained_for(checkpoint: Mapping[str, Any], plans: Mapping[str, Any], where: Path | str, remedy: str) -> None:
-    """Check that weights were trained for the tasks and modalities of plans, in their order.
+    """Check that weights are for the tasks, modalities and additions of plans, in their order.
 
-    Weights that do not say what they were trained for are taken as they are: those that were imported, and those that
-    additions were put into.
+    Weights that do not say what they were trained for are taken as they are, such as those that were imported; of those
+    that additions were put into, the additions are compared at least.
 
     Args:
         checkpoint: its content.
@@ -25,10 +44,18 @@ def check_trained_for(checkpoint: Mapping[str, Any], plans: Mapping[str, Any], w
     """
     trained = _block(checkpoint.get("init_args"))
     own = plans[HERMES_BLOCK]
-    if trained is None or bool(trained.get("additions")) != bool(own.get("additions")):
+    # A training of one addition is told of it by its plans, a model that was put together by its checkpoint.
+    put_in = [] if trained is not None and trained.get("additions") else own.get("additions", [])
+    if CHECKPOINT_KEY in checkpoint or put_in:
+        _check_additions(checkpoint.get(CHECKPOINT_KEY, []), put_in, where, remedy)
+    if trained is None:
         return
-    for name in ("tasks", "modalities"):
-        before, now = list(trained.get(name, ())), list(own[name])
+    added = {
+        "tasks": {name for addition in put_in for name in addition["tasks"]},
+        "modalities": {name for addition in put_in for name in addition["new_modalities"]},
+    }
+    for name, of_additions in added.items():
+        before, now = list(trained.get(name, ())), [row for row in own[name] if row not in of_additions]
         if before != now:
             first = next((row for row, pair in enumerate(zip(before, now, strict=False)) if pair[0] != pair[1]), None)
             says = f"{len(before)}, now {len(now)}" if first is None else f"{before[first]} where now {now[first]} is"
@@ -46,15 +73,40 @@ def check_other_folds(fold: Path, plans: Mapping[str, Any]) -> None:
         HermesError: another fold has weights for other tasks or modalities.
     """
     remedy = f"move {fold.parent} away, since all folds of a model have one plans.json, or plan under another name"
-    for folder in sorted(fold.parent.glob("fold_*")):
+    check_folds_but({fold.name}, fold.parent, plans, remedy)
+
+
+def check_folds_but(written: Container[str], model: Path, plans: Mapping[str, Any], remedy: str) -> None:
+    """Check that the folds of a model that are not written now go with the plans that it gets.
+
+    Args:
+        written: names of the folders of those that are, as fold_0.
+        model: its folder.
+
+    Raises:
+        HermesError: another fold has weights for other tasks, modalities or additions.
+    """
+    for folder in sorted(model.glob("fold_*")):
         path = next((folder / name for name in NAMES if (folder / name).is_file()), None)
-        if path is None or folder.name == fold.name:
+        if path is None or folder.name in written:
             continue
         try:
             checkpoint = read_checkpoint(path)
         except HermesError:  # a damaged one is told where it is used
             continue
         check_trained_for(checkpoint, plans, path, remedy)
+
+
+def _check_additions(headers: object, wanted: Sequence[Mapping[str, Any]], where: Path | str, remedy: str) -> None:
+    """Raises: HermesError where the headers that weights keep are not those of the additions of plans."""
+    texts = checked(list[Text], headers, str(where), remedy, inside=CHECKPOINT_KEY)
+    there = [checked(_Header, parse_json(text, str(where), remedy), str(where), remedy) for text in texts]
+    before = [(own.member.name, [task.name for task in own.tasks], own.new_modalities) for own in there]
+    now = [(own["member"], list(own["tasks"]), list(own["new_modalities"])) for own in wanted]
+    if before != now:
+        has, needs = (listed(name for name, *_ in several) or "none" for several in (before, now))
+        also = " with other tasks or modalities" if has == needs else ""
+        raise HermesError(f"{where} has the additions {has}, its plans have {needs} now{also}: {remedy}")
 
 
 def _block(arguments: object) -> Mapping[str, Any] | None:

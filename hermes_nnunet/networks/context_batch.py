@@ -131,6 +131,9 @@ class ContextIndexer:
         self._modality_row = {owned: row for row, owned in enumerate(modality_rows(modalities, additions))}
         self._additions = tuple(additions)
         self._owner = {task: number for number, addition in enumerate(additions) for task in addition.tasks}
+        # Images without labels are told no task. Where an addition is trained, all that there are are its own.
+        owners = {self._owner.get(task) for task in tasks}
+        self._owner_of_no_tasks = owners.pop() if len(owners) == 1 else None
         self._turn = turn_of(voxel_order)
         self.unknown_modality = self._modality_row[None, UNKNOWN_MODALITY]
 
@@ -151,7 +154,7 @@ class ContextIndexer:
         for case, context in enumerate(contexts):
             known = [self._known(self._task_row, task, "task") for task in context.tasks]
             task_index[case, : len(known)] = torch.tensor(known, dtype=torch.long)
-        owners = {self._owner.get(task) for context in contexts for task in context.tasks} or {None}
+        owners = {self._owner.get(task) for context in contexts for task in context.tasks} or {self._owner_of_no_tasks}
         if len(owners) > 1:
             msg = "a batch is run with tasks of the base, or of one addition"
             raise ValueError(msg)

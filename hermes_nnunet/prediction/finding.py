@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hermes_nnunet.core.images.endings import KNOWN, split_ending
@@ -36,8 +36,20 @@ def find_cases(source: Path, spacing_from: str | None = None) -> list[ImageSourc
             raise HermesError(f"{source} is no image file ({KNOWN}): give one, or the folder of a DICOM series")
         return [FileSource(match["case"], (source,), spacing_from)]
     files = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
+    return file_cases(files, source, spacing_from) or dicom_cases(source)
+
+
+def file_cases(files: Iterable[Path], source: Path, spacing_from: str | None = None) -> list[ImageSource]:
+    """The cases of image files in a folder; other files are left out.
+
+    Args:
+        source: the folder, for messages.
+
+    Raises:
+        HermesError: it is not clear which belong together.
+    """
     matches = [(match, path) for path in files if (match := _match(path)) is not None]
-    return _file_cases(matches, source, spacing_from) if matches else dicom_cases(source)
+    return _file_cases(matches, source, spacing_from) if matches else []
 
 
 def unused_files(source: Path) -> list[str]:

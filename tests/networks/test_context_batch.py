@@ -75,3 +75,10 @@ class TestAdditions:
     def test_are_not_mixed_in_a_batch(self, indexer):
         with pytest.raises(ValueError, match="tasks of the base, or of one addition"):
             indexer([Context(("a",), "CT"), Context(("one/x",), "CT")])
+
+    def test_images_without_labels_are_the_additions_where_all_tasks_are_its_own(self, indexer):
+        """As it is trained: its adapters act on them, and they have its row of the modality."""
+        alone = ContextIndexer(["one/x"], ["CT", "T2", "unknown"], [AddedMember("one", ("one/x",), ("T2",), 4)])
+        batch = alone([Context((), "T2"), Context((), "T2")])
+        assert (batch.modality_index.tolist(), batch.addition) == ([1, 1], 0)
+        assert indexer([Context((), "CT")]).addition is None

@@ -8,12 +8,14 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from hermes_nnunet import HermesModel
 from hermes_nnunet.data.dicom.sequences import modality_of_words
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.modality.features import image_features
 from hermes_nnunet.planning.modality.fitting import MeasuredCase, fit
+from hermes_nnunet.planning.preprocessing.preprocessor import HermesPreprocessor
 from hermes_nnunet.prediction.modality_finding import is_to_find
 from hermes_nnunet.prediction.model_folder import read_model_folder
 
@@ -342,6 +344,22 @@ class TestStockPredictor:
             assert np.array_equal(found, named)
             assert found.any()
 
+    def test_images_with_other_channels_are_refused(self, model, images, tmp_path, stock_predict):
+        write(images / "a_0001.nii.gz", voxels_of("CT", 9))
+        with pytest.raises(HermesError, match=r"a_0000.nii.gz: the case has 2 channels, the model takes 1: give"):
+            stock_predict(model, images, tmp_path / "found")
+
+    def test_the_number_of_the_modality_is_not_taken_for_a_channel(self, plans, dataset_json, classifier):
+        """Of a network of two channels, and an image of one."""
+        plans["hermes"]["modality_classifier"] = json.loads(json.dumps(classifier))
+        dataset_json["channel_names"] = {"0": "first", "1": "second"}
+        manager = PlansManager(plans)
+        with pytest.raises(HermesError, match="the image: the case has 1 channel, the model takes 2"):
+            HermesPreprocessor(verbose=False).run_case_npy(
+                voxels_of("CT", 9)[None], None, {"spacing": [2, 2, 2]}, manager,
+                manager.get_configuration("3d_fullres"), dataset_json,
+            )  # fmt: skip
+
     def test_stops_where_it_is_not_clear(self, model, images, tmp_path, stock_predict):
         plans = json.loads((model / "plans.json").read_text())
         plans["hermes"]["modality_classifier"]["sure"] = 1.0
@@ -364,6 +382,19 @@ class TestSequences:
             ("ep2d diff b1000", "DWI"),
             ("cine retro sa", "cineMRI"),
             ("ax pd tse", "PD"),
+            ("ax pdw tse", "PD"),
+            ("ax t1 flair", "T1"),
+            ("t1 se pre contrast", "T1"),
+            ("t1 vibe w o contrast", "T1"),
+            ("t1 tse nativ", "T1"),
+            ("t1 tse precontrast", "T1"),
+            ("t1 tse posterior fossa", "T1"),
+            ("t1 tse postcontrast", "T1c"),
+            ("ax t1 c", "T1c"),
+            ("t1 subtraction pre post", None),
+            ("t1 map molli", None),
+            ("adc map", "ADC"),
+            ("trufi cor abdomen", None),
         ],
     )
     def test_words_name_a_modality(self, words, modality):

@@ -14,19 +14,25 @@ _TAGS = ("SeriesDescription", "ProtocolName", "SequenceName", "ScanningSequence"
 MR = "MR"
 _ANY_MR = "MRI"
 # Of MR, in words of people and vendors; a later one counts only where no earlier one is there, since a late enhancement
-# image is a T1 and FLAIR a T2 as well.
+# image is a T1 and FLAIR a T2 as well. Balanced sequences (TrueFISP, FIESTA) are no cine by themselves.
 _WORDS = {
-    "LGE-MRI": r"lge|late gad|delayed enh|psir",
-    "cineMRI": r"cine|trufi|fiesta|ssfp",
+    "LGE-MRI": r"\blge|late gad|delayed enh|psir",
+    "cineMRI": r"\bcine",
     "ADC": r"\badc|apparent diff",
-    "DWI": r"dwi|diff|\bb ?\d{3,4}\b",
+    "DWI": r"dwi|\bdiff|\bb ?\d{3,4}\b",
     "SWI": r"\bswi|suscept",
     "MRA": r"\bmra|\btof\b|angio",
-    "FLAIR": r"flair|dark fluid",
-    "T1c": r"\bt1.*(\bgd\b|gad|post|contrast|\bkm\b)|(\bgd\b|gad|post|contrast|\bkm\b).*\bt1|\bt1c",
+    # Some vendors have a FLAIR with the weighting of a T1, and say so.
+    "FLAIR": r"^(?!.*\bt1).*(flair|dark fluid)",
 }
 # Words for what a scan weights: two of them contradict each other.
-_WEIGHTINGS = {"T1": r"\bt1|mprage|spgr|vibe", "T2": r"\bt2", "PD": r"\bpd(?![a-z])|proton dens"}
+_WEIGHTINGS = {"T1": r"\bt1|mprage|spgr|vibe", "T2": r"\bt2", "PD": r"\bpdw?(?![a-z])|proton dens"}
+# A map has the times themselves, not images that they weight.
+_MAP = r"\bmap(s|ping)?\b|\bmolli\b"
+# Of a T1: with a contrast agent, and without.
+_WITH_AGENT = r"\bt1(c|ce|gd|km)\b|\bt1w? c\b|\bpost(contrast|gad|gd|km)?\b|\b(gd|gad\w*|contrast|kontrast|km|ce)\b"
+_WITHOUT_AGENT = r"\bpre(contrast|gad|gd|km)?\b|\b(without|wo|w o|no|non|ohne|native?|unenhanced|non?contrast)\b"
+_AFTER = r"\bpost(contrast|gad|gd|km)?\b"
 
 
 class ByHeader(NamedTuple):
@@ -81,4 +87,13 @@ def modality_of_words(words: str, own_words: Collection[str] = ()) -> str | None
     if named is not None:
         return named
     weightings = [name for name, pattern in _WEIGHTINGS.items() if re.search(pattern, words)]
-    return weightings[0] if len(weightings) == 1 else None
+    if len(weightings) != 1 or re.search(_MAP, words):
+        return None
+    return _by_agent(words) if weightings == ["T1"] else weightings[0]
+
+
+def _by_agent(words: str) -> str | None:
+    """T1 or, with a contrast agent, T1c; None where the words say both."""
+    if re.search(_WITHOUT_AGENT, words):
+        return None if re.search(_AFTER, words) else "T1"
+    return "T1c" if re.search(_WITH_AGENT, words) else "T1"

@@ -13,6 +13,7 @@ from hermes_nnunet.core.engine import Pool
 from hermes_nnunet.core.files import naming, temporary_folder_in
 from hermes_nnunet.core.images.endings import split_ending
 from hermes_nnunet.core.images.remarks import NOT_HOUNSFIELD
+from hermes_nnunet.core.nnunet_files import read_dataset_json
 from hermes_nnunet.core.shortages import ending_in_one_line
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.told_by_image import with_mark
@@ -26,6 +27,8 @@ from hermes_nnunet.planning.preprocessing.one_case import MEMORY_REMEDY
 from hermes_nnunet.planning.preprocessing.unknown_copies import folder_of_copies, needs_copy
 from hermes_nnunet.planning.resampling.size import check_size
 from hermes_nnunet.plans import HermesPlans
+
+_REMEDY = "copy the model's folder again"
 
 
 class HermesPreprocessor(DefaultPreprocessor):
@@ -123,6 +126,8 @@ class HermesPreprocessor(DefaultPreprocessor):
         plans = HermesPlans.from_plans(plans_manager.plans)
         self._rules = plans.intensity_clipping
         finds = self._training_modality is None and plans.finds_modality
+        if finds:
+            _check_channels(len(data), dataset_json, self._name)
         self._modality = (
             self._found_modality(plans, data, properties)
             if finds
@@ -179,6 +184,21 @@ class HermesPreprocessor(DefaultPreprocessor):
         seg: np.ndarray, classes_or_regions: list[Any], *args: Any, **kwargs: Any
     ) -> dict[OneClass, np.ndarray]:
         return sample_locations(seg, classes_or_regions)
+
+
+def _check_channels(channels: int, dataset_json: dict[str, Any] | str, name: str) -> None:
+    """See that an image has as many channels as the network takes, which cannot tell one more from one of its own.
+
+    Raises:
+        HermesError: it has not.
+    """
+    content = read_dataset_json(Path(dataset_json), _REMEDY) if isinstance(dataset_json, str) else dataset_json
+    wanted = len(content["channel_names"])
+    if channels != wanted:
+        raise HermesError(
+            f"{name}: the case has {channels} channel{'s' * (channels != 1)}, the model takes {wanted}: give a file "
+            "for each, which ends in _0000 and so on"
+        )
 
 
 def context_channel(image_files: list[str], plans: HermesPlans) -> list[str]:

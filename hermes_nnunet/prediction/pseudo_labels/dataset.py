@@ -1,12 +1,13 @@
 """The data set that pseudo-labels are written as: its place, its labels, and the record of what made it."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hermes_nnunet.collection import Collection, Labels, Task
+from hermes_nnunet.collection import Collection, Labels, Task, case_identifier
 from hermes_nnunet.core.label_values import IGNORE
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, RAW, RESULTS, datasets_with_id, optional_folder
 from hermes_nnunet.core.versions import package_versions
@@ -142,20 +143,18 @@ def _reference(path: Path, folder: Path) -> str:
     return os.path.relpath(path, folder) if path.is_relative_to(folder.parent) else str(path)
 
 
-def merge_lines(
-    dataset: str, collection: Collection, own: OwnLabels, modalities: Mapping[str, Sequence[str]]
-) -> list[str]:
+def merge_lines(dataset: str, collection: Collection, own: OwnLabels, cases: Sequence[str]) -> list[str]:
     """What to write into the next merge file.
 
     Args:
         dataset: name of the new data set's folder.
         collection: that the model was trained on.
         own: labels of the new data set.
-        modalities: modality -> members whose images have it.
+        cases: its cases, which have the names that they have in the collection.
     """
     name = dataset.partition("_")[2]
-    patterns = [f"{modality}: '^({'|'.join(members)})__'" for modality, members in modalities.items()]
-    of_member = f"{{{', '.join(patterns)}}}" if len(patterns) > 1 else next(iter(modalities))
+    patterns = [f"{modality}: {_quoted(pattern)}" for modality, pattern in _patterns(collection, cases).items()]
+    of_member = f"{{{', '.join(patterns)}}}" if len(patterns) > 1 else collection.cases[cases[0]].modality
     lines = ["members:", f"  - {{dataset: {dataset}, modality: {of_member}}}", "shared_tasks:"]
     for task, label in own.names.items():
         address = f"{name}/{label}"
@@ -165,3 +164,29 @@ def merge_lines(
         else:
             lines.append(f"  {task}: [..., {address}]  # beside what is shared already")
     return lines
+
+
+def _patterns(collection: Collection, cases: Sequence[str]) -> dict[str, str]:
+    """Modality -> a regular expression that the names of its cases match, and no others."""
+    of_members: dict[str, dict[str, list[str]]] = {}
+    for case in cases:
+        entry = collection.cases[case]
+        of_members.setdefault(entry.member, {}).setdefault(entry.modality, []).append(case)
+    parts: dict[str, list[str]] = {}
+    for member, modalities in of_members.items():
+        beginning = re.escape(case_identifier(member, ""))
+        for modality, own in modalities.items():
+            if len(modalities) == 1:
+                pattern = f"^{beginning}"
+            elif collection.members[member].channels.get(modality) is not None:  # each channel is a case of its own
+                pattern = f"^{beginning}.*{re.escape(case_identifier('', modality))}$"
+            else:
+                pattern = f"^({'|'.join(map(re.escape, own))})$"
+            parts.setdefault(modality, []).append(pattern)
+    return {modality: "|".join(own) for modality, own in parts.items()}
+
+
+def _quoted(text: str) -> str:
+    """As a string of YAML."""
+    doubled = text.replace("'", "''")
+    return f"'{doubled}'"

@@ -1,7 +1,6 @@
 """Making a data set of images without labels and what a model is sure of in them."""
 
 import os
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,10 +104,10 @@ def label_images(
     asked = {label.name for choice in choices.values() for label in choice.labels}
     tasks = [task for task in collection.tasks if task.name in asked]
     counts = count_scores(
-        model.folds,
+        model,
         lambda fold: HermesPredictor(replace(model, folds=(fold,)), device, half_precision=half_precision),
         dataset,
-        [task.name for task in tasks],
+        choices,
         wish.cases_per_member,
     )
     found = {task: counted.thresholds(wish.confidence) for task, counted in counts.items()}
@@ -134,17 +133,12 @@ def label_images(
             choice = choices[collection.cases[case].modality]
             _label(predictor, FileSource(case, tuple(paths)), choice, thresholds, own, new / LABELS_FOLDER)
         write_json(content, new / "dataset.json")
-    members_of: dict[str, dict[str, None]] = defaultdict(dict)
-    for case in images:
-        members_of[collection.cases[case].modality][collection.cases[case].member] = None
     return LabelledDataset(
         folder=folder,
         thresholds=thresholds,
         unsure=tuple(task.name for task in tasks if task.name not in thresholds),
         cases=len(images),
-        merge_lines=merge_lines(
-            folder.name, collection, own, {modality: list(own_members) for modality, own_members in members_of.items()}
-        ),
+        merge_lines=merge_lines(folder.name, collection, own, list(images)),
         warnings=tuple(dict.fromkeys(warning for choice in choices.values() for warning in choice.warnings)),
     )
 

@@ -23,6 +23,7 @@ from hermes_nnunet.core.files import (
 from hermes_nnunet.core.leftovers import remove_leftovers
 from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, RAW, dataset_id, datasets_with_id, optional_folder
+from hermes_nnunet.core.trained_for import check_folds_but
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import quoted
 from hermes_nnunet.learning.training.member_dice import read_summary
@@ -53,7 +54,8 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str], *, repla
     """Make or refresh the view of every member of a universal model.
 
     A folder that is not a view, and the view of another model, is left alone; and no view is written for a member whose
-    id is another data set's here, as where the model comes from elsewhere.
+    id is another data set's here, as where the model comes from elsewhere. Nor is a view whose other folds, which stay,
+    are for other tasks: a view outlives its model, and one of the same name may be another.
 
     Checkpoints are hard links (copies where the file system has none), so a view takes no space and outlives the
     universal model.
@@ -62,7 +64,7 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str], *, repla
         model: folder of the universal model, .../DatasetXXX/TRAINER__PLANS__CONFIGURATION.
         results: nnUNet_results.
         folds: trained folds that the views get.
-        replace: put the view in the place of another model's, of which nothing is kept.
+        replace: put the view in the place of another model's, or of folds for other tasks; nothing of these is kept.
 
     Returns:
         A line for each member: what was written, or why it was not.
@@ -112,7 +114,12 @@ def write_views(model: Path, results: Path, folds: Sequence[int | str], *, repla
                     f"--replace-views, or move it away"
                 )
                 continue
-            _write_view(view, model, member, plans, collection, folds, replaces=of_another)
+            others = None if of_another else _folds_of_other_plans(view, view_plans(plans, name), folds)
+            if others is not None and not replace:
+                messages.append(f"{name}: {view} is left alone: {others}")
+                continue
+            replaces = of_another or others is not None
+            _write_view(view, model, member, plans, collection, folds, replaces=replaces)
         messages.append(f"{name}: {view}")
     return messages
 
@@ -147,6 +154,18 @@ def _owner(view: Path) -> str | None:
         return None
     model = _read_marker(view).model
     return None if model is None else Path(model).parent.name
+
+
+def _folds_of_other_plans(view: Path, plans: Mapping[str, Any], folds: Sequence[int | str]) -> str | None:
+    """Why the plans of a view cannot become those of a model: its folds that stay are for others; None if they may."""
+    if not (view / MARKER).is_file() or holds_json(view / "plans.json", plans):
+        return None
+    remedy = "replace all of it with --replace-views, or move it away"
+    try:
+        check_folds_but({f"fold_{fold}" for fold in folds}, view, plans, remedy)
+    except HermesError as error:
+        return str(error)
+    return None
 
 
 def _read_marker(view: Path) -> _Marker:

@@ -93,6 +93,8 @@ def add(
             "the others with --into ID, or finish and add to every fold"
         )
     folds = {}
+    # The order in which files of one fold are named is that of all, since a model has one order of tasks.
+    order = list(dict.fromkeys(addition.header.name for of_fold in new.values() for addition in of_fold))
     is_changed = not set(present).isdisjoint(without)
     for fold in folder.folds:
         if fold in kept:
@@ -100,6 +102,7 @@ def add(
             before = [addition for addition in base.additions if addition.header.name not in without]
             # What is there already was added by a run that ended before it had written the views.
             own = [one for one in new.get(fold, []) if into is not None or not any(map(one.is_same_as, before))]
+            own.sort(key=lambda one: order.index(one.header.name))
             folds[fold] = base, [*before, *own]
             is_changed = is_changed or bool(own)
     target = model if into is None else results / _dataset_name(results, folder, into, name) / model.name

@@ -20,6 +20,7 @@ from hermes_nnunet.core.files import (
     written_beside,
 )
 from hermes_nnunet.core.nnunet_folders import datasets_with_id
+from hermes_nnunet.core.trained_for import check_folds_but
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.build import network_of_shapes
 from hermes_nnunet.prediction.model_folder import DATASET_FILE, PLANS_FILE
@@ -137,7 +138,7 @@ def write_composed(folder: Path, model: ComposedModel, *, in_place: bool = False
         in_place: `folder` is a model that was trained, or written so before, and all of it is replaced.
 
     Raises:
-        HermesError: another model is there.
+        HermesError: another model is there, or other folds of it that have other tasks or additions.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Folds of one collection may end at the same time, in processes of their own.
@@ -166,6 +167,9 @@ def _write(folder: Path, model: ComposedModel, *, in_place: bool) -> None:
         with folder_written_beside(folder) as new:
             _write_content(new, model)
         return
+    written = {f"fold_{number}" for number in model.checkpoints}
+    remedy = f"delete {folder}, since all folds of a model have the same additions, or choose another id (--into)"
+    check_folds_but(written, folder, model.plans, remedy)
     # Without it a folder is nobody's model, so that a killed process leaves no model of two additions.
     (folder / PLANS_FILE).unlink(missing_ok=True)
     _write_content(folder, model)

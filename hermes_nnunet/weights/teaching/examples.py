@@ -12,13 +12,12 @@ from hermes_nnunet.core.images.geometry import grid_problem
 from hermes_nnunet.core.images.opening import open_image
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.prediction.finding import find_cases
+from hermes_nnunet.prediction.finding import file_cases, find_cases
 from hermes_nnunet.prediction.image_sources import FileSource
 
 IMAGES, MASKS = "imagesTr", "labelsTr"
 MASK_WORDS = ("mask", "seg", "label", "labels", "segmentation")
 _MASK = re.compile(rf"(?P<case>.+)[_-]({'|'.join(MASK_WORDS)})", re.IGNORECASE | re.DOTALL)
-_CHANNEL = re.compile(r"_\d{4}$")
 
 
 @dataclass(frozen=True)
@@ -40,25 +39,30 @@ def find_examples(folder: Path) -> list[Example]:
     """The examples of a folder: nnU-Net's imagesTr and labelsTr, or masks beside images.
 
     Beside images, a mask has the image's name and `_mask`, `_seg` or `_label` behind it: liver1.nii.gz (or
-    liver1_0000.nii.gz, liver1_0001.nii.gz for channels) and liver1_mask.nii.gz.
+    liver1_0000.nii.gz, liver1_0001.nii.gz for channels) and liver1_mask.nii.gz. A number that the mask has too is the
+    case's own: scan_0012.nii.gz and scan_0012_mask.nii.gz.
 
     Raises:
-        HermesError: there are none, or one has no mask.
+        HermesError: there are none, one has no mask or several, or it is not clear which images belong together.
     """
     if not folder.is_dir():
         raise HermesError(f"{folder} is not a folder: give one with images and masks")
     if (folder / IMAGES).is_dir():
-        images = {case.name: case for case in find_cases(folder / IMAGES)}
-        masks = _by_name(folder / MASKS, (path for path in sorted((folder / MASKS).glob("*")) if _stem(path)))
-        return _paired(folder, {name: _files(case) for name, case in images.items()}, masks)
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and _stem(path)]
-    of_masks = [path for path in files if _MASK.fullmatch(_stem(path))]
-    masks = {_case_of_mask(path): path for path in of_masks}
-    images_of: dict[str, list[Path]] = {}
-    for path in files:
-        if path not in of_masks:
-            images_of.setdefault(_CHANNEL.sub("", _stem(path)), []).append(path)
-    return _paired(folder, {name: tuple(paths) for name, paths in images_of.items()}, masks)
+        images = {case.name: _files(case) for case in find_cases(folder / IMAGES)}
+        masks = _by_name(folder / MASKS, {path: _stem(path) for path in sorted((folder / MASKS).glob("*"))}, "mask")
+        return _paired(folder, images, masks)
+    stems = {path: _stem(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    masks = _by_name(folder, {path: _case_of_mask(stem) for path, stem in stems.items()}, "mask")
+    others = {path: stem for path, stem in stems.items() if stem and path not in masks.values()}
+    whole = _by_name(folder, {path: stem for path, stem in others.items() if stem in masks}, "image")
+    numbered = {case.name: _files(case) for case in file_cases(sorted(others.keys() - whole.values()), folder)}
+    twice = sorted(whole.keys() & numbered)
+    if twice:
+        raise HermesError(
+            f"{folder}: {whole[twice[0]].name} and {numbered[twice[0]][0].name} would both be the image of "
+            f"{masks[twice[0]].name}: keep one of them"
+        )
+    return _paired(folder, {**{name: (path,) for name, path in whole.items()}, **numbered}, masks)
 
 
 def examples_of(given: "str | Path | Iterable[tuple[str | Path | Sequence[str | Path], str | Path]]") -> list[Example]:
@@ -130,13 +134,17 @@ def _paired(folder: Path, images: Mapping[str, tuple[Path, ...]], masks: Mapping
     return [Example(name, files, masks[name]) for name, files in sorted(images.items())]
 
 
-def _by_name(folder: Path, paths: Iterable[Path]) -> dict[str, Path]:
-    masks: dict[str, Path] = {}
-    for path in paths:
-        if _stem(path) in masks:
-            raise HermesError(f"{folder} holds the mask {_stem(path)} twice: keep one of the two files")
-        masks[_stem(path)] = path
-    return masks
+def _by_name(folder: Path, names: Mapping[Path, str], what: str) -> dict[str, Path]:
+    """Name -> file; files without a name are left out."""
+    files: dict[str, Path] = {}
+    for path, name in names.items():
+        other = files.setdefault(name, path)
+        if name and other != path:
+            raise HermesError(
+                f"{folder} holds the {what} of {name} twice ({other.name}, {path.name}): keep one of the two files"
+            )
+    files.pop("", None)
+    return files
 
 
 def _files(case: object) -> tuple[Path, ...]:
@@ -150,7 +158,7 @@ def _stem(path: Path) -> str:
     return "" if parts is None or path.name.startswith(".") else parts[0]
 
 
-def _case_of_mask(path: Path) -> str:
-    match = _MASK.fullmatch(_stem(path))
-    assert match is not None, "only masks are asked for their case"
-    return match["case"]
+def _case_of_mask(stem: str) -> str:
+    """The case whose mask a file is by its name; empty if it is none."""
+    match = _MASK.fullmatch(stem)
+    return match["case"] if match else ""

@@ -1,5 +1,6 @@
 """What came of teaching, as a table."""
 
+import math
 from pathlib import Path
 
 from rich.console import Console
@@ -15,10 +16,10 @@ def print_taught(taught: Taught, path: Path, base: Path, console: Console) -> No
         tasks = [task.name for task in taught.addition.header.tasks]
         table = Table("left out", *tasks, title="Dice to expect: examples that were left out in turn")
         for case, dice in taught.left_out.items():
-            table.add_row(case, *(f"{dice[task]:.3f}" for task in tasks))
+            table.add_row(case, *(_shown(dice[task]) for task in tasks))
         means = mean_by_label(taught.left_out)
         table.add_section()
-        table.add_row("[bold]mean", *(f"[bold]{means[task]:.3f}" for task in tasks))
+        table.add_row("[bold]mean", *(f"[bold]{_shown(means[task])}" for task in tasks))
         console.print(table)
     else:
         console.print("No Dice to expect: no example was left out. Look at the first segmentations.")
@@ -27,3 +28,7 @@ def print_taught(taught: Taught, path: Path, base: Path, console: Console) -> No
     header = taught.addition.header
     console.print(f"Addition {header.name}: {path} ({path.stat().st_size / 1e6:.1f} MB)", soft_wrap=True)
     console.print(f"Put it into its base with: hermes_nnunet add {path} -m {header.base.dataset_name}", soft_wrap=True)
+
+
+def _shown(dice: float) -> str:
+    return "-" if math.isnan(dice) else f"{dice:.3f}"

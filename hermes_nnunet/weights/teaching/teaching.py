@@ -1,5 +1,6 @@
 """Teaching a trained model a new structure with a few labelled images: an addition, and the Dice to expect of it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,9 @@ from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.merge.specification import RESERVED_LABELS
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.file_names import check_file_name
+from hermes_nnunet.overrides import AUTO
 from hermes_nnunet.planning.preprocessing.intensity import intensity_rule
+from hermes_nnunet.prediction.passes import wanted_modality
 from hermes_nnunet.weights.additions.base import ModelFold, rows_of_addition
 from hermes_nnunet.weights.additions.compose import plans_without_additions
 from hermes_nnunet.weights.additions.file import Addition
@@ -39,7 +42,8 @@ class Taught:
 
     Attributes:
         addition: for the base.
-        left_out: Dice of each task in examples that were left out in turn; empty for a single example.
+        left_out: Dice of each task in examples that were left out in turn, nan where no other shows it; empty for a
+            single example.
         notices: lines that people should read.
     """
 
@@ -96,6 +100,9 @@ def teach(
     labels = {check_file_name(name, "--name"): 1} if labels is None else labels
     _check_values(labels)
     _check_names(examples)
+    # The environment would decide how the examples are normalised.
+    if wanted_modality(modality) == AUTO:
+        raise HermesError(f"--modality {AUTO} is for images to predict: name the modality of the examples")
     lesson = make_lesson(base, name, labels, modality, examples, dataset_name=dataset_name, rank=rank)
     check_examples(examples, labels, base.model.image_channels)
     cases = []
@@ -116,16 +123,26 @@ def _leave_out(
     most: int,
     tell: Report,
 ) -> CaseDice:
-    """Dice of examples that were left out in turn."""
+    """Dice of examples that were left out in turn; nan of a task that no other example shows."""
     found: CaseDice = {}
     for place in places_left_out(len(cases), most):
         case = cases[place]
         others = [other for other in cases if other is not case]
+        shown = _shown(others, lesson)
+        if not shown:
+            continue
         network = fit(
             lesson, others, settings, device, partial(tell, f"without {case.example.name}", of=settings.steps)
         )
-        found[case.example.name] = dice_of(network, case, lesson, device)
+        dice = dice_of(network, case, lesson, device)
+        found[case.example.name] = {task: own if task in shown else math.nan for task, own in dice.items()}
     return found
+
+
+def _shown(cases: Sequence[TaughtCase], lesson: Lesson) -> set[str]:
+    """Tasks of which any case has a voxel."""
+    tasks = enumerate(lesson.hermes_plans.tasks, start=1)
+    return {task for value, task in tasks if any(len(case.voxels_of(value)) for case in cases)}
 
 
 def places_left_out(examples: int, most: int) -> list[int]:
@@ -181,8 +198,9 @@ def _check_voxels(cases: Sequence[TaughtCase], lesson: Lesson) -> None:
     Raises:
         HermesError: it is too small for them.
     """
-    for value, task in enumerate(lesson.hermes_plans.tasks, start=1):
-        if not any(len(case.voxels_of(value)) for case in cases):
+    shown = _shown(cases, lesson)
+    for task in lesson.hermes_plans.tasks:
+        if task not in shown:
             spacing = lesson.plans["configurations"][lesson.configuration]["spacing"]
             raise HermesError(
                 f"{task} is so small that nothing is left of it at the base's spacing ({listed(spacing)} mm): train a "

@@ -1,17 +1,24 @@
 """A random model's own segmentations are the labels of its held-out cases, so that it is right about them."""
 
 import json
+import re
 import shutil
+from dataclasses import replace
 
 import nibabel
 import numpy as np
 import pytest
+import yaml
 
 from hermes_nnunet.cli.main import main
+from hermes_nnunet.collection import Case, Context
 from hermes_nnunet.data.merge import MemberSpecification, MergeSpecification, merge
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.model import HermesModel
 from hermes_nnunet.prediction.model_folder import read_model_folder
+from hermes_nnunet.prediction.pseudo_labels import calibration, labelled_dataset
+from hermes_nnunet.prediction.pseudo_labels.calibration import score_case
+from hermes_nnunet.prediction.pseudo_labels.dataset import merge_lines, own_labels
 from hermes_nnunet.prediction.pseudo_labels.labelled_dataset import Wish, label_images
 from hermes_nnunet.prediction.views.write import write_views
 
@@ -84,6 +91,25 @@ class TestDataset:
         assert np.array_equal(written[sure], predicted.array[sure])
         assert not predicted.array[written == 0].any()
 
+    def test_is_measured_in_the_context_that_the_images_get(self, model, raw, monkeypatch):
+        told = {}
+
+        def note(predictor, source, passes, take):
+            told.setdefault(source.name, []).extend(one.context for one in passes)
+            score_case(predictor, source, passes, take)
+
+        for module in (calibration, labelled_dataset):
+            monkeypatch.setattr(module, "score_case", note)
+        label_images(read_model_folder(model), Wish(950, "Pseudo"), "cpu")
+        # The held-out CT is not told the tasks that are asked for in a T1.
+        assert told["abdomen__c"] == told["abdomen__u"] == [Context((LIVER, SPLEEN), "CT")]
+
+    def test_is_measured_in_another_modality_where_none_of_its_own_tells(self, model, raw, dataset_json):
+        dataset_json["hermes"]["cases"]["abdomen__u"]["modality"] = "unknown"
+        (model / "dataset.json").write_text(json.dumps(dataset_json))
+        made = label_images(read_model_folder(model), Wish(950, "Pseudo", ["abdomen"], ["liver"]), "cpu")
+        assert made.thresholds[LIVER].cases == 1
+
     def test_a_merge_takes_it_in_for_training_only(self, model, raw, write_image):
         made = label_images(read_model_folder(model), Wish(950, "Pseudo"), "cpu")
         dataset = raw / "Dataset011_abdomen"
@@ -113,6 +139,30 @@ class TestCommand:
         assert "1 image labelled in" in printed
         assert "  - {dataset: Dataset950_PseudoLabelled, modality: CT}" in printed
         assert "  liver: [abdomen/liver, PseudoLabelled/liver]" in printed
+
+
+class TestMergeLines:
+    def test_tell_the_modality_of_each_case_by_one_pattern(self, collection):
+        """Of members whose channels are cases of their own, and of members of several modalities, too."""
+        channels = replace(collection.members["brain"], channels={"T1": 0, "T2": 1})
+        cases = {
+            "abdomen__a": Case("abdomen", "CT", "a", ()),
+            "abdomen__a.b": Case("abdomen", "T1", "b", ()),
+            "abdomen__axb": Case("abdomen", "CT", "c", ()),
+            "brain__x__T1": Case("brain", "T1", "x", ()),
+            "brain__x__T2": Case("brain", "T2", "x", ()),
+        }
+        collection = replace(collection, members={**collection.members, "brain": channels}, cases=cases)
+        lines = merge_lines("Dataset950_Pseudo", collection, own_labels(collection.tasks[:1]), list(cases))
+        (member,) = yaml.safe_load("\n".join(lines))["members"]
+        for name, case in cases.items():
+            found = [modality for modality, pattern in member["modality"].items() if re.search(pattern, name)]
+            assert found == [case.modality], name
+
+    def test_of_one_modality_are_a_word(self, collection):
+        collection = replace(collection, cases={"abdomen__a": Case("abdomen", "CT", "a", ())})
+        lines = merge_lines("Dataset950_Pseudo", collection, own_labels(collection.tasks[:1]), ["abdomen__a"])
+        assert lines[1] == "  - {dataset: Dataset950_Pseudo, modality: CT}"
 
 
 class TestBadInput:

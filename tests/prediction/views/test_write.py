@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
+import torch
 
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.views.write import MARKER, write_views
@@ -94,6 +95,45 @@ class TestWriting:
         view = results / "Dataset011_abdomen" / NAME / "fold_0/checkpoint_final.pth"
         assert view.read_text() == "weights 0"
         assert not view.samefile(model / "fold_0/checkpoint_final.pth")
+
+
+class TestFoldsOfAnotherModel:
+    """A view outlives its model; one of the same name may be trained for other tasks, of as many rows."""
+
+    @pytest.fixture
+    def trained_again(self, model, results, plans):
+        """The model, trained anew for other tasks, of fold 0 only."""
+        for fold in (0, 1):
+            torch.save({"init_args": {"plans": plans}}, model / f"fold_{fold}" / "checkpoint_final.pth")
+        write_views(model, results, [0, 1])
+        shutil.rmtree(model / "fold_1")
+        block = plans["hermes"]
+        block["tasks"] = [block["tasks"][1], block["tasks"][0], *block["tasks"][2:]]
+        (model / "plans.json").write_text(json.dumps(plans))
+        torch.save({"init_args": {"plans": plans}}, model / "fold_0" / "checkpoint_final.pth")
+        return model
+
+    def test_are_not_given_its_plans(self, trained_again, results):
+        view = results / "Dataset011_abdomen" / NAME
+        before = (view / "plans.json").read_text()
+        message, _ = write_views(trained_again, results, [0])
+        assert message.startswith(f"abdomen: {view} is left alone: {view / 'fold_1'}")
+        assert "trained for other tasks" in message
+        assert "--replace-views" in message
+        assert (view / "plans.json").read_text() == before
+
+    def test_go_where_views_are_replaced(self, trained_again, results):
+        view = results / "Dataset011_abdomen" / NAME
+        assert not any("left alone" in message for message in write_views(trained_again, results, [0], replace=True))
+        assert [path.name for path in view.glob("fold_*")] == ["fold_0"]
+        assert json.loads((view / MARKER).read_text())["folds"] == ["0"]
+
+    def test_of_the_same_tasks_stay_also_where_views_are_replaced(self, model, results, plans):
+        torch.save({"init_args": {"plans": plans}}, model / "fold_1" / "checkpoint_final.pth")
+        write_views(model, results, [0, 1])
+        (model / "plans.json").write_text(json.dumps({**plans, "plans_name": "Another"}))
+        write_views(model, results, [0], replace=True)
+        assert json.loads((results / "Dataset011_abdomen" / NAME / MARKER).read_text())["folds"] == ["0", "1"]
 
 
 class TestAtTheSameTime:

@@ -15,7 +15,8 @@ from hermes_nnunet.prediction.model_folder import read_model_folder
 from hermes_nnunet.weights.additions import adding
 from hermes_nnunet.weights.additions.adding import add
 from hermes_nnunet.weights.additions.base import read_fold
-from hermes_nnunet.weights.additions.file import Addition
+from hermes_nnunet.weights.additions.compose import spacing_by_configuration
+from hermes_nnunet.weights.additions.file import Addition, AdditionBase
 from hermes_nnunet.weights.additions.model_folder import restore_named
 
 
@@ -283,6 +284,48 @@ class TestInPlace:
         assert result.folds == ("0", "1")
         assert all((base / f"fold_{fold}" / "checkpoint_final.pth").is_file() for fold in (0, 1))
 
+    def test_of_every_fold_in_another_order_for_each(self, base, results, saved, tmp_path):
+        paths = [saved("305:T2"), saved("306:T2", into=902)]
+        others = []
+        for path in paths:
+            made = Addition.load(path)
+            others.append(tmp_path / f"other_{path.name}")
+            Addition(replace(made.header, base=read_base(base, 1)), made.tensors).save(others[-1])
+        result = add([*paths, *reversed(others)], base, results=results)
+        assert result.additions == ("New305", "New306")
+        for fold in ("0", "1"):
+            assert [own.header.name for own in read_fold(base, fold).additions] == ["New305", "New306"]
+
+
+class TestOtherFolds:
+    """Of a model that is there already: of as many tasks, so that their weights would load."""
+
+    def test_of_other_additions_are_refused(self, base, results, saved):
+        path = saved("306:T2", into=903, fold=1)
+        add([path], base, results=results, into=902)
+        other = saved("305:T2")
+        folder = results / "Dataset902_Both" / base.name
+        before = sorted(folder.rglob("*")), (folder / "plans.json").read_text()
+        with pytest.raises(HermesError, match=r"fold_1.* has the additions New306, its plans have New305 now: delete"):
+            add([other], base, results=results, into=902)
+        assert (sorted(folder.rglob("*")), (folder / "plans.json").read_text()) == before
+
+    def test_of_the_same_additions_stay(self, base, results, saved):
+        path = saved()
+        add([path], base, results=results, into=902)
+        made = Addition.load(path)
+        Addition(replace(made.header, base=read_base(base, 1)), made.tensors).save(path)
+        result = add([path], base, results=results, into=902)
+        assert result.folds == ("1",)
+        assert {fold.name for fold in result.folder.glob("fold_*")} == {"fold_0", "fold_1"}
+
+
+def read_base(folder, fold):
+    """What a header says of a fold of a base."""
+    base = read_fold(folder, fold)
+    spacing = spacing_by_configuration(base.model.plans)
+    return AdditionBase(base.base_hash, "Dataset900_Both", folder.name, str(fold), spacing, {})
+
 
 def keep_fold(base, fold):
     """Remove the other folds."""
@@ -327,6 +370,21 @@ class TestBadInput:
         Addition(header, made.tensors).save(tmp_path / "a.hermes")
         with pytest.raises(HermesError, match=r"on CT with the intensity rule .*, the base has"):
             add([tmp_path / "a.hermes"], base, results=results, into=902)
+
+    def test_new_modality_under_two_rules(self, base, results, saved, addition, tmp_path):
+        first, made = saved("305:T2"), addition("306:T2", into=902)
+        header = replace(made.header, intensity_clipping={"T2": {"range": [0, 1]}})
+        Addition(header, made.tensors).save(tmp_path / "b.hermes")
+        with pytest.raises(HermesError, match=r"New306 was trained on T2 with .*, addition New305 has"):
+            add([first, tmp_path / "b.hermes"], base, results=results, into=904)
+
+    def test_task_of_two_additions(self, base, results, saved, addition, tmp_path):
+        first, made = saved("305:T2"), addition("306:T2", into=902)
+        (task,) = Addition.load(first).header.tasks
+        header = replace(made.header, tasks=(task,), member=replace(made.header.member, tasks=(task.name,)))
+        Addition(header, made.tensors).save(tmp_path / "b.hermes")
+        with pytest.raises(HermesError, match=rf"New306 has the task '{task.name}', which addition New305 has too"):
+            add([first, tmp_path / "b.hermes"], base, results=results, into=904)
 
     @pytest.mark.parametrize("change", ["shape", "missing", "surplus"])
     def test_tensors(self, base, results, addition, tmp_path, change):

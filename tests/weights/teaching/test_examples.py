@@ -15,6 +15,36 @@ class TestFinding:
         assert (first.name, first.mask.name) == ("a", "a_mask.nii.gz")
         assert [path.name for path in second.images] == ["b.nii.gz"]
 
+    def test_a_number_that_the_mask_has_too_is_the_cases(self, write_example, tmp_path):
+        write_example("scan_0001")
+        write_example("scan_0002")
+        examples = find_examples(tmp_path / "examples")
+        assert [(one.name, [path.name for path in one.images]) for one in examples] == [
+            ("scan_0001", ["scan_0001.nii.gz"]),
+            ("scan_0002", ["scan_0002.nii.gz"]),
+        ]
+
+    @pytest.mark.parametrize(
+        ("more", "message"),
+        [
+            ("a_seg.nii.gz", r"the mask of a twice \(a_mask.nii.gz, a_seg.nii.gz\): keep one"),
+            ("a.nrrd", r"the image of a twice \(a.nii.gz, a.nrrd\): keep one"),
+            ("a_0000.nii.gz", r"a.nii.gz and a_0000.nii.gz would both be the image of a_mask.nii.gz: keep one"),
+        ],
+    )
+    def test_two_files_for_one_are_refused(self, write_example, tmp_path, more, message):
+        write_example("a")
+        (tmp_path / "examples" / more).touch()
+        with pytest.raises(HermesError, match=message):
+            find_examples(tmp_path / "examples")
+
+    def test_channels_with_a_gap_are_refused(self, write_example, tmp_path):
+        write_example("a", channels=2)
+        folder = tmp_path / "examples"
+        (folder / "a_0001.nii.gz").rename(folder / "a_0002.nii.gz")
+        with pytest.raises(HermesError, match=r"channels are 0000 to 0001: add the missing"):
+            find_examples(folder)
+
     def test_folders_of_nnunet(self, write_example, tmp_path):
         image, mask = write_example("a")
         for folder, path, name in (("imagesTr", image, "a_0000.nii.gz"), ("labelsTr", mask, "a.nii.gz")):

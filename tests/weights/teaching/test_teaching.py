@@ -1,4 +1,5 @@
 import json
+import math
 
 import nibabel
 import numpy as np
@@ -127,6 +128,16 @@ class TestTeaching:
         assert places_left_out(5, leave_out) == left_out
         assert places_left_out(1, leave_out) == []
 
+    def test_says_nothing_of_the_dice_of_what_no_other_example_shows(self, taught, write_example):
+        write_example("case0", values=(1, 2))
+        write_example("case1")
+        result = taught(examples=0, labels={"one": 1, "two": 2}, leave_out=2)
+        assert math.isnan(result.left_out["case0"]["cube/two"])
+        assert not math.isnan(result.left_out["case0"]["cube/one"])
+        write_example("case1", values=())
+        result = taught(examples=0, labels={"one": 1, "two": 2}, leave_out=2)
+        assert result.left_out.keys() == {"case1"}
+
     def test_with_one_example_says_nothing_of_the_dice(self, taught):
         result = taught(examples=1, leave_out=3)
         assert result.left_out == {}
@@ -140,6 +151,7 @@ class TestBadInput:
             ({"name": "abdomen/liver"}, r"--name 'abdomen/liver'"),
             ({"name": "abdomen"}, r"the base already has a member 'abdomen': teach under another name"),
             ({"modality": "ct"}, r"--modality ct \(did you mean 'CT'\?\): the base knows CT, T1, unknown"),
+            ({"modality": "auto"}, r"--modality auto is for images to predict: name"),
             ({"labels": {}}, "--labels is empty"),
             ({"labels": {"background": 1}}, "a label cannot be named background"),
             ({"labels": {"a": 1, "b": 1}}, r"--labels a=1, b=1: every label needs a value of its own"),
@@ -151,6 +163,11 @@ class TestBadInput:
     def test_is_refused_before_any_work(self, taught, options, message):
         with pytest.raises((HermesError, UsageError), match=message):
             taught(**options)
+
+    def test_another_modality_of_the_environment(self, taught, monkeypatch):
+        monkeypatch.setenv("HERMES_MODALITY", "unknown")
+        with pytest.raises(HermesError, match="HERMES_MODALITY=unknown, but the modality CT is asked for: unset"):
+            taught()
 
     def test_a_task_that_the_base_has(self, taught, base):
         for name in ("plans", "dataset"):
