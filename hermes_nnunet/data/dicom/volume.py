@@ -1,5 +1,8 @@
 """A DICOM series as a volume of a converter."""
 
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +10,7 @@ import nibabel
 import numpy as np
 
 from hermes_nnunet.data.conversion import Grid, Volume
+from hermes_nnunet.data.dicom.files import decoding, read_dicom
 from hermes_nnunet.data.dicom.slices import Slice, grid_of, in_order, read_slice
 from hermes_nnunet.errors import HermesError
 
@@ -54,15 +58,34 @@ def _read_pixels(ordered: list[Slice]) -> np.ndarray:
     reader = SimpleITK.ImageSeriesReader()
     # By name, since without a preamble it would not be found by the file's first bytes.
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileNames([str(item.path) for item in ordered])
     # Slope and intercept may differ from slice to slice: the first does not tell the type of all.
     reader.SetOutputPixelType(SimpleITK.sitkFloat32)
     try:
-        image = reader.Execute()
+        with _as_stored(ordered) as paths:
+            reader.SetFileNames([str(path) for path in paths])
+            image = reader.Execute()
     except RuntimeError as error:
         reason = " ".join(str(error).split())[-200:]
         raise HermesError(f"the pixels of {ordered[0].path.parent} cannot be read (... {reason})") from None
     return SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0)
+
+
+@contextmanager
+def _as_stored(ordered: Sequence[Slice]) -> Iterator[list[Path]]:
+    """Files of the slices whose values ITK gives as they are: it would invert those that are shown inverted."""
+    if not any(item.shown_inverted for item in ordered):
+        yield [item.path for item in ordered]
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for number, item in enumerate(ordered):
+            dataset = read_dicom(item.path, pixels=True)
+            assert dataset is not None
+            with decoding(item.path):
+                dataset.PhotometricInterpretation = "MONOCHROME2"
+                paths.append(Path(folder) / f"{number}.dcm")
+                dataset.save_as(paths[-1])
+        yield paths
 
 
 def _voxel_type(voxels: np.ndarray) -> type:

@@ -10,11 +10,12 @@ import numpy as np
 from hermes_nnunet.core.files import naming, written_beside
 from hermes_nnunet.core.images.geometry import Geometry, grid_problem
 from hermes_nnunet.core.images.opening import OpenImage, open_image
-from hermes_nnunet.core.images.remarks import Remark
+from hermes_nnunet.core.images.remarks import NOT_HOUNSFIELD, Remark
+from hermes_nnunet.core.images.voxels import may_be_hounsfield
 from hermes_nnunet.core.images.writing import save_mended, save_on_grid
 from hermes_nnunet.core.shortages import FEWER_PROCESSES, memory_for
 from hermes_nnunet.core.wording import listed
-from hermes_nnunet.data.merge.content import content_hash
+from hermes_nnunet.data.merge.content import content_hash, hash_and_range
 from hermes_nnunet.errors import HermesError
 
 _UNKNOWN = -1
@@ -34,6 +35,7 @@ class CaseFiles:
         hashes: text file for each image, to write the hash of its content to before the label files.
         spacing_from: what decides the spacing where a header says two and nothing in it does.
         copies: image -> file to write it to, with a header that says one thing; for those that need `spacing_from`.
+        cts: those of the images that are taken for CT.
         not_annotated: those of the values that the case is said not to annotate, each with its label.
     """
 
@@ -45,6 +47,7 @@ class CaseFiles:
     hashes: tuple[Path, ...] = ()
     spacing_from: str | None = None
     copies: Mapping[Path, Path] = field(default_factory=dict)
+    cts: frozenset[Path] = frozenset()
     not_annotated: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -80,8 +83,10 @@ def _rewrite(files: CaseFiles) -> CaseReport:
             continue
         geometry = image.geometry
         try:
-            hashes[path] = content_hash(image)
+            hashes[path], (lowest, highest) = hash_and_range(image)
             remarks += (*image.remarks, *image.voxel_remarks())
+            if path in files.cts and not may_be_hounsfield(lowest, highest):
+                remarks.append(Remark(NOT_HOUNSFIELD, image.name))
         except HermesError as error:
             problems.append(str(error))
         if files.label is None and beside is None:
