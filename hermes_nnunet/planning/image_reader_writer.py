@@ -10,7 +10,7 @@ from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from hermes_nnunet.core.images.endings import IMAGE_ENDINGS
-from hermes_nnunet.core.images.geometry import LPS_TO_RAS, Geometry, check_one_grid, from_ras
+from hermes_nnunet.core.images.geometry import LPS_TO_RAS, Geometry, check_one_grid, from_ras, in_axes_of
 from hermes_nnunet.core.images.opening import open_image
 from hermes_nnunet.core.images.writing import save_voxels
 from hermes_nnunet.errors import HermesError
@@ -45,7 +45,7 @@ class HermesImageIO(BaseReaderWriter):
         # Sums depend on the order in memory, so that is the same for images stored in any direction.
         voxels = np.empty((len(images), *geometry.ras_shape[::-1]), np.float32)
         for channel, image in zip(voxels, images, strict=True):
-            channel[:] = geometry.to_ras(image.voxels()).T
+            channel[:] = geometry.to_ras(in_axes_of(geometry, image.voxels(), image.geometry)).T
         remarks = {remark.what for image in images for remark in image.voxel_remarks()}
         return voxels, {**image_properties(geometry), REMARKS: sorted(remarks)}
 
@@ -90,8 +90,8 @@ def check_array(data: np.ndarray, properties: Mapping[str, Any], dataset_json: M
     affine = _affine_of_other_reader(properties)
     if affine is not None and axcodes2ornt("RAS").tolist() != io_orientation(affine).tolist():
         raise HermesError(
-            f"the array's axes run to {''.join(aff2axcodes(affine))} (it was read by {_OTHER_READERS}?), but the network "
-            "knows images with axes to the right, the front and the head (RAS): read it with HermesImageIO of "
+            f"the array's axes run to {''.join(aff2axcodes(affine))} (it was read by {_OTHER_READERS}?), but the "
+            "network knows images with axes to the right, the front and the head (RAS): read it with HermesImageIO of "
             f"{__name__}"
         )
     names = dataset_json.get("channel_names") if isinstance(dataset_json, Mapping) else None

@@ -38,7 +38,7 @@ class Slice:
         orientation: unit vectors along a row and down a column, (2, 3).
         spacing: distance between rows, and between columns.
         shape: rows, columns.
-        shown_inverted: viewers are to show low values bright. It changes no value, though readers of pictures invert it.
+        shown_inverted: viewers are to show low values bright; the values stay what they are.
     """
 
     path: Path

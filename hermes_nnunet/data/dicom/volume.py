@@ -1,6 +1,8 @@
 """A DICOM series as a volume of a converter."""
 
+import filecmp
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,8 +28,12 @@ class DicomVolume(Volume):
         return self.paths
 
     def slices(self) -> list[Slice]:
-        """The slices by position, checked to make a regular volume."""
-        return in_order([read_slice(path) for path in self.paths], str(self.paths[0].parent))
+        """The slices by position, checked to make a regular volume; of files with the very same bytes one."""
+        return in_order(_without_copies([read_slice(path) for path in self.paths]), str(self.paths[0].parent))
+
+    def copies(self) -> tuple[Path, ...]:
+        """Files that are left out since another has the very same bytes."""
+        return tuple(sorted(set(self.paths).difference(item.path for item in self.slices())))
 
     def grid(self) -> Grid:
         return grid_of(self.slices())
@@ -40,6 +46,15 @@ class DicomVolume(Volume):
         slices = self.slices()
         voxels = _read_pixels(slices)
         return nifti(voxels.astype(_voxel_type(voxels), copy=False), grid_of(slices))
+
+
+def _without_copies(slices: Sequence[Slice]) -> list[Slice]:
+    kept: dict[tuple[float, ...], list[Slice]] = defaultdict(list)
+    for item in slices:
+        beside = kept[item.position]
+        if not any(filecmp.cmp(item.path, other.path, shallow=False) for other in beside):
+            beside.append(item)
+    return [item for beside in kept.values() for item in beside]
 
 
 def nifti(voxels: np.ndarray, grid: Grid) -> nibabel.Nifti1Image:

@@ -1,5 +1,6 @@
 """Check the files of one case, and write its label file in the collection's values."""
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hermes_nnunet.core.files import naming, written_beside
-from hermes_nnunet.core.images.geometry import Geometry, grid_problem
+from hermes_nnunet.core.images.geometry import Geometry, grid_problem, in_axes_of
 from hermes_nnunet.core.images.opening import OpenImage, open_image
 from hermes_nnunet.core.images.remarks import NOT_HOUNSFIELD, Remark
 from hermes_nnunet.core.images.voxels import may_be_hounsfield
@@ -108,7 +109,7 @@ def _rewrite(files: CaseFiles) -> CaseReport:
         for path, file in zip(files.images, files.hashes, strict=bool(files.hashes)):
             with naming(file):
                 file.write_text(hashes[path])
-        write_label(mapped, geometry, files.outputs)
+        write_label(mapped if label is None else in_axes_of(geometry, mapped, label.geometry), geometry, files.outputs)
         _write_copies(files)
     return CaseReport(tuple(problems), tuple(remarks))
 
@@ -172,7 +173,8 @@ def map_values(own: np.ndarray, values: Mapping[int, int], dtype: str) -> tuple[
         mapped_plane[~inside] = _UNKNOWN
         wrong = mapped_plane == _UNKNOWN
         if wrong.any():
-            unknown.update(np.unique(plane[wrong]).tolist())
+            # Else each NaN would count as another value.
+            unknown.update(math.nan if value != value else value for value in np.unique(plane[wrong]).tolist())
             if len(unknown) >= _ENOUGH_UNKNOWN:
                 break
         mapped[..., z] = np.where(wrong, 0, mapped_plane)

@@ -107,6 +107,14 @@ class TestBadSeries:
         again = dicom.series(tmp_path / "series", noise((1, 8, 6)), position=(-20, -30, 46.0), names=["again"])
         assert "again lie at the same position" in self.told(DicomVolume((*first.paths, *again)))
 
+    def test_with_copies_of_files_is_read_without_them(self, volume, noise):
+        series = volume()
+        copy = series.paths[2].with_name("copy (1).dcm")
+        copy.write_bytes(series.paths[2].read_bytes())
+        with_copy = DicomVolume((*series.paths, copy))
+        assert len(with_copy.copies()) == 1
+        np.testing.assert_array_equal(np.asanyarray(with_copy.read().dataobj), noise().transpose(2, 1, 0))
+
     def test_with_a_localizer_is_told(self, volume, dicom, noise, tmp_path):
         first = volume()
         scout = dicom.series(tmp_path / "series", noise((1, 8, 6)), orientation=OBLIQUE, names=["scout"])
