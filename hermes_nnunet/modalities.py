@@ -2,6 +2,7 @@
 
 from hermes_nnunet.collection import UNKNOWN_MODALITY
 
+CT = "CT"
 MR_MODALITIES = (
     "MRI",
     "T1",
@@ -16,4 +17,4 @@ MR_MODALITIES = (
     "cineMRI",
     "LGE-MRI",
 )
-KNOWN_MODALITIES = ("CT", "PET", "SPECT", "US", *MR_MODALITIES, UNKNOWN_MODALITY)
+KNOWN_MODALITIES = (CT, "PET", "SPECT", "US", *MR_MODALITIES, UNKNOWN_MODALITY)

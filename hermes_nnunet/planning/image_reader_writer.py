@@ -5,17 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nibabel.orientations import aff2axcodes, axcodes2ornt, io_orientation
 from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from hermes_nnunet.core.images.endings import IMAGE_ENDINGS
-from hermes_nnunet.core.images.geometry import Geometry, check_one_grid, from_ras
+from hermes_nnunet.core.images.geometry import LPS_TO_RAS, Geometry, check_one_grid, from_ras, in_axes_of
 from hermes_nnunet.core.images.opening import open_image
 from hermes_nnunet.core.images.writing import save_voxels
+from hermes_nnunet.errors import HermesError
 
 # Of properties: what people should know of an image's voxels.
 REMARKS = "remarks"
 _FEW = 255
+# Those of nnU-Net that keep the axes of a file.
+_OTHER_READERS = "SimpleITKIO or NibabelIO"
+# Numbers in ITK's direction of an image of three dimensions.
+_DIRECTIONS = 9
 
 
 class HermesImageIO(BaseReaderWriter):
@@ -39,7 +45,7 @@ class HermesImageIO(BaseReaderWriter):
         # Sums depend on the order in memory, so that is the same for images stored in any direction.
         voxels = np.empty((len(images), *geometry.ras_shape[::-1]), np.float32)
         for channel, image in zip(voxels, images, strict=True):
-            channel[:] = geometry.to_ras(image.voxels()).T
+            channel[:] = geometry.to_ras(in_axes_of(geometry, image.voxels(), image.geometry)).T
         remarks = {remark.what for image in images for remark in image.voxel_remarks()}
         return voxels, {**image_properties(geometry), REMARKS: sorted(remarks)}
 
@@ -70,6 +76,41 @@ def image_properties(geometry: Geometry) -> dict[str, Any]:
         "nibabel_stuff": {"original_affine": geometry.affine, "reoriented_affine": geometry.ras_affine},
         "nifti_header": dict(geometry.header),
     }
+
+
+def check_array(data: np.ndarray, properties: Mapping[str, Any], dataset_json: Mapping[str, Any] | str) -> None:
+    """See that an image in memory (channels, D, H, W) lies as HermesImageIO would have read it.
+
+    nnU-Net's other readers keep the axes of the file, so that the network would look at the image upside down. What
+    has no properties but its spacing is taken as it is.
+
+    Raises:
+        HermesError: it does not, or has other channels than the model.
+    """
+    affine = _affine_of_other_reader(properties)
+    if affine is not None and axcodes2ornt("RAS").tolist() != io_orientation(affine).tolist():
+        raise HermesError(
+            f"the array's axes run to {''.join(aff2axcodes(affine))} (it was read by {_OTHER_READERS}?), but the "
+            "network knows images with axes to the right, the front and the head (RAS): read it with HermesImageIO of "
+            f"{__name__}"
+        )
+    names = dataset_json.get("channel_names") if isinstance(dataset_json, Mapping) else None
+    channels = len(data) if names is None else len(names)
+    if len(data) != channels:
+        raise HermesError(f"the array has {len(data)} channels, but the model takes {channels}: give it these")
+
+
+def _affine_of_other_reader(properties: Mapping[str, Any]) -> np.ndarray | None:
+    """Affine of the array, as nnU-Net's readers that do not reorient tell it; None of other arrays."""
+    of_nibabel, of_itk = properties.get("nibabel_stuff", {}), properties.get("sitk_stuff", {})
+    if "original_affine" in of_nibabel and "reoriented_affine" not in of_nibabel:
+        return np.asarray(of_nibabel["original_affine"])
+    direction = of_itk.get("direction", ())
+    if len(direction) != _DIRECTIONS:
+        return None
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(direction, (3, 3))
+    return LPS_TO_RAS @ affine
 
 
 class OwnReaderPlans(PlansManager):

@@ -13,7 +13,8 @@ from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.evenly import evenly_chosen
 from hermes_nnunet.core.processes import available_cores, map_cases
-from hermes_nnunet.planning.preprocessing.intensity import CT, default_intensity_clipping
+from hermes_nnunet.modalities import CT
+from hermes_nnunet.planning.preprocessing.intensity import default_intensity_clipping
 
 PERCENTILES = (0.5, 99.5)  # those of nnU-Net's CTNormalization
 CASES_PER_MEMBER = 20

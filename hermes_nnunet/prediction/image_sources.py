@@ -9,7 +9,7 @@ import nibabel
 
 from hermes_nnunet.core.images.geometry import check_one_grid
 from hermes_nnunet.core.images.opening import OpenImage, open_image
-from hermes_nnunet.core.images.remarks import NO_SLICE, Remark
+from hermes_nnunet.core.images.remarks import NO_SLICE, SLICE_COPY, Remark
 from hermes_nnunet.core.images.writing import save_mended, save_on_grid
 from hermes_nnunet.data.dicom.folder import ImageSeries
 from hermes_nnunet.data.dicom.volume import DicomVolume
@@ -121,8 +121,9 @@ class DicomSource(ImageSource):
         return [path]
 
     def check(self) -> tuple[Remark, ...]:
-        self.volume.slices()
-        return tuple(Remark(NO_SLICE, str(path)) for path in self.left_out)
+        copies = self.volume.copies()
+        remarks = [Remark(NO_SLICE, str(path)) for path in self.left_out]
+        return (*remarks, *(Remark(SLICE_COPY, str(path)) for path in copies))
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,7 @@ def prepare(
         if key in prepared.inputs:
             continue
         preprocessor = configuration.preprocessor_class(verbose=False)
+        preprocessor.prints_remarks = False
         with reading(Path(source.place)):
             data, _, properties = preprocessor.run_case(
                 [str(file) for file in files],

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import SimpleITK
 from nibabel.orientations import apply_orientation, inv_ornt_aff
-from nnunetv2.imageio.nibabel_reader_writer import NibabelIOWithReorient
+from nnunetv2.imageio.nibabel_reader_writer import NibabelIO, NibabelIOWithReorient
 from nnunetv2.imageio.reader_writer_registry import recursive_find_reader_writer_by_name
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 from hermes_nnunet.core.images import READER_WRITER
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.planning.image_reader_writer import HermesImageIO
+from hermes_nnunet.planning.image_reader_writer import HermesImageIO, check_array
 
 SHAPE = (5, 6, 7)
 RAS = np.array([[2.0, 0, 0, 11], [0, 3, 0, 12], [0, 0, 4, 13], [0, 0, 0, 1]])
@@ -173,6 +174,13 @@ class TestChannels:
         ]
         return reader.read_images([str(path) for path in paths])
 
+    def test_with_other_axes_on_one_grid_are_stacked(self, reader, tmp_path, write_nifti):
+        first = write_nifti(tmp_path / "a_0000.nii.gz", VOXELS, RAS)
+        voxels, affine = turned(TURNS[5])
+        second = write_nifti(tmp_path / "a_0001.nii.gz", voxels, affine)
+        images, _ = reader.read_images([str(first), str(second)])
+        np.testing.assert_array_equal(images[0], images[1])
+
     def test_on_one_grid_are_stacked(self, reader, tmp_path, write_nifti):
         assert self.read(reader, tmp_path, write_nifti, RAS)[0].shape == (2, 7, 6, 5)
 
@@ -187,3 +195,31 @@ class TestChannels:
     def test_apart_are_refused_with_both_names(self, reader, tmp_path, write_nifti, second, says):
         with pytest.raises(HermesError, match=rf"a_0001\.nii\.gz and .*a_0000\.nii\.gz {says}"):
             self.read(reader, tmp_path, write_nifti, second)
+
+
+class TestArrays:
+    """Images in memory, as nnUNetPredictor takes them with the properties that a reader gives."""
+
+    @pytest.fixture
+    def file(self, tmp_path, write_nifti):
+        return lambda affine: str(write_nifti(tmp_path / "a.nii.gz", VOXELS, affine))
+
+    @pytest.mark.parametrize("other", [SimpleITKIO, NibabelIO])
+    def test_with_axes_of_a_file_are_refused(self, file, other):
+        with pytest.raises(HermesError, match=r"run to LPS .*SimpleITKIO or NibabelIO.*: read it with HermesImageIO"):
+            check_array(*other().read_images([file(np.diag([-2.0, -3, 4, 1]))]), {})
+
+    @pytest.mark.parametrize("other", [SimpleITKIO, NibabelIO, NibabelIOWithReorient, HermesImageIO])
+    def test_with_axes_that_the_network_knows_are_taken(self, file, other):
+        check_array(*other().read_images([file(RAS)]), {})
+
+    @pytest.mark.parametrize("other", [NibabelIOWithReorient, HermesImageIO])
+    def test_that_were_turned_are_taken(self, file, other):
+        check_array(*other().read_images([file(np.diag([-2.0, -3, 4, 1]))]), {})
+
+    def test_with_a_spacing_only_are_taken(self):
+        check_array(VOXELS[None], {"spacing": (1, 1, 1)}, {"channel_names": {"0": "CT"}})
+
+    def test_with_other_channels_are_refused(self):
+        with pytest.raises(HermesError, match="the array has 2 channels, but the model takes 1"):
+            check_array(np.stack([VOXELS, VOXELS]), {}, {"channel_names": {"0": "CT"}})

@@ -8,6 +8,7 @@ import pytest
 
 from hermes_nnunet import HermesModel
 from hermes_nnunet.cli.main import main
+from hermes_nnunet.core.images.remarks import SLICE_COPY
 from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.dicom_objects import write_dicom
@@ -165,6 +166,14 @@ class TestReading:
         assert (
             f"left out, since not a slice of a DICOM series (1 file): {series / 'notes.txt'}" in capsys.readouterr().err
         )
+
+    def test_a_copy_of_a_slice_is_left_out_and_told(self, series):
+        (first, *_) = sorted(series.iterdir())
+        (series / "copy.dcm").write_bytes(first.read_bytes())
+        (case,) = find_cases(series)
+        (remark,) = case.check()
+        assert remark.what == SLICE_COPY
+        assert remark.name in {str(first), str(series / "copy.dcm")}
 
     def test_two_patients_with_one_uid_are_two_cases(self, tmp_path, voxels):
         for patient in ("a", "b"):

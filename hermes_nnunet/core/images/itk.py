@@ -14,6 +14,9 @@ from hermes_nnunet.errors import HermesError
 if TYPE_CHECKING:
     from SimpleITK import Image, ImageFileReader
 
+# Directions are written with some digits.
+_SAME = 1e-4
+
 
 def read_information(path: Path) -> "ImageFileReader":
     """The header of a file.
@@ -88,7 +91,9 @@ def itk_geometry(image: "Image | ImageFileReader", name: str) -> Geometry:
     affine = LPS_TO_RAS @ affine
     if not is_usable(affine):
         raise HermesError(f"{name} does not say where its voxels lie: its axes or its spacing are flat or no numbers")
-    x, y, z = (float(length) for length in spacing)
+    lengths = axis_lengths(affine)
+    # Formats may have directions that are no unit vectors.
+    x, y, z = (float(length) for length in (spacing if np.allclose(spacing, lengths, rtol=_SAME, atol=0) else lengths))
     i, j, k = image.GetSize()
     return check_plausible(Geometry((i, j, k), affine, (x, y, z)), name)
 

@@ -1,6 +1,7 @@
 """Which of the places of a NIfTI header that say where the voxels lie is right, where they differ."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import nibabel
@@ -9,7 +10,7 @@ from nibabel.orientations import io_orientation
 from nibabel.spatialimages import HeaderDataError
 
 from hermes_nnunet.core.images.geometry import Geometry, axis_lengths, check_plausible, is_usable
-from hermes_nnunet.core.images.remarks import NO_CODES, QFORM
+from hermes_nnunet.core.images.remarks import NO_CODES, NOT_THE_UNIT, OTHER_UNIT, QFORM, SIDES
 from hermes_nnunet.core.images.spacing_choice import AFFINE, HEADER, check_spacing_from
 from hermes_nnunet.errors import HermesError
 
@@ -19,11 +20,17 @@ SPACING_TOLERANCE = 0.005
 _SAME = 1e-5
 # Cosine of the angle of two axes that are taken to be at right angles.
 _RIGHT_ANGLE = 1e-3
+# And of two that look another way.
+_APART = 0.5
+# Codes of the units of length (the lowest three bits of xyzt_units) but for millimetres and none -> mm.
+_UNIT_BITS = 7
+_UNITS_MM = {1: 1e3, 3: 1e-3}
 
+_LENGTH_FIELDS = ("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z")
 # All header fields that place voxels in space; the rest of an image's header is not a label file's business.
 _GEOMETRY_FIELDS = (
     *("pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
-    *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
+    *_LENGTH_FIELDS,
 )
 
 
@@ -33,13 +40,13 @@ class NiftiGeometry(NamedTuple):
     Attributes:
         mended: the header contradicts itself, and `geometry.header` does not.
         chosen: `spacing_from` has decided.
-        remark: QFORM or NO_CODES where people should know how it was read, else None.
+        remarks: how it was read, where people should know.
     """
 
     geometry: Geometry
     mended: bool
     chosen: bool
-    remark: str | None
+    remarks: tuple[str, ...]
 
 
 def nifti_geometry(
@@ -50,6 +57,9 @@ def nifti_geometry(
     The sform is right, as nibabel has it, if its axes are as long as the zooms (pixdim) say. If not, a qform that looks
     the same way is right, since its axes are as long as the zooms; otherwise `spacing_from` decides.
 
+    Metres and micrometres become millimetres, unless no image of a patient has the size that it would have then. The
+    header's fields stay in its unit, so that what is written with them lies on the image for every reader.
+
     Args:
         spacing_from: where nothing in the header decides: AFFINE takes the sform, HEADER the zooms.
 
@@ -58,9 +68,35 @@ def nifti_geometry(
             `name`.
     """
     check_spacing_from(spacing_from)
+    millimetres = _UNITS_MM.get(int(header["xyzt_units"]) & _UNIT_BITS)
+    if millimetres is None:
+        return _plausible(header, shape, name, spacing_from)
+    try:
+        read = _plausible(_times(header, millimetres), shape, name, spacing_from)
+    except HermesError:
+        read = _plausible(header, shape, name, spacing_from)
+        return read._replace(remarks=(*read.remarks, NOT_THE_UNIT))
+    fields = header_fields(_times(header_with(read.geometry.header), 1 / millimetres) if read.mended else header)
+    fields["xyzt_units"] = header["xyzt_units"].tolist()
+    geometry = replace(read.geometry, header=fields)
+    return read._replace(geometry=geometry, remarks=(*read.remarks, OTHER_UNIT))
+
+
+def _plausible(
+    header: nibabel.Nifti1Header, shape: tuple[int, int, int], name: str, spacing_from: str | None
+) -> NiftiGeometry:
     read = _by_its_places(header, shape, name, spacing_from)
     check_plausible(read.geometry, name)
     return read
+
+
+def _times(header: nibabel.Nifti1Header, factor: float) -> nibabel.Nifti1Header:
+    """The header with all lengths multiplied."""
+    scaled = header.copy()
+    for name in _LENGTH_FIELDS:
+        scaled[name] = scaled[name] * factor
+    scaled["pixdim"][1:4] = header["pixdim"][1:4] * factor
+    return scaled
 
 
 def _by_its_places(
@@ -72,17 +108,18 @@ def _by_its_places(
     qform = _usable(_qform(header, zooms)) if header["qform_code"] > 0 and known else None
     if sform is not None and (not known or _agree(sform, zooms)):
         # Only the sform can be right, or both say the same.
-        return _geometry(header, shape, sform, zooms if known else None, mended=not known)
+        remarks = () if qform is None or not _look_apart(sform, qform) else (SIDES,)
+        return _geometry(header, shape, sform, zooms if known else None, mended=not known, remarks=remarks)
     if sform is not None and qform is not None and _look_alike(sform, qform):
-        return _geometry(header, shape, qform, zooms, mended=True, remark=QFORM)
+        return _geometry(header, shape, qform, zooms, mended=True, remarks=(QFORM,))
     if sform is not None:
         return _decided(header, shape, sform, qform, zooms, name, spacing_from)
     if qform is not None:
         # Also where the sform is not usable.
         mended = bool(header["sform_code"] > 0)
-        return _geometry(header, shape, qform, zooms, mended=mended, remark=QFORM if mended else None)
+        return _geometry(header, shape, qform, zooms, mended=mended, remarks=(QFORM,) * mended)
     if header["sform_code"] <= 0 and header["qform_code"] <= 0 and known:
-        return _geometry(header, shape, _without_codes(header, shape, zooms), zooms, remark=NO_CODES)
+        return _geometry(header, shape, _without_codes(header, shape, zooms), zooms, remarks=(NO_CODES,))
     raise HermesError(
         f"{name} does not say where its voxels lie: its sform (code {int(header['sform_code'])}) and its qform (code "
         f"{int(header['qform_code'])}) are flat or no numbers, or its spacing {_numbers(zooms)} is: mend its header"
@@ -93,6 +130,7 @@ def header_fields(header: nibabel.Nifti1Header) -> dict[str, Any]:
     """The fields that place voxels in space, as plain numbers and lists; distances without a sign."""
     fields = {name: header[name].tolist() for name in _GEOMETRY_FIELDS}
     fields["pixdim"][1:4] = [abs(distance) for distance in fields["pixdim"][1:4]]
+    fields["pixdim"][0] = fields["pixdim"][0] or 1.0
     return fields
 
 
@@ -135,7 +173,7 @@ def _geometry(
     zooms: np.ndarray | None,
     *,
     mended: bool = False,
-    remark: str | None = None,
+    remarks: tuple[str, ...] = (),
 ) -> NiftiGeometry:
     lengths = axis_lengths(affine)
     # The header's own numbers where they are the same, as nnU-Net takes them: the affine's have rounding in them.
@@ -144,7 +182,7 @@ def _geometry(
     spacing = zooms if zooms is not None and take_zooms else lengths
     x, y, z = (float(value) for value in spacing)
     fields = _consistent_fields(header, affine, spacing) if mended else header_fields(header)
-    return NiftiGeometry(Geometry(shape, affine, (x, y, z), fields), mended, False, remark)
+    return NiftiGeometry(Geometry(shape, affine, (x, y, z), fields), mended, False, remarks)
 
 
 def _consistent_fields(header: nibabel.Nifti1Header, affine: np.ndarray, spacing: np.ndarray) -> dict[str, Any]:
@@ -166,6 +204,8 @@ def _usable(affine: np.ndarray | None) -> np.ndarray | None:
 def _qform(header: nibabel.Nifti1Header, zooms: np.ndarray) -> np.ndarray | None:
     positive = header.copy()
     positive["pixdim"][1:4] = zooms
+    # The first is the side of the third axis, which the standard has 1 where it is not set.
+    positive["pixdim"][0] = positive["pixdim"][0] or 1
     try:
         return positive.get_qform()
     except (HeaderDataError, ValueError):
@@ -199,6 +239,12 @@ def _angles(affine: np.ndarray) -> float:
 
 def _look_alike(first: np.ndarray, second: np.ndarray) -> bool:
     return np.array_equal(io_orientation(first), io_orientation(second))
+
+
+def _look_apart(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether an axis of one runs far from where the same axis of the other does."""
+    one, other = (affine[:3, :3] / axis_lengths(affine) for affine in (first, second))
+    return bool(((one * other).sum(0) < _APART).any())
 
 
 def _numbers(values: np.ndarray) -> str:

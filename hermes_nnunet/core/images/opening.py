@@ -1,17 +1,18 @@
 """Open an image of any format, and say where its voxels lie before they are read."""
 
+import gzip
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import nibabel
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import FileBasedImage
-from nibabel.openers import ImageOpener
+from nibabel.fileholders import FileHolder
 from nibabel.spatialimages import SpatialImage
 
 from hermes_nnunet.core.images.endings import KNOWN, is_nifti, split_ending
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 _ENOUGH_OF_A_HEADER = 1024
 # GIPL's is looked at here, since ITK fills up what is missing with whatever is in memory.
-_UNCOMPRESSED = (".nii", ".gipl")
+_NEVER_COMPRESSED = ".gipl"
+_GZIP = b"\x1f\x8b"
 # gzip packs no file more tightly.
 _MOST_COMPRESSED = 1032
 # Below it, no voxel of 16 bits is extreme.
@@ -65,11 +67,6 @@ class OpenImage(ABC):
             HermesError: they cannot be read.
         """
 
-    @property
-    @abstractmethod
-    def has_slope(self) -> bool:
-        """Whether the voxels are scaled by the header."""
-
     def voxels(self) -> np.ndarray:
         """All voxels (X, Y, Z) as float32, outside of the image with the lowest value inside.
 
@@ -79,8 +76,8 @@ class OpenImage(ABC):
         return self._voxels[0]
 
     def labels(self) -> np.ndarray:
-        """All voxels (X, Y, Z) of a label map, as they are stored but for the rounding of a slope."""
-        return label_voxels(self.stored(), scaled=self.has_slope)
+        """All voxels (X, Y, Z) of a label map, as they are stored but for rounding."""
+        return label_voxels(self.stored())
 
     def voxel_remarks(self) -> tuple[Remark, ...]:
         """Remarks on what `voxels` gives."""
@@ -129,11 +126,6 @@ class NiftiImage(OpenImage):
             and max(abs(proxy.slope), abs(proxy.inter)) < _HUGE_SLOPE
         )
 
-    @property
-    def has_slope(self) -> bool:
-        slope, inter = getattr(self.image.dataobj, "slope", 1), getattr(self.image.dataobj, "inter", 0)
-        return (slope, inter) != (1, 0)
-
 
 @dataclass(frozen=True)
 class ItkFile(OpenImage):
@@ -144,10 +136,6 @@ class ItkFile(OpenImage):
     def stored(self) -> np.ndarray:
         return read_voxels(self.path)
 
-    @property
-    def has_slope(self) -> bool:
-        return False
-
 
 @dataclass(frozen=True)
 class Voxels(OpenImage):
@@ -157,10 +145,6 @@ class Voxels(OpenImage):
 
     def stored(self) -> np.ndarray:
         return self.array
-
-    @property
-    def has_slope(self) -> bool:
-        return False
 
 
 def open_image(path: Path, spacing_from: str | None = None) -> OpenImage:
@@ -274,8 +258,8 @@ def check_length(path: Path, size: int, shape: tuple[int, ...]) -> None:
     Raises:
         HermesError: it is too short.
     """
-    name = path.name.lower()
-    room = path.stat().st_size * (1 if name.endswith(_UNCOMPRESSED) else _MOST_COMPRESSED)
+    plain = not is_gzip(path) if is_nifti(path) else path.name.lower().endswith(_NEVER_COMPRESSED)
+    room = path.stat().st_size * (1 if plain else _MOST_COMPRESSED)
     if size > room:
         raise HermesError(
             f"{path} cannot be read (it is cut short: {path.stat().st_size} bytes cannot hold "
@@ -292,8 +276,8 @@ def check_numbers(dtype: np.dtype, name: str) -> None:
 def _of_nifti(
     image: nibabel.Nifti1Image, header: nibabel.Nifti1Header, name: str, spacing_from: str | None
 ) -> NiftiImage:
-    geometry, mended, chosen, remark = _nifti_geometry(image.shape, image.get_data_dtype(), header, name, spacing_from)
-    remarks = () if remark is None else (Remark(remark, name),)
+    geometry, mended, chosen, said = _nifti_geometry(image.shape, image.get_data_dtype(), header, name, spacing_from)
+    remarks = tuple(Remark(what, name) for what in said)
     return NiftiImage(name, geometry, image, mended=mended, chosen=chosen, remarks=remarks)
 
 
@@ -306,7 +290,10 @@ def _nifti_geometry(
 
 
 def load_nifti(path: Path) -> tuple[FileBasedImage, nibabel.Nifti1Header]:
-    """What nibabel.load gives, also for names such as a.Nii, of which it looks for a.nii; and the header in the file.
+    """What nibabel.load gives, and the header in the file.
+
+    Unlike it, names such as a.Nii are read, of which it looks for a.nii, and files that are called .nii and compressed,
+    or called .nii.gz and not.
 
     That of the image is another where the file has a spacing of 0: nibabel has put 1 there.
     """
@@ -314,13 +301,26 @@ def load_nifti(path: Path) -> tuple[FileBasedImage, nibabel.Nifti1Header]:
     if kind is None:
         image = nibabel.load(path, mmap=False)
         return image, image.header
-    image = kind.from_file_map(kind.make_file_map({"image": str(path)}), mmap=False)
+    named_as_it_is = is_gzip(path) == path.name.lower().endswith(".gz")
+    holder = FileHolder(str(path)) if named_as_it_is else FileHolder(fileobj=open_bytes(path))
+    image = kind.from_file_map({"image": holder}, mmap=False)
     return image, _header(kind, start)
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether a file is compressed, whatever its name says."""
+    with open(path, "rb") as file:
+        return file.read(len(_GZIP)) == _GZIP
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """The bytes of a file, decompressed where they are compressed."""
+    return cast(BinaryIO, gzip.open(path) if is_gzip(path) else open(path, "rb"))
 
 
 def _start_of(path: Path) -> tuple[type[nibabel.Nifti1Image] | None, bytes]:
     """The kind of NIfTI that a file is, and its first bytes; None for another format."""
-    with ImageOpener(path) as file:
+    with open_bytes(path) as file:
         start = file.read(_ENOUGH_OF_A_HEADER)
     kinds = (nibabel.Nifti1Image, nibabel.Nifti2Image)
     return next((kind for kind in kinds if kind.header_class.may_contain_header(start)), None), start

@@ -8,8 +8,12 @@ from hermes_nnunet.core.wording import listed
 
 QFORM = "spacing and place taken from the qform, since the sform's spacing is not the header's (pixdim)"
 NO_CODES = "neither sform nor qform has a code: axes taken to run to the left, the front and the head"
+SIDES = "sform and qform look other ways, which other programs may read otherwise: the sform is taken"
+OTHER_UNIT = "the header's lengths are in another unit, and were read as mm"
+NOT_THE_UNIT = "the unit in the header cannot be, since no image is of that size: mm are taken"
 PADDING = "one extreme value taken for the outside of the image"
-NOT_HOUNSFIELD = "taken for CT, but no voxel is below 0, so that these may not be Hounsfield units"
+NOT_HOUNSFIELD = "taken for CT, but voxels are not below 0, or within 100 of each other: these may not be HU"
+SLICE_COPY = "left out, since another DICOM file has the very same bytes"
 NO_SLICE = "left out, since not a slice of a DICOM series"
 
 

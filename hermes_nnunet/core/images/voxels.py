@@ -10,7 +10,9 @@ EXTREME = 1e9
 _GAP = 1e4
 # Larger ones have no variance in single precision.
 _LARGEST = 1e18
-# Whole label values stored with a slope come out with rounding.
+# Air and soft tissue are 1000 HU apart, and tissues in an image without air still this far.
+_LEAST_HU = 100
+# Whole label values that were stored with a slope, or computed as floats, come out with rounding.
 _ROUNDING = 1e-3
 
 
@@ -56,12 +58,17 @@ def is_small(dtype: np.dtype) -> bool:
     return dtype.kind in "biu" and dtype.itemsize <= 2
 
 
-def label_voxels(voxels: np.ndarray, *, scaled: bool) -> np.ndarray:
-    """Label values; those that a slope in the header has put beside a whole number are rounded to it."""
-    if not scaled or voxels.dtype.kind != "f":
+def label_voxels(voxels: np.ndarray) -> np.ndarray:
+    """Label values; those beside a whole number are rounded to it."""
+    if voxels.dtype.kind != "f":
         return voxels
     whole = np.rint(voxels)
     return np.where(np.abs(voxels - whole) <= _ROUNDING, whole, voxels)
+
+
+def may_be_hounsfield(lowest: float, highest: float) -> bool:
+    """Whether the voxels of a CT may be in HU: not where its offset is missing, or its owner has normalised it."""
+    return lowest < 0 and highest - lowest >= _LEAST_HU
 
 
 def _largest(voxels: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from nibabel.arrayproxy import ArrayProxy
 
 from hermes_nnunet.core.files import written_beside
 from hermes_nnunet.core.images.nifti_headers import nifti_geometry
-from hermes_nnunet.core.images.opening import load_nifti
+from hermes_nnunet.core.images.opening import is_gzip, load_nifti, open_bytes
 from hermes_nnunet.core.images.writing import compressed, save_stored
 from hermes_nnunet.core.reading import reading
 from hermes_nnunet.data.conversion.voxel_mending import without_gaps
@@ -129,14 +129,14 @@ class NiftiVolume(Volume):
             # A copy of the bytes, or a link, would keep what had to be mended.
             with written_beside(path) as temporary:
                 save_stored(stored, image.header, proxy, temporary)
-        elif self.path.name.endswith(FILE_ENDING):
+        elif self.path.name.endswith(FILE_ENDING) and is_gzip(self.path):
             with written_beside(path) as temporary:
                 if link:
                     temporary.symlink_to(os.path.abspath(self.path))
                 else:
                     shutil.copyfile(self.path, temporary)
         else:
-            with written_beside(path) as temporary, open(self.path, "rb") as source, compressed(temporary) as target:
+            with written_beside(path) as temporary, open_bytes(self.path) as source, compressed(temporary) as target:
                 shutil.copyfileobj(source, target)
         return gaps
 

@@ -37,5 +37,5 @@ def without_gaps(voxels: np.ndarray, name: str) -> tuple[np.ndarray, int]:
 
 def whole_labels(voxels: np.ndarray) -> tuple[np.ndarray, bool]:
     """Label values of which those beside a whole number are rounded to it, and whether there are any."""
-    whole = label_voxels(voxels, scaled=True)
+    whole = label_voxels(voxels)
     return whole, whole is not voxels and not np.array_equal(whole, voxels, equal_nan=True)

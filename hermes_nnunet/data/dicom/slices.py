@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 GEOMETRY_TAGS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
 _SIZE_TAGS = ("SamplesPerPixel", "BitsAllocated")
+_PIXEL_TAGS = ("PhotometricInterpretation", "BitsStored", "HighBit", "ImageType", "ModalityLUTSequence")
+_INVERTED = "MONOCHROME1"
+_GREY = (_INVERTED, "MONOCHROME2", "")
 
 # Share of the slice distance by which a slice may lie off the regular grid: scanners round positions.
 _UNEVEN = 0.02
@@ -35,6 +38,7 @@ class Slice:
         orientation: unit vectors along a row and down a column, (2, 3).
         spacing: distance between rows, and between columns.
         shape: rows, columns.
+        shown_inverted: viewers are to show low values bright; the values stay what they are.
     """
 
     path: Path
@@ -42,6 +46,7 @@ class Slice:
     orientation: tuple[tuple[float, ...], tuple[float, ...]]
     spacing: tuple[float, float]
     shape: tuple[int, int]
+    shown_inverted: bool = False
 
     @property
     def normal(self) -> np.ndarray:
@@ -80,7 +85,33 @@ def slice_of(dataset: "Dataset", path: Path) -> Slice:
         orientation=(tuple(along_row.tolist()), tuple(down_column.tolist())),
         spacing=(between_rows, between_columns),
         shape=(rows, columns),
+        shown_inverted=_text(dataset, "PhotometricInterpretation") == _INVERTED,
     )
+
+
+def _text(dataset: "Dataset", tag: str) -> str:
+    return str(dataset.get(tag) or "").strip()
+
+
+def _check_pixels(dataset: "Dataset", path: Path) -> None:
+    """See that each pixel is a measured value, stored in a way that is read rightly.
+
+    Raises:
+        HermesError: it is not.
+    """
+    kind = _text(dataset, "PhotometricInterpretation")
+    if int(dataset.get("SamplesPerPixel") or 1) > 1 or kind not in _GREY:
+        raise HermesError(f"{path} is a picture in colours ({kind}), which measure nothing: leave its series out")
+    if "MOSAIC" in (dataset.get("ImageType") or ()):
+        raise HermesError(f"{path} is a mosaic of many slices in one picture: convert it to NIfTI with dcm2niix first")
+    if dataset.get("ModalityLUTSequence"):
+        raise HermesError(f"{path} has a table of values (Modality LUT), which is not read: convert it to NIfTI first")
+    stored, high = dataset.get("BitsStored"), dataset.get("HighBit")
+    if None not in (stored, high) and int(high) != int(stored) - 1:
+        raise HermesError(
+            f"{path} has its {stored} bits not at the lower end of a pixel (HighBit {high}), which is not read: "
+            "convert it to NIfTI first"
+        )
 
 
 def _direction(vector: np.ndarray, path: Path) -> np.ndarray:
@@ -94,13 +125,15 @@ def read_slice(path: Path) -> Slice:
     """The slice that a file holds.
 
     Raises:
-        HermesError: it is no DICOM image of one frame with a place, or has fewer bytes than pixels.
+        HermesError: it is no DICOM image of one frame with a place, has fewer bytes than pixels, or pixels that are no
+            measured values or not read rightly.
     """
-    dataset = read_dicom(path, tags=[*GEOMETRY_TAGS, *_SIZE_TAGS, "NumberOfFrames"])
+    dataset = read_dicom(path, tags=[*GEOMETRY_TAGS, *_SIZE_TAGS, *_PIXEL_TAGS, "NumberOfFrames"])
     if dataset is None:
         raise HermesError(f"{path} cannot be read as DICOM: copy it again, or leave it out")
     with decoding(path):
         found = slice_of(dataset, path)
+        _check_pixels(dataset, path)
         syntax = dataset.file_meta.get("TransferSyntaxUID")
         samples, bits = (int(dataset.get(tag) or default) for tag, default in zip(_SIZE_TAGS, (1, 8), strict=True))
         is_plain = syntax is None or not (syntax.is_compressed or syntax.is_deflated)

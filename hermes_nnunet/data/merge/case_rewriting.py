@@ -1,5 +1,6 @@
 """Check the files of one case, and write its label file in the collection's values."""
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from hermes_nnunet.core.files import naming, written_beside
-from hermes_nnunet.core.images.geometry import Geometry, grid_problem
+from hermes_nnunet.core.images.geometry import Geometry, grid_problem, in_axes_of
 from hermes_nnunet.core.images.opening import OpenImage, open_image
-from hermes_nnunet.core.images.remarks import Remark
+from hermes_nnunet.core.images.remarks import NOT_HOUNSFIELD, Remark
+from hermes_nnunet.core.images.voxels import may_be_hounsfield
 from hermes_nnunet.core.images.writing import save_mended, save_on_grid
 from hermes_nnunet.core.shortages import FEWER_PROCESSES, memory_for
 from hermes_nnunet.core.wording import listed
-from hermes_nnunet.data.merge.content import content_hash
+from hermes_nnunet.data.merge.content import content_hash, hash_and_range
 from hermes_nnunet.errors import HermesError
 
 _UNKNOWN = -1
@@ -34,6 +36,7 @@ class CaseFiles:
         hashes: text file for each image, to write the hash of its content to before the label files.
         spacing_from: what decides the spacing where a header says two and nothing in it does.
         copies: image -> file to write it to, with a header that says one thing; for those that need `spacing_from`.
+        cts: those of the images that are taken for CT.
         not_annotated: those of the values that the case is said not to annotate, each with its label.
     """
 
@@ -45,6 +48,7 @@ class CaseFiles:
     hashes: tuple[Path, ...] = ()
     spacing_from: str | None = None
     copies: Mapping[Path, Path] = field(default_factory=dict)
+    cts: frozenset[Path] = frozenset()
     not_annotated: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -80,8 +84,10 @@ def _rewrite(files: CaseFiles) -> CaseReport:
             continue
         geometry = image.geometry
         try:
-            hashes[path] = content_hash(image)
+            hashes[path], (lowest, highest) = hash_and_range(image)
             remarks += (*image.remarks, *image.voxel_remarks())
+            if path in files.cts and not may_be_hounsfield(lowest, highest):
+                remarks.append(Remark(NOT_HOUNSFIELD, image.name))
         except HermesError as error:
             problems.append(str(error))
         if files.label is None and beside is None:
@@ -103,7 +109,7 @@ def _rewrite(files: CaseFiles) -> CaseReport:
         for path, file in zip(files.images, files.hashes, strict=bool(files.hashes)):
             with naming(file):
                 file.write_text(hashes[path])
-        write_label(mapped, geometry, files.outputs)
+        write_label(mapped if label is None else in_axes_of(geometry, mapped, label.geometry), geometry, files.outputs)
         _write_copies(files)
     return CaseReport(tuple(problems), tuple(remarks))
 
@@ -167,7 +173,8 @@ def map_values(own: np.ndarray, values: Mapping[int, int], dtype: str) -> tuple[
         mapped_plane[~inside] = _UNKNOWN
         wrong = mapped_plane == _UNKNOWN
         if wrong.any():
-            unknown.update(np.unique(plane[wrong]).tolist())
+            # Else each NaN would count as another value.
+            unknown.update(math.nan if value != value else value for value in np.unique(plane[wrong]).tolist())
             if len(unknown) >= _ENOUGH_UNKNOWN:
                 break
         mapped[..., z] = np.where(wrong, 0, mapped_plane)

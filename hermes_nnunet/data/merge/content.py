@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 
+from hermes_nnunet.core.images.geometry import Geometry
 from hermes_nnunet.core.images.opening import OpenImage
 
 _DIGEST_BYTES = 16
@@ -20,8 +21,22 @@ def content_hash(image: OpenImage) -> str:
     Raises:
         HermesError: the voxels cannot be read, or are not all numbers.
     """
+    return hash_and_range(image)[0]
+
+
+def hash_and_range(image: OpenImage) -> tuple[str, tuple[float, float]]:
+    """The hash of `content_hash`, and the lowest and highest voxel in the image's units.
+
+    Raises:
+        HermesError: as `content_hash`.
+    """
     unscaled, slope, intercept = image.unscaled()
-    voxels = image.geometry.to_ras(unscaled)
+    one, other = (float(end) * slope + intercept for end in (unscaled.min(), unscaled.max()))
+    return _hash(image.geometry, unscaled, slope, intercept), (min(one, other), max(one, other))
+
+
+def _hash(geometry: Geometry, unscaled: np.ndarray, slope: float, intercept: float) -> str:
+    voxels = geometry.to_ras(unscaled)
     if (voxels == voxels.flat[0]).all():
         return ""
     digest = hashlib.blake2b(repr(voxels.shape).encode(), digest_size=_DIGEST_BYTES)

@@ -25,6 +25,7 @@ from hermes_nnunet.data.merge.planning import FILE_ENDING, IMAGES_FOLDER, LABELS
 from hermes_nnunet.data.merge.record import RECORD_FILE, MergeRecord, read_record
 from hermes_nnunet.data.merge.workers import rewrite_cases
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.modalities import CT
 
 DATASET_FILE = "dataset.json"
 LOCK_FILE = ".lock"
@@ -251,6 +252,9 @@ def _case_files(plan: MergePlan, cases: Sequence[str], staging: Path) -> list[Ca
             dtype=plan.label_dtype,
             hashes=tuple(path for case in names for path in _hash_files(staging, plan, case)),
             spacing_from=plan.spacing_from,
+            cts=frozenset(
+                image for case in names if plan.cases[case].modality == CT for image in plan.cases[case].images
+            ),
             copies={
                 image: staging / IMAGES_FOLDER / copy
                 for case in names

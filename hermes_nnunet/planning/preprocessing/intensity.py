@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from nnunetv2.preprocessing.normalization.default_normalization_schemes import CTNormalization, ImageNormalization
 
-CT = "CT"
+from hermes_nnunet.modalities import CT
+
 CT_RANGE_HU = (-991.0, 500.0)
 PERCENTILES = (2.0, 98.0)
 DEFAULT_RULE = "default"

@@ -13,15 +13,17 @@ from hermes_nnunet.core.engine import Pool
 from hermes_nnunet.core.files import naming, temporary_folder_in
 from hermes_nnunet.core.images.endings import split_ending
 from hermes_nnunet.core.images.remarks import NOT_HOUNSFIELD
+from hermes_nnunet.core.images.voxels import may_be_hounsfield
 from hermes_nnunet.core.nnunet_files import read_dataset_json
 from hermes_nnunet.core.shortages import ending_in_one_line
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.modalities import CT
 from hermes_nnunet.networks.told_by_image import with_mark
 from hermes_nnunet.overrides import MODALITY_VARIABLE
-from hermes_nnunet.planning.image_reader_writer import REMARKS, OwnReaderPlans
+from hermes_nnunet.planning.image_reader_writer import REMARKS, OwnReaderPlans, check_array
 from hermes_nnunet.planning.modality.classifier import ModalityClassifier
 from hermes_nnunet.planning.preprocessing.collection import preprocess
-from hermes_nnunet.planning.preprocessing.intensity import CT, clip_intensities, fixed_normalization, intensity_rule
+from hermes_nnunet.planning.preprocessing.intensity import clip_intensities, fixed_normalization, intensity_rule
 from hermes_nnunet.planning.preprocessing.locations import OneClass, sample_locations
 from hermes_nnunet.planning.preprocessing.one_case import MEMORY_REMEDY
 from hermes_nnunet.planning.preprocessing.unknown_copies import folder_of_copies, needs_copy
@@ -38,6 +40,9 @@ class HermesPreprocessor(DefaultPreprocessor):
     HERMES_MODALITY, or of the model folder's context. Where that is "unknown" and the plans can find it by the image,
     it is what is found, and the image has one channel more, which tells the network: see `networks.told_by_image`.
     """
+
+    # Set to False by whoever collects what is said of images, instead.
+    prints_remarks = True
 
     def __init__(self, verbose: bool = True) -> None:
         super().__init__(verbose)
@@ -122,7 +127,12 @@ class HermesPreprocessor(DefaultPreprocessor):
         configuration_manager: ConfigurationManager,
         dataset_json: dict[str, Any] | str,
     ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-        """Preprocess a case (channels, D, H, W) that is already in memory."""
+        """Preprocess a case (channels, D, H, W) that is already in memory.
+
+        Raises:
+            HermesError: its axes run another way than the network knows them, or it has other channels.
+        """
+        check_array(data, properties, dataset_json)
         plans = HermesPlans.from_plans(plans_manager.plans)
         self._rules = plans.intensity_clipping
         finds = self._training_modality is None and plans.finds_modality
@@ -133,15 +143,23 @@ class HermesPreprocessor(DefaultPreprocessor):
             if finds
             else self._training_modality or plans.with_modality_override().context.modality
         )
-        if self._modality == CT and data.min() >= 0:
-            properties[REMARKS] = [*properties.get(REMARKS, []), NOT_HOUNSFIELD]
-            if self._training_modality is not None:
-                print(f"warning: {self._name}: {NOT_HOUNSFIELD}")
+        self._say_remarks(data, properties)
         self._spacing = [properties["spacing"][axis] for axis in plans_manager.transpose_forward]
         data, seg, properties = super().run_case_npy(
             data, seg, properties, plans_manager, configuration_manager, dataset_json
         )
         return with_mark(data, plans.modalities.index(self._modality)) if finds else data, seg, properties
+
+    def _say_remarks(self, data: np.ndarray, properties: dict[str, Any]) -> None:
+        """Complete what people should know of an image's voxels, and print it unless whoever predicts tells it."""
+        known = properties.get(REMARKS, [])
+        new = [NOT_HOUNSFIELD] if self._modality == CT and not may_be_hounsfield(data.min(), data.max()) else []
+        if new:
+            properties[REMARKS] = [*known, *new]
+        if self.prints_remarks:
+            # Of training images, the merge has told the others.
+            for remark in new if self._training_modality is not None else [*known, *new]:
+                print(f"warning: {self._name}: {remark}")
 
     def _found_modality(self, plans: HermesPlans, data: np.ndarray, properties: dict[str, Any]) -> str:
         """The modality that the image has by its looks, printed.

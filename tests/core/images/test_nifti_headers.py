@@ -1,10 +1,13 @@
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 
-from hermes_nnunet.core.images.opening import open_image
-from hermes_nnunet.core.images.remarks import NO_CODES, QFORM
+from hermes_nnunet.core.images.nifti_headers import header_with
+from hermes_nnunet.core.images.opening import open_image, read_geometry
+from hermes_nnunet.core.images.remarks import NO_CODES, NOT_THE_UNIT, OTHER_UNIT, QFORM, SIDES
+from hermes_nnunet.core.images.writing import save_on_grid
 from hermes_nnunet.errors import HermesError, UsageError
 
 SHAPE = (5, 6, 7)
@@ -141,3 +144,98 @@ class TestDirections:
         assert image.geometry.ras_spacing == (2, 3, 4)
         assert image.geometry.ras_shape == SHAPE
         np.testing.assert_array_equal(io_orientation(image.geometry.ras_affine)[:, 1], 1)
+
+
+class TestUnit:
+    """Of lengths: xyzt_units of the header."""
+
+    @pytest.fixture
+    def in_unit(self, tmp_path):
+        """A function that writes a file with lengths in a unit, and opens it."""
+
+        def run(unit, edge, shape=SHAPE):
+            affine = np.diag([-edge, edge, 2 * edge, 1.0])
+            affine[:3, 3] = 5 * edge, -3 * edge, 7 * edge
+            image = nibabel.Nifti1Image(np.ones(shape, np.int16), affine)
+            image.set_qform(affine, 1)
+            image.header.set_xyzt_units(unit, "sec")
+            nibabel.save(image, tmp_path / "a.nii.gz")
+            return open_image(tmp_path / "a.nii.gz")
+
+        return run
+
+    @pytest.mark.parametrize(("unit", "in_mm"), [("meter", 1e-3), ("micron", 1e3)])
+    def test_becomes_millimetres_and_stays_in_what_is_written(self, in_unit, tmp_path, unit, in_mm):
+        same = in_unit("mm", 1.5)
+        image = in_unit(unit, 1.5 * in_mm)
+        assert image.geometry.spacing == pytest.approx((1.5, 1.5, 3), rel=1e-6)
+        np.testing.assert_allclose(image.geometry.affine, same.geometry.affine, rtol=1e-6)
+        assert [remark.what for remark in image.remarks] == [OTHER_UNIT]
+        save_on_grid(np.zeros(SHAPE, np.uint8), tmp_path / "mask.nii.gz", image.geometry)
+        mask, of_image = (nibabel.load(tmp_path / name) for name in ("mask.nii.gz", "a.nii.gz"))
+        np.testing.assert_array_equal(mask.affine, of_image.affine)
+        assert mask.header.get_xyzt_units() == of_image.header.get_xyzt_units() == (unit, "sec")
+        np.testing.assert_array_equal(open_image(tmp_path / "mask.nii.gz").geometry.affine, image.geometry.affine)
+        in_itk = [SimpleITK.ReadImage(str(tmp_path / name)) for name in ("mask.nii.gz", "a.nii.gz")]
+        assert in_itk[0].GetSpacing() == in_itk[1].GetSpacing() == pytest.approx((1.5, 1.5, 3), rel=1e-6)
+
+    def test_of_a_small_animal_is_not_taken_for_that_of_a_giant(self, in_unit):
+        assert in_unit("micron", 40.0).geometry.spacing == pytest.approx((0.04, 0.04, 0.08), rel=1e-6)
+
+    @pytest.mark.parametrize("unit", ["meter", "micron"])
+    def test_that_no_image_can_have_is_millimetres(self, in_unit, unit):
+        image = in_unit(unit, 1.5)
+        assert image.geometry.spacing == (1.5, 1.5, 3)
+        assert [remark.what for remark in image.remarks] == [NOT_THE_UNIT]
+
+    def test_goes_with_a_qform_that_decides(self, tmp_path, in_unit):
+        in_unit("micron", 1500.0)
+        image = nibabel.load(tmp_path / "a.nii.gz")
+        image.header["srow_x"], image.header["srow_y"], image.header["srow_z"] = np.diag([-1.0, 1, 1, 1])[:3]
+        header = image.header.binaryblock + bytes(4)
+        (tmp_path / "b.nii").write_bytes(header + np.asarray(image.dataobj).tobytes(order="F"))
+        found = open_image(tmp_path / "b.nii")
+        assert found.geometry.spacing == pytest.approx((1.5, 1.5, 3), rel=1e-6)
+        assert [remark.what for remark in found.remarks] == [QFORM, OTHER_UNIT]
+        again = header_with(found.geometry.header)
+        np.testing.assert_allclose(again.get_sform(), again.get_qform(), rtol=1e-5)
+        np.testing.assert_allclose(again["pixdim"][1:4], (1500, 1500, 3000), rtol=1e-6)
+
+
+class TestSides:
+    def test_that_differ_between_sform_and_qform_are_said(self, opened):
+        image = opened(np.diag([-2.0, 3, 4, 1]), qform=np.diag([2.0, 3, 4, 1]))
+        assert [remark.what for remark in image.remarks] == [SIDES]
+        np.testing.assert_array_equal(image.geometry.affine, np.diag([-2.0, 3, 4, 1]))
+
+    def test_that_are_turned_by_a_registration_are_not(self, opened):
+        turned = np.eye(4)
+        turned[:2, :2] = [[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]]
+        assert opened(turned, qform=np.eye(4)).remarks == ()
+
+    def test_of_a_third_axis_that_nobody_has_set_are_those_of_the_standard(self, tmp_path, write_nifti):
+        path = write_nifti(tmp_path / "a.nii", VOXELS, qform=np.diag([-2.0, -3, 4, 1]))
+        content = bytearray(path.read_bytes())
+        content[76:80] = bytes(4)  # pixdim[0]
+        path.write_bytes(content)
+        image = open_image(path)
+        np.testing.assert_allclose(image.geometry.affine, np.diag([-2.0, -3, 4, 1]), atol=1e-6)
+        save_on_grid(np.zeros(SHAPE, np.uint8), tmp_path / "mask.nii.gz", image.geometry)
+        np.testing.assert_allclose(nibabel.load(tmp_path / "mask.nii.gz").affine, image.geometry.affine, atol=1e-6)
+
+
+class TestCompression:
+    @pytest.mark.parametrize(("name", "other"), [("a.nii", "b.nii.gz"), ("a.nii.gz", "b.nii")])
+    def test_is_told_by_the_bytes_not_by_the_name(self, tmp_path, write_nifti, name, other):
+        written = write_nifti(tmp_path / name, VOXELS, np.diag([2.0, 3, 4, 1]))
+        renamed = written.rename(tmp_path / other)
+        image = open_image(renamed)
+        np.testing.assert_array_equal(image.voxels(), VOXELS)
+        assert image.geometry.spacing == read_geometry(renamed).spacing == (2, 3, 4)
+
+    @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+    def test_that_is_cut_short_is_told(self, tmp_path, write_nifti, name):
+        path = write_nifti(tmp_path / "whole.nii", VOXELS, np.eye(4)).rename(tmp_path / name)
+        path.write_bytes(path.read_bytes()[:-3])
+        with pytest.raises(HermesError, match=r"a\.nii.* cannot be read"):
+            open_image(path).voxels()

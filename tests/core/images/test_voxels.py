@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hermes_nnunet.core.images.voxels import image_voxels, label_voxels
+from hermes_nnunet.core.images.voxels import image_voxels, label_voxels, may_be_hounsfield
 from hermes_nnunet.errors import HermesError
 
 LOWEST = float(np.finfo(np.float32).min)
@@ -63,12 +63,17 @@ def test_images_of_every_type_of_numbers_become_float32(dtype):
 
 
 class TestLabels:
-    def test_with_a_slope_are_rounded(self):
-        scaled = np.array([0, 0.9999999962747097, 2.0004])
-        assert label_voxels(scaled, scaled=True).tolist() == [0, 1, 2]
+    def test_beside_whole_numbers_are_rounded(self):
+        assert label_voxels(np.array([0, 0.9999999962747097, 2.0004])).tolist() == [0, 1, 2]
+        assert label_voxels(np.array([0.9999], np.float32)).tolist() == [1]
 
     def test_far_from_whole_are_left(self):
-        assert label_voxels(np.array([0.5, 1.002]), scaled=True).tolist() == [0.5, 1.002]
+        assert label_voxels(np.array([0.5, 1.002])).tolist() == [0.5, 1.002]
 
-    def test_without_a_slope_are_left(self):
-        assert label_voxels(np.array([0.9999]), scaled=False).tolist() == [0.9999]
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "may_be"),
+    [(-1024, 3071, True), (-60, 200, True), (0, 4095, False), (0, 1, False), (-1, 1, False), (-1.5, 3, False)],
+)
+def test_hounsfield_units_are_told_from_others(lowest, highest, may_be):
+    assert may_be_hounsfield(lowest, highest) == may_be

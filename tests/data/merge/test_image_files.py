@@ -7,9 +7,10 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK
+from nibabel.orientations import apply_orientation, inv_ornt_aff
 
 from hermes_nnunet.cli.main import main
-from hermes_nnunet.core.images.remarks import NO_CODES, PADDING, QFORM
+from hermes_nnunet.core.images.remarks import NO_CODES, NOT_HOUNSFIELD, PADDING, QFORM
 from hermes_nnunet.data.merge import MemberSpecification, MergeSpecification, merge
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.image_reader_writer import HermesImageIO
@@ -45,8 +46,8 @@ def belly(raw, write_nifti):
     return add
 
 
-def merged(**others):
-    members = (MemberSpecification(1, "MRI"),)
+def merged(modality="MRI", **others):
+    members = (MemberSpecification(1, modality),)
     return merge(MergeSpecification(name="All", into=900, members=members, **others), processes=1)
 
 
@@ -180,6 +181,26 @@ class TestEndings:
 
 
 class TestVoxels:
+    def test_labels_with_other_axes_on_the_same_grid_come_to_those_of_the_image(self, belly, write_nifti):
+        folder = belly(affine=TWO_MM)
+        turn = np.array([[1, -1], [0, 1], [2, 1]])  # first axis to the front, second to the left
+        affine = TWO_MM @ inv_ornt_aff(turn, SHAPE)
+        write_nifti(folder / "labelsTr/a.nii.gz", apply_orientation(LABELS, turn), affine)
+        written = nibabel.load(merged().folder / "labelsTr/Belly__a.nii.gz")
+        np.testing.assert_array_equal(np.asarray(written.dataobj), LABELS)
+        np.testing.assert_array_equal(written.affine, TWO_MM)
+
+    def test_labels_on_the_other_side_are_refused(self, belly, write_nifti):
+        folder = belly(affine=TWO_MM)
+        write_nifti(folder / "labelsTr/a.nii.gz", LABELS, np.diag([-2.0, 2, 2, 1]))
+        with pytest.raises(HermesError, match="differ by 10 mm"):
+            merged()
+
+    def test_labels_that_were_computed_as_floats_are_rounded(self, belly):
+        belly(label=(LABELS * np.float32(0.99999)), affine=TWO_MM)
+        written = nibabel.load(merged().folder / "labelsTr/Belly__a.nii.gz")
+        np.testing.assert_array_equal(np.asarray(written.dataobj), LABELS)
+
     def test_labels_with_a_slope_are_rounded(self, belly, write_nifti):
         folder = belly(affine=TWO_MM)
         write_nifti(folder / "labelsTr/a.nii.gz", LABELS.astype(np.int16) * 10001, TWO_MM, slope=1 / 10001)
@@ -197,6 +218,19 @@ class TestVoxels:
         found = read(result)[0].T
         np.testing.assert_array_equal(found[2:], image[2:])
         assert np.unique(found[:2]).tolist() == [image[2:].min()]
+
+    @pytest.mark.parametrize(
+        ("image", "is_said"),
+        [(VOXELS, True), (VOXELS % 99 - 20, True), (VOXELS / 119, True), (VOXELS * 10 - 200, False)],
+        ids=["from 0 on", "within 100", "0 to 1", "HU"],
+    )
+    @pytest.mark.parametrize("modality", ["CT", "MRI"])
+    def test_of_a_ct_that_are_no_hounsfield_units_are_said(self, belly, image, is_said, modality):
+        for case in "ayz":
+            belly(case, image=np.roll(image, ord(case)).astype(np.float32), affine=TWO_MM)
+        notes = merged(modality).notes
+        said = [note for note in notes if note.startswith(f"{NOT_HOUNSFIELD} (3 files)")]
+        assert bool(said) == (is_said and modality == "CT")
 
     def test_singular_sform_is_refused(self, belly):
         belly(affine=np.diag([2.0, 2, 0, 1]), zooms=(2, 2, 2))

@@ -10,7 +10,7 @@ import pytest
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from scipy import ndimage
 
-from hermes_nnunet.core.images.remarks import NOT_HOUNSFIELD
+from hermes_nnunet.core.images.remarks import NOT_HOUNSFIELD, PADDING
 from hermes_nnunet.errors import CommandEndedError, HermesError
 from hermes_nnunet.planning.preprocessing.preprocessor import HermesPreprocessor, context_channel
 from hermes_nnunet.plans import HermesPlans
@@ -89,6 +89,19 @@ class TestHounsfieldUnits:
         array[0, 0, 0] = lowest
         properties = preprocessed(plans, dataset_json, written_image(tmp_path / "image.nii.gz", array))[2]
         assert properties["remarks"] == [NOT_HOUNSFIELD] * is_told
+
+    def test_a_ct_that_its_owner_has_normalised_is_told(self, plans, dataset_json, tmp_path):
+        array = np.random.default_rng(0).normal(size=(9, 9, 9)).astype(np.float32)
+        properties = preprocessed(plans, dataset_json, written_image(tmp_path / "image.nii.gz", array))[2]
+        assert properties["remarks"] == [NOT_HOUNSFIELD]
+
+    def test_of_a_prediction_are_told_on_the_screen_by_nnunets_command(self, plans, dataset_json, tmp_path, capsys):
+        array = np.ones((9, 9, 9), np.float32)
+        array[0] = -1e30
+        image = written_image(tmp_path / "image.nii.gz", array)
+        preprocessed(plans, dataset_json, image)
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning:")]
+        assert lines == [f"warning: {image}: {remark}" for remark in (PADDING, NOT_HOUNSFIELD)]
 
     def test_of_training_are_told_on_the_screen(self, plans, dataset_json, tmp_path, capsys):
         image = written_image(tmp_path / "image.nii.gz", np.ones((9, 9, 9), np.int16))

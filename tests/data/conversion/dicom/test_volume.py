@@ -4,6 +4,7 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK
+from pydicom import Dataset
 
 from hermes_nnunet.data.dicom.volume import DicomVolume
 from hermes_nnunet.errors import HermesError
@@ -70,6 +71,12 @@ class TestUnits:
         assert image.get_data_dtype() == np.int32
         np.testing.assert_array_equal(np.asanyarray(image.dataobj), noise().transpose(2, 1, 0).astype(int) * 100)
 
+    @pytest.mark.parametrize("tags", [{}, {"BitsStored": 12, "HighBit": 11, "PixelRepresentation": 0}])
+    def test_are_not_inverted_where_viewers_are_to_show_low_values_bright(self, volume, noise, tags):
+        voxels = abs(noise())
+        image = volume(voxels, intercept=-1024.0, PhotometricInterpretation="MONOCHROME1", **tags).read()
+        np.testing.assert_array_equal(np.asanyarray(image.dataobj), voxels.transpose(2, 1, 0) - 1024)
+
 
 class TestBadSeries:
     def told(self, volume) -> str:
@@ -100,6 +107,14 @@ class TestBadSeries:
         again = dicom.series(tmp_path / "series", noise((1, 8, 6)), position=(-20, -30, 46.0), names=["again"])
         assert "again lie at the same position" in self.told(DicomVolume((*first.paths, *again)))
 
+    def test_with_copies_of_files_is_read_without_them(self, volume, noise):
+        series = volume()
+        copy = series.paths[2].with_name("copy (1).dcm")
+        copy.write_bytes(series.paths[2].read_bytes())
+        with_copy = DicomVolume((*series.paths, copy))
+        assert len(with_copy.copies()) == 1
+        np.testing.assert_array_equal(np.asanyarray(with_copy.read().dataobj), noise().transpose(2, 1, 0))
+
     def test_with_a_localizer_is_told(self, volume, dicom, noise, tmp_path):
         first = volume()
         scout = dicom.series(tmp_path / "series", noise((1, 8, 6)), orientation=OBLIQUE, names=["scout"])
@@ -121,6 +136,19 @@ class TestBadSeries:
 
     def test_of_several_frames_a_file_is_told(self, volume):
         assert "has several frames: convert it to one file a slice" in self.told(volume(NumberOfFrames=5))
+
+    @pytest.mark.parametrize(
+        ("tags", "says"),
+        [
+            ({"PhotometricInterpretation": "RGB"}, "is a picture in colours (RGB), which measure nothing"),
+            ({"PhotometricInterpretation": "PALETTE COLOR"}, "is a picture in colours (PALETTE COLOR)"),
+            ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]}, "is a mosaic of many slices in one picture"),
+            ({"ModalityLUTSequence": [Dataset()]}, "has a table of values (Modality LUT), which is not read"),
+            ({"BitsStored": 12}, "has its 12 bits not at the lower end of a pixel (HighBit 15)"),
+        ],
+    )
+    def test_of_pixels_that_are_no_measured_values_or_not_read_rightly_is_told(self, volume, tags, says):
+        assert says in self.told(volume(**tags))
 
     def test_of_a_file_that_ends_in_its_pixels_is_told(self, volume, noise):
         cut = volume(noise((5, 200, 100)))
