@@ -8,7 +8,7 @@ import pytest
 
 from hermes_nnunet.core.viewer.scene import PREDICTION, REFERENCE
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.insight.viewer.cases import read_scene
+from hermes_nnunet.insight.viewer.cases import Reference, read_scene
 from hermes_nnunet.insight.viewer.results import cases_of_results
 
 
@@ -25,7 +25,7 @@ class TestCases:
         assert [case.name for case in cases] == ["a", "b"]
         assert [case.labels[0].name for case in cases] == [scan.MARKUP, scan.MARKUP]
         assert [case.image.files for case in cases] == [(results / "in" / f"{c}_0000.nii.gz",) for c in "ab"]
-        assert [case.reference for case in cases] == [results / "ref" / "a.nii.gz", None]
+        assert [case.reference for case in cases] == [Reference(results / "ref" / "a.nii.gz"), None]
         assert [case.notes for case in cases] == [(), ()]
         assert cases[0].modality == "T1"
 
