@@ -193,14 +193,14 @@ def open_image(path: Path, spacing_from: str | None = None) -> OpenImage:
 
 
 def read_geometry(path: Path) -> Geometry:
-    """Where the voxels of a file lie: `open_image(path).geometry`, for which a NIfTI file is opened once.
+    """Where the voxels of a file lie: `open_image(path).geometry`, for which a file need not be held open.
 
     Raises:
         HermesError: as `open_image`.
     """
     if is_nifti(path):
-        with reading(path):
-            kind, start = _start_of(path)
+        with reading(path), ImageOpener(path) as file:
+            kind, start = _start_of(file)
             if kind is not None:
                 checked = _header(kind, start, check=True)
                 shape, dtype = checked.get_data_shape(), checked.get_data_dtype()
@@ -308,20 +308,31 @@ def _nifti_geometry(
 def load_nifti(path: Path) -> tuple[FileBasedImage, nibabel.Nifti1Header]:
     """What nibabel.load gives, also for names such as a.Nii, of which it looks for a.nii; and the header in the file.
 
-    That of the image is another where the file has a spacing of 0: nibabel has put 1 there.
+    That of the image is another where the file has a spacing of 0: nibabel has put 1 there. The file is opened
+    once, and stays open while the image may read it.
     """
-    kind, start = _start_of(path)
+    file = _HeldOpen(path)
+    kind, start = _start_of(file)
     if kind is None:
+        file.close()
         image = nibabel.load(path, mmap=False)
         return image, image.header
-    image = kind.from_file_map(kind.make_file_map({"image": str(path)}), mmap=False)
+    file.seek(0)
+    image = kind.from_file_map(kind.make_file_map({"image": file}), mmap=False)
     return image, _header(kind, start)
 
 
-def _start_of(path: Path) -> tuple[type[nibabel.Nifti1Image] | None, bytes]:
+class _HeldOpen(ImageOpener):
+    """A file that is closed when nothing has it any more."""
+
+    def __del__(self) -> None:
+        if hasattr(self, "fobj"):  # not where there is no such file
+            self.close()
+
+
+def _start_of(file: ImageOpener) -> tuple[type[nibabel.Nifti1Image] | None, bytes]:
     """The kind of NIfTI that a file is, and its first bytes; None for another format."""
-    with ImageOpener(path) as file:
-        start = file.read(_ENOUGH_OF_A_HEADER)
+    start = file.read(_ENOUGH_OF_A_HEADER)
     kinds = (nibabel.Nifti1Image, nibabel.Nifti2Image)
     return next((kind for kind in kinds if kind.header_class.may_contain_header(start)), None), start
 

@@ -119,7 +119,7 @@ def best_slice(labels: np.ndarray, values: Iterable[Sequence[int]], axis: int = 
 
 
 def grey_window(voxels: np.ndarray, modality: str) -> tuple[float, float]:
-    """Lowest and highest grey value to show: a soft-tissue window for CT, percentiles of what is a number for all else."""
+    """Lowest and highest grey value to show: soft tissue for CT, percentiles of what is a number for all else."""
     if modality == "CT":
         return _CT_WINDOW
     numbers = voxels[np.isfinite(voxels)]

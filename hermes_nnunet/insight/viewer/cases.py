@@ -1,7 +1,7 @@
 """A case that can be shown, and reading its files."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -120,12 +120,17 @@ def _prediction(case: ShownCase) -> tuple[str, Geometry, Layers]:
         label_map = open_image(case.prediction)
         voxels = in_ras(label_map.geometry, label_map.labels())
         return label_map.name, label_map.geometry, layers_of_label_map(voxels, case.labels)
-    masks = {task: open_image(path) for task, path in case.prediction.items()}
-    first = next(iter(masks.values()))
-    for mask in masks.values():
+    first = open_image(next(iter(case.prediction.values())))
+    masks = _masks(case.prediction, first)
+    return first.name, first.geometry, layers_of_masks(masks, first.geometry.ras_shape, len(case.prediction))
+
+
+def _masks(files: Masks, first: OpenImage) -> Iterator[tuple[str, np.ndarray]]:
+    """One after another, for a process may hold only so many files open."""
+    for number, (task, path) in enumerate(files.items()):
+        mask = open_image(path) if number else first
         _check_grid(mask, first.geometry, first.name)
-    read = ((task, in_ras(mask.geometry, mask.labels()) > 0) for task, mask in masks.items())
-    return first.name, first.geometry, layers_of_masks(read, first.geometry.ras_shape, len(masks))
+        yield task, in_ras(mask.geometry, mask.labels()) > 0
 
 
 def _labels_in(reference: Reference, labels: Sequence[Label]) -> list[Label]:

@@ -98,11 +98,8 @@ def _references(folder: Path, predictions: Mapping[str, Any], table: Table, resu
     place, theirs = own
     values = {label.name: same.values for label in table.labels if (same := _same_task(label, theirs.labels))}
     if not values:
-        ours = listed(label.name for label in table.labels)
-        raise HermesError(
-            f"{place} names {listed(label.name for label in theirs.labels)}, and {results} holds {ours}: give label maps "
-            "of the same tasks"
-        )
+        named, held = (listed(label.name for label in one.labels) for one in (theirs, table))
+        raise HermesError(f"{place} names {named}, and {results} holds {held}: give label maps of the same tasks")
     return {name: Reference(path, values, theirs.ignored) for name, path in found.items()}
 
 
