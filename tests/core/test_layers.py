@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -26,6 +26,7 @@ class TestOfALabelMap:
             np.testing.assert_array_equal(layers.mask(label.name), np.isin(label_map, label.values))
         assert layers.counts() == {label.name: int(np.isin(label_map, label.values).sum()) for label in LABELS}
 
+    @settings(deadline=None)  # SciPy is imported by the first
     @given(LABEL_MAPS)
     def test_the_box_of_a_task_holds_all_of_it_and_no_more(self, label_map):
         layers = layers_of_label_map(label_map, LABELS)

@@ -4,8 +4,10 @@
 // As NiiVue numbers its planes: the axes that run across and up.
 const PLANES = [[0, 1, 2], [0, 2, 1], [1, 2, 0]];
 const RENDER = 4;
-const GRID = [[0, 0, 0], [1, 0.502, 0], [2, 0.502, 0.502], [RENDER, 0, 0.502]];
-const SHARE = 0.498;
+// Plane, and its left, top, width and height as shares of a pane: of a wide one, and of a high one.
+const WIDE = [[0, 0, 0, 0.498, 0.498], [1, 0.502, 0, 0.498, 0.498], [2, 0.502, 0.502, 0.498, 0.498], [RENDER, 0, 0.502, 0.498, 0.498]];
+const HIGH = [[0, 0, 0, 1, 0.448], [1, 0, 0.452, 0.498, 0.272], [2, 0.502, 0.452, 0.498, 0.272], [RENDER, 0, 0.728, 1, 0.272]];
+const HIGH_FROM = 1.2;
 // Pixels of the page.
 const LINE = 1.6;
 const CROSS_LINE = 1;
@@ -65,7 +67,7 @@ class Pane {
       sagittalNoseLeft: true,
       isOrientCube: true,
       showAllOrientationMarkers: true,
-      fontColor: [0.85, 0.88, 0.92, 1],
+      fontColor: [0.55, 0.75, 0.95, 1],
       show3Dcrosshair: false,
       crosshairWidth: 0, // it is drawn over the contours, a pixel wide at any zoom
       isForceMouseClickToVoxelCenters: true,
@@ -78,8 +80,17 @@ class Pane {
     });
     await this.view.attachToCanvas(this.image);
     this.view.setRenderAzimuthElevation(160, 15);
-    this.view.setCustomLayout(GRID.map(([sliceType, x, y]) => ({ sliceType, position: [x, y, SHARE, SHARE] })));
     this.view.afterDrawing = () => this.drawn();
+    new ResizeObserver(() => this.lay()).observe(this.section);
+    this.lay();
+  }
+
+  lay() {
+    const { clientWidth: width, clientHeight: height } = this.section;
+    const layout = height > HIGH_FROM * width ? HIGH : WIDE;
+    if (!width || layout === this.layout) return;
+    this.layout = layout;
+    this.view.setCustomLayout(layout.map(([sliceType, ...position]) => ({ sliceType, position })));
   }
 
   // The image of a scene, under the layers of `whose`: [name, dashed] each.
