@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -28,6 +29,15 @@ class Layers:
         layer, value = self.places[task]
         return self.volumes[layer] == value
 
+    def boxed_mask(self, task: str) -> tuple[np.ndarray, np.ndarray]:
+        """Where the box around a task begins (3), and the boolean mask in it; both empty where the task is."""
+        layer, value = self.places[task]
+        boxes = self._boxes[layer]
+        box = boxes[value - 1] if value <= len(boxes) else None
+        if box is None:
+            return np.zeros(3, int), np.zeros((0, 0, 0), bool)
+        return np.array([side.start for side in box]), self.volumes[layer][box] == value
+
     def counts(self) -> dict[str, int]:
         """Voxels of each task."""
         counted = [self._counted(volume) for volume in self.volumes]
@@ -42,6 +52,13 @@ class Layers:
             task: float(2 * common[value] / sizes[task]) if sizes[task] else math.nan
             for task, (_, value) in self.places.items()
         }
+
+    @cached_property
+    def _boxes(self) -> tuple[list[tuple[slice, slice, slice] | None], ...]:
+        """Of each layer the box around each value, from 1 on: one look at the voxels for all tasks."""
+        from scipy.ndimage import find_objects
+
+        return tuple(find_objects(volume) for volume in self.volumes)
 
     def _counted(self, volume: np.ndarray) -> np.ndarray:
         """Voxels by value."""

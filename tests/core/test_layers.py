@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -25,6 +25,17 @@ class TestOfALabelMap:
         for label in LABELS:
             np.testing.assert_array_equal(layers.mask(label.name), np.isin(label_map, label.values))
         assert layers.counts() == {label.name: int(np.isin(label_map, label.values).sum()) for label in LABELS}
+
+    @settings(deadline=None)  # SciPy is imported by the first
+    @given(LABEL_MAPS)
+    def test_the_box_of_a_task_holds_all_of_it_and_no_more(self, label_map):
+        layers = layers_of_label_map(label_map, LABELS)
+        for label in LABELS:
+            start, mask = layers.boxed_mask(label.name)
+            placed = np.zeros(label_map.shape, bool)
+            placed[tuple(slice(a, a + n) for a, n in zip(start, mask.shape, strict=True))] = mask
+            np.testing.assert_array_equal(placed, layers.mask(label.name))
+            assert all(side.any() for axis in range(3) for side in np.moveaxis(mask, axis, 0)[[0, -1]] if mask.size)
 
     def test_only_what_lies_within_another_is_on_another_layer(self):
         layers = layers_of_label_map(np.zeros((2, 2, 2)), LABELS)

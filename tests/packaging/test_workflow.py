@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,48 @@ class TestMake:
 
     def test_integration_lints_before_it_tests(self):
         assert re.findall(r"^make (\w+)", (CHECKOUT / ".ci" / "run").read_text(), re.MULTILINE) == ["lint", "test"]
+
+
+class TestBrowserOfIntegration:
+    """On machines that have none: with programs that only write down how they were called."""
+
+    @pytest.fixture
+    def integrate(self, tmp_path):
+        """A function that runs .ci/run and returns the calls, and what was printed."""
+        (tmp_path / ".ci").mkdir()
+        shutil.copy(CHECKOUT / ".ci" / "run", tmp_path / ".ci")
+        programs = tmp_path / "bin"
+        programs.mkdir()
+        for name in ("dirname", "timeout"):
+            (programs / name).symlink_to(shutil.which(name))
+
+        def run(user=0, variables=None, apt="", others=()):
+            bodies = {"id": f"echo {user}", "make": "", "apt-get": apt, **dict.fromkeys(others, "")}
+            for name, body in bodies.items():
+                (programs / name).write_text(f'#!{shutil.which("bash")}\necho {name} "$@" >> {tmp_path}/calls\n{body}\n')
+                (programs / name).chmod(0o755)
+            environment = {"PATH": str(programs), **({"CI": "true"} if variables is None else variables)}
+            command = [shutil.which("bash"), tmp_path / ".ci" / "run"]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+            calls = (tmp_path / "calls").read_text().splitlines()
+            return [call for call in calls if not call.startswith("id")], done.stdout
+
+        return run
+
+    def test_is_installed_by_who_may(self, integrate):
+        installs = ["apt-get -qq update", "apt-get -qq install -y --no-install-recommends chromium"]
+        assert integrate() == ([*installs, "make lint", "make test"], "")
+
+    @pytest.mark.parametrize(
+        "options", [{"user": 1000}, {"variables": {}}, {"others": ["chromium"]}, {"others": ["google-chrome"]}]
+    )
+    def test_is_left_alone_else(self, integrate, options):
+        assert integrate(**options) == (["make lint", "make test"], "")
+
+    def test_may_be_missing(self, integrate):
+        calls, printed = integrate(apt="exit 100")
+        assert calls == ["apt-get -qq update", "make lint", "make test"]
+        assert printed == "Chromium could not be installed: the tests of the browser will be skipped\n"
 
 
 def test_a_bug_report_asks_for_what_doctor_says():

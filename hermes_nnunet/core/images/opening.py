@@ -12,7 +12,7 @@ import nibabel
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import FileBasedImage
-from nibabel.fileholders import FileHolder
+from nibabel.openers import ImageOpener
 from nibabel.spatialimages import SpatialImage
 
 from hermes_nnunet.core.images.endings import KNOWN, is_nifti, split_ending
@@ -177,14 +177,14 @@ def open_image(path: Path, spacing_from: str | None = None) -> OpenImage:
 
 
 def read_geometry(path: Path) -> Geometry:
-    """Where the voxels of a file lie: `open_image(path).geometry`, for which a NIfTI file is opened once.
+    """Where the voxels of a file lie: `open_image(path).geometry`, for which a file need not be held open.
 
     Raises:
         HermesError: as `open_image`.
     """
     if is_nifti(path):
         with reading(path):
-            kind, start = _start_of(path)
+            kind, start = _start_of(_held_open(path))
             if kind is not None:
                 checked = _header(kind, start, check=True)
                 shape, dtype = checked.get_data_shape(), checked.get_data_dtype()
@@ -258,11 +258,14 @@ def check_length(path: Path, size: int, shape: tuple[int, ...]) -> None:
     Raises:
         HermesError: it is too short.
     """
-    plain = not is_gzip(path) if is_nifti(path) else path.name.lower().endswith(_NEVER_COMPRESSED)
-    room = path.stat().st_size * (1 if plain else _MOST_COMPRESSED)
-    if size > room:
+    length, name = path.stat().st_size, path.name.lower()
+    if size <= length:
+        return
+    # A name is believed before the file is opened once more.
+    plain = not (name.endswith(".gz") or is_gzip(path)) if is_nifti(path) else name.endswith(_NEVER_COMPRESSED)
+    if plain or size > length * _MOST_COMPRESSED:
         raise HermesError(
-            f"{path} cannot be read (it is cut short: {path.stat().st_size} bytes cannot hold "
+            f"{path} cannot be read (it is cut short: {length} bytes cannot hold "
             f"{' x '.join(map(str, shape))} voxels): copy it again, or leave it out"
         )
 
@@ -295,15 +298,17 @@ def load_nifti(path: Path) -> tuple[FileBasedImage, nibabel.Nifti1Header]:
     Unlike it, names such as a.Nii are read, of which it looks for a.nii, and files that are called .nii and compressed,
     or called .nii.gz and not.
 
-    That of the image is another where the file has a spacing of 0: nibabel has put 1 there.
+    That of the image is another where the file has a spacing of 0: nibabel has put 1 there. The file is opened
+    once, and stays open while the image may read it.
     """
-    kind, start = _start_of(path)
+    file = _held_open(path)
+    kind, start = _start_of(file)
     if kind is None:
+        file.close()
         image = nibabel.load(path, mmap=False)
         return image, image.header
-    named_as_it_is = is_gzip(path) == path.name.lower().endswith(".gz")
-    holder = FileHolder(str(path)) if named_as_it_is else FileHolder(fileobj=open_bytes(path))
-    image = kind.from_file_map({"image": holder}, mmap=False)
+    file.seek(0)
+    image = kind.from_file_map(kind.make_file_map({"image": file}), mmap=False)
     return image, _header(kind, start)
 
 
@@ -318,10 +323,31 @@ def open_bytes(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path) if is_gzip(path) else open(path, "rb"))
 
 
-def _start_of(path: Path) -> tuple[type[nibabel.Nifti1Image] | None, bytes]:
+class _HeldOpen(ImageOpener):
+    """A file that is closed when nothing has it any more."""
+
+    def __del__(self) -> None:
+        if hasattr(self, "fobj"):  # not where there is no such file
+            self.close()
+
+
+def _held_open(path: Path) -> _HeldOpen:
+    """A file as its name says; opened once more where what is in it is compressed otherwise."""
+    file = _HeldOpen(path)
+    try:
+        as_named = file.read(len(_GZIP)) != _GZIP
+    except gzip.BadGzipFile:
+        as_named = False
+    if as_named:
+        file.seek(0)
+        return file
+    file.close()
+    return _HeldOpen(open_bytes(path))
+
+
+def _start_of(file: ImageOpener) -> tuple[type[nibabel.Nifti1Image] | None, bytes]:
     """The kind of NIfTI that a file is, and its first bytes; None for another format."""
-    with open_bytes(path) as file:
-        start = file.read(_ENOUGH_OF_A_HEADER)
+    start = file.read(_ENOUGH_OF_A_HEADER)
     kinds = (nibabel.Nifti1Image, nibabel.Nifti2Image)
     return next((kind for kind in kinds if kind.header_class.may_contain_header(start)), None), start
 

@@ -29,6 +29,11 @@ class Label:
     colour: str
 
     @property
+    def own_name(self) -> str:
+        """Its name in its member's own data set."""
+        return self.name.removeprefix(f"{self.member}/")
+
+    @property
     def rgb(self) -> tuple[int, int, int]:
         """0..255."""
         red, green, blue = (int(self.colour[place : place + 2], 16) for place in (1, 3, 5))

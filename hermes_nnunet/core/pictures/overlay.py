@@ -119,10 +119,11 @@ def best_slice(labels: np.ndarray, values: Iterable[Sequence[int]], axis: int = 
 
 
 def grey_window(voxels: np.ndarray, modality: str) -> tuple[float, float]:
-    """Lowest and highest grey value to show: a soft-tissue window for CT, percentiles for all else."""
+    """Lowest and highest grey value to show: soft tissue for CT, percentiles of what is a number for all else."""
     if modality == "CT":
         return _CT_WINDOW
-    low, high = np.percentile(voxels, (1, 99.5))
+    numbers = voxels[np.isfinite(voxels)]
+    low, high = np.percentile(numbers, (1, 99.5)) if numbers.size else (0, 1)
     return float(low), float(high)
 
 

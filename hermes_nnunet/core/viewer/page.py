@@ -11,12 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hermes_nnunet.core.viewer.scene import Scene
 
+# In their order.
+_SCRIPTS = ("niivue.umd.js", "drawing.js", "windows.js", "viewer.js")
 # What the served page loads, with its type.
-STATIC = {
-    "niivue.umd.js": "text/javascript; charset=utf-8",
-    "viewer.js": "text/javascript; charset=utf-8",
-    "viewer.css": "text/css; charset=utf-8",
-}
+STATIC = {**dict.fromkeys(_SCRIPTS, "text/javascript; charset=utf-8"), "viewer.css": "text/css; charset=utf-8"}
 # Images hardly get smaller above it.
 _COMPRESSION = 4
 # Of an image in a file that is sent around.
@@ -31,7 +29,7 @@ def static(name: str) -> bytes:
 
 def served_page(title: str) -> str:
     """The page that loads all else from where it is."""
-    return _template().render(title=title, embedded=None)
+    return _template().render(title=title, embedded=None, scripts=_SCRIPTS)
 
 
 def whole_page(scene: Scene) -> str:
@@ -43,8 +41,7 @@ def whole_page(scene: Scene) -> str:
         style=static("viewer.css").decode(),
         # It asks for its text wherever its code goes.
         licence=static("LICENSE.niivue.txt").decode(),
-        niivue=static("niivue.umd.js").decode(),
-        script=static("viewer.js").decode(),
+        scripts={name: static(name).decode() for name in _SCRIPTS},
     )
 
 
@@ -54,7 +51,7 @@ def _needed(scene: Scene) -> list[str]:
         f"{whose}/surface/{number}"
         for number, task in enumerate(scene.to_json()["tasks"])
         for whose in scene.segmentations
-        if not task[whose]["volume_ml"]
+        if not (task[whose] or {}).get("volume_ml")
     }
     return [name for name in scene.parts if name not in empty]
 

@@ -14,8 +14,9 @@ from hermes_nnunet.core.expected_dice import ExpectedOfTasks
 from hermes_nnunet.core.images.geometry import Geometry
 from hermes_nnunet.core.layers import Layers
 from hermes_nnunet.core.pictures.labels import Label
-from hermes_nnunet.core.pictures.overlay import best_slice, grey_window
+from hermes_nnunet.core.pictures.overlay import best_slice
 from hermes_nnunet.core.viewer.surfaces import mz3, surface
+from hermes_nnunet.core.viewer.windows import grey_windows
 
 PREDICTION, REFERENCE = "prediction", "reference"
 IMAGE = "image"
@@ -40,8 +41,9 @@ class Scene:
         affine: (4, 4), voxel indices to mm in RAS.
         labels: the tasks, in the order of the list.
         segmentations: layers by PREDICTION and, where there is one, REFERENCE.
-        modality: decides the grey-value window.
-        dice: of each task against the reference; nan where neither has it.
+        modality: decides the windows of grey values.
+        unlabelled: tasks of which the reference says nothing.
+        dice: of each other task against the reference; nan where neither has it.
         expected_dice: of images of the training's kind, by task, where it is known.
         notes: lines that people should read.
         most_voxels: that are shown; of a larger image fewer are.
@@ -55,6 +57,7 @@ class Scene:
     modality: str
     slope: float = 1.0
     intercept: float = 0.0
+    unlabelled: frozenset[str] = frozenset()
     dice: Mapping[str, float] = field(default_factory=dict)
     expected_dice: ExpectedOfTasks = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -70,6 +73,7 @@ class Scene:
             "shape": list(self._shown_shape),
             "affine": self._shown_affine.tolist(),
             "start": self._start,
+            "windows": [{"name": name, "low": low, "high": high} for name, (low, high) in self._windows.items()],
             "bytes": int(self.segmentations[PREDICTION].volumes[0].dtype.itemsize),
             "layers": {whose: len(layers.volumes) for whose, layers in self.segmentations.items()},
             "tasks": [
@@ -84,6 +88,8 @@ class Scene:
                             "value": layers.places[label.name][1],
                             "volume_ml": counts[whose][label.name] * voxel_ml,
                         }
+                        if whose == PREDICTION or label.name not in self.unlabelled
+                        else None
                         for whose, layers in self.segmentations.items()
                     },
                 }
@@ -117,10 +123,10 @@ class Scene:
             return self._shown(volumes[number]).tobytes(order="F") if number < len(volumes) else None
         if number >= len(self.labels):
             return None
-        mask = layers.mask(self.labels[number].name)
+        start, mask = layers.boxed_mask(self.labels[number].name)
         spacing, origin = self._grid(self.affine)
         # Voxels that are left out of the shown ones are part of the surface.
-        return mz3(*surface(mask, spacing, origin))
+        return mz3(*surface(mask, spacing, origin + start * spacing))
 
     @cached_property
     def _shape(self) -> tuple[int, ...]:
@@ -166,7 +172,7 @@ class Scene:
 
     def _image_nifti(self) -> bytes:
         voxels = np.zeros(self._shown_shape, np.uint8) if self.image is None else self._shown(self.image)
-        low, high = (0.0, 1.0) if self.image is None else self._window()
+        low, high = next(iter(self._windows.values()), (0.0, 1.0))
         return self._nifti(voxels, slope=self.slope, intercept=self.intercept, low=low, high=high)
 
     def layer_nifti(self, whose: str, number: int) -> bytes:
@@ -187,12 +193,14 @@ class Scene:
         image.header.set_xyzt_units("mm")
         return bytes(image.to_bytes())
 
-    def _window(self) -> tuple[float, float]:
-        assert self.image is not None
+    @cached_property
+    def _windows(self) -> dict[str, tuple[float, float]]:
+        """None without an image."""
+        if self.image is None:
+            return {}
         shown = self._shown(self.image)
         few = shown[:: max(1, shown.shape[0] // 64), :: max(1, shown.shape[1] // 64), :: max(1, shown.shape[2] // 64)]
-        low, high = grey_window(few.astype(np.float32) * self.slope + self.intercept, self.modality)
-        return (low, high) if high > low else (low, low + 1)
+        return grey_windows(few.astype(np.float32) * self.slope + self.intercept, self.modality)
 
 
 def in_ras(geometry: Geometry, voxels: np.ndarray) -> np.ndarray:

@@ -1,9 +1,11 @@
 """A case that can be shown, and reading its files."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from hermes_nnunet.core.expected_dice import ExpectedOfTasks
 from hermes_nnunet.core.images.geometry import Geometry, grid_problem
@@ -19,6 +21,21 @@ Masks = Mapping[str, Path]
 
 
 @dataclass(frozen=True)
+class Reference:
+    """What a prediction is compared with.
+
+    Attributes:
+        path: of the label map.
+        values: of each task that it labels, by name; None where they are those of the prediction.
+        ignored: value of the voxels that it says nothing of; None where there are none.
+    """
+
+    path: Path
+    values: Mapping[str, tuple[int, ...]] | None = None
+    ignored: int | None = None
+
+
+@dataclass(frozen=True)
 class ShownCase:
     """Where the files of a case are; none is read before it is shown.
 
@@ -27,7 +44,7 @@ class ShownCase:
         labels: the tasks.
         prediction: a label map, or a mask for each task.
         image: what was segmented; None where it is not known.
-        reference: a label map in the same values; None where there is none.
+        reference: None where there is none.
         modality: of the image.
         dice: by task; where it is empty and there is a reference, it is measured.
         expected_dice: of images of the training's kind, by task, where it is known.
@@ -38,7 +55,7 @@ class ShownCase:
     labels: tuple[Label, ...]
     prediction: Path | Masks
     image: ImageSource | None
-    reference: Path | None
+    reference: Reference | None
     modality: str
     dice: Mapping[str, float] = field(default_factory=dict)
     expected_dice: ExpectedOfTasks = field(default_factory=dict)
@@ -53,14 +70,19 @@ def read_scene(case: ShownCase) -> Scene:
     """
     notes = list(case.notes)
     name, geometry, layers = _prediction(case)
-    segmentations, dice = {PREDICTION: layers}, case.dice
+    segmentations, dice, unlabelled = {PREDICTION: layers}, case.dice, frozenset[str]()
     if case.reference is not None:
         try:
-            reference = open_image(case.reference)
-            _check_grid(reference, geometry, name)
-            label_map = in_ras(reference.geometry, reference.labels())
-            segmentations[REFERENCE] = layers_of_label_map(label_map, case.labels)
-            dice = case.dice or layers.dice(segmentations[REFERENCE])
+            label_map = open_image(case.reference.path)
+            _check_grid(label_map, geometry, name)
+            values = in_ras(label_map.geometry, label_map.labels())
+            segmentations[REFERENCE] = layers_of_label_map(values, _labels_in(case.reference, case.labels))
+            unlabelled = _unlabelled(case.reference, case.labels)
+            dice = case.dice or {
+                task: score
+                for task, score in _without(layers, values, case.reference).dice(segmentations[REFERENCE]).items()
+                if task not in unlabelled
+            }
         except HermesError as error:
             notes.append(f"The reference is left out: {error}")
     voxels, slope, intercept = None, 1.0, 0.0
@@ -81,6 +103,7 @@ def read_scene(case: ShownCase) -> Scene:
         affine=geometry.ras_affine,
         labels=case.labels,
         segmentations=segmentations,
+        unlabelled=unlabelled,
         modality=case.modality,
         dice=dice,
         expected_dice=case.expected_dice,
@@ -97,12 +120,35 @@ def _prediction(case: ShownCase) -> tuple[str, Geometry, Layers]:
         label_map = open_image(case.prediction)
         voxels = in_ras(label_map.geometry, label_map.labels())
         return label_map.name, label_map.geometry, layers_of_label_map(voxels, case.labels)
-    masks = {task: open_image(path) for task, path in case.prediction.items()}
-    first = next(iter(masks.values()))
-    for mask in masks.values():
+    first = open_image(next(iter(case.prediction.values())))
+    masks = _masks(case.prediction, first)
+    return first.name, first.geometry, layers_of_masks(masks, first.geometry.ras_shape, len(case.prediction))
+
+
+def _masks(files: Masks, first: OpenImage) -> Iterator[tuple[str, np.ndarray]]:
+    """One after another, for a process may hold only so many files open."""
+    for number, (task, path) in enumerate(files.items()):
+        mask = open_image(path) if number else first
         _check_grid(mask, first.geometry, first.name)
-    read = ((task, in_ras(mask.geometry, mask.labels()) > 0) for task, mask in masks.items())
-    return first.name, first.geometry, layers_of_masks(read, first.geometry.ras_shape, len(masks))
+        yield task, in_ras(mask.geometry, mask.labels()) > 0
+
+
+def _labels_in(reference: Reference, labels: Sequence[Label]) -> list[Label]:
+    """The tasks with the values that they have in a reference; none for those that it does not label."""
+    values = reference.values
+    return list(labels) if values is None else [replace(label, values=values.get(label.name, ())) for label in labels]
+
+
+def _unlabelled(reference: Reference, labels: Sequence[Label]) -> frozenset[str]:
+    return frozenset(label.name for label in _labels_in(reference, labels) if not label.values)
+
+
+def _without(layers: Layers, values: np.ndarray, reference: Reference) -> Layers:
+    """Layers without the voxels that a reference of these values ignores."""
+    if reference.ignored is None:
+        return layers
+    ignored = values == reference.ignored
+    return replace(layers, volumes=tuple(np.where(ignored, volume.dtype.type(0), volume) for volume in layers.volumes))
 
 
 def _first_channel(source: ImageSource, folder: Path) -> OpenImage:

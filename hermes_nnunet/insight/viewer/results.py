@@ -1,20 +1,17 @@
 """The cases of a folder that `hermes_nnunet predict` or nnUNetv2_predict has written."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hermes_nnunet.core.images.endings import IMAGE_ENDINGS, split_ending
-from hermes_nnunet.core.label_values import foreground_values
-from hermes_nnunet.core.nnunet_files import read_dataset_json
-from hermes_nnunet.core.pictures.labels import Label, colour_of
+from hermes_nnunet.core.pictures.labels import Label
+from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.insight.viewer.cases import Masks, ShownCase
+from hermes_nnunet.insight.viewer.cases import Masks, Reference, ShownCase
+from hermes_nnunet.insight.viewer.table import Table, table_in, table_of_references
 from hermes_nnunet.prediction.finding import find_cases
 from hermes_nnunet.prediction.image_sources import ImageSource
-from hermes_nnunet.prediction.labels_file import LABELS_FILE, LabelsFile
-from hermes_nnunet.prediction.model_folder import DATASET_FILE
 from hermes_nnunet.prediction.run_record import RUN_FILE, runs_in
 from hermes_nnunet.prediction.seg_nrrd import is_seg_nrrd
 from hermes_nnunet.prediction.wishes import SEG_NRRD_ENDING
@@ -22,40 +19,25 @@ from hermes_nnunet.prediction.wishes import SEG_NRRD_ENDING
 _UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True)
-class _Table:
-    """What the segmentations of a folder hold.
-
-    Attributes:
-        files: mask of each task within the folder of a case; empty where the cases are label maps.
-        channel: name of the first channel, where nothing else tells a modality.
-        said: labels.json, where there is one.
-    """
-
-    labels: tuple[Label, ...]
-    files: Mapping[str, str]
-    channel: str | None = None
-    said: LabelsFile | None = None
-
-
 def cases_of_results(folder: Path, source: Path | None, references: Path | None) -> list[ShownCase]:
     """The cases of a folder of results, by name.
 
     Args:
         source: where the images are, as for `hermes_nnunet predict`; None takes what run.json says.
-        references: folder of label maps, named like the cases; None for none.
+        references: folder of label maps, named like the cases; None for none. Where labels.json or dataset.json beside
+            them, or dataset.json above them, tells their values, tasks are found by name; else they are the same.
 
     Raises:
         HermesError: there are no results, or not what was asked for beside them.
     """
-    table = _table_in(folder)
+    table = table_in(folder)
     predictions = _masks(folder, table) if table.files else _label_maps(folder)
     if not predictions:
         raise HermesError(
             f"{folder} holds no segmentation to see (label maps {', '.join(IMAGE_ENDINGS)}, or a folder of masks for "
             "each case): give the folder that 'hermes_nnunet predict' or nnUNetv2_predict wrote"
         )
-    reference_of = {} if references is None else _references(references, predictions)
+    reference_of = {} if references is None else _references(references, predictions, table, folder)
     if source is None:
         images, gone = _recorded_images(folder)
     else:
@@ -105,11 +87,27 @@ def _recorded_images(folder: Path) -> tuple[dict[str, ImageSource], dict[str, st
     return found, gone
 
 
-def _references(folder: Path, predictions: Mapping[str, Any]) -> dict[str, Path]:
+def _references(folder: Path, predictions: Mapping[str, Any], table: Table, results: Path) -> dict[str, Reference]:
+    """References by case."""
     found = _label_maps(folder)
     if not found.keys() & predictions.keys():
         raise HermesError(f"{folder} holds no label map of a case: name its files like the cases")
-    return found
+    own = table_of_references(folder)
+    if own is None:
+        return {name: Reference(path) for name, path in found.items()}
+    place, theirs = own
+    values = {label.name: same.values for label in table.labels if (same := _same_task(label, theirs.labels))}
+    if not values:
+        named, held = (listed(label.name for label in one.labels) for one in (theirs, table))
+        raise HermesError(f"{place} names {named}, and {results} holds {held}: give label maps of the same tasks")
+    return {name: Reference(path, values, theirs.ignored) for name, path in found.items()}
+
+
+def _same_task(label: Label, others: Sequence[Label]) -> Label | None:
+    """The one of the same name; a data set's own names have no member before them."""
+    by_name = {other.name: other for other in others}
+    by_own_name = {other.own_name: other for other in reversed(others)}
+    return by_name.get(label.name) or by_own_name.get(label.own_name)
 
 
 def _label_maps(folder: Path) -> dict[str, Path]:
@@ -124,7 +122,7 @@ def _label_maps(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _masks(folder: Path, table: _Table) -> dict[str, Masks]:
+def _masks(folder: Path, table: Table) -> dict[str, Masks]:
     """Masks of each task, by case."""
     found: dict[str, Masks] = {}
     for path in sorted(folder.iterdir()):
@@ -132,52 +130,3 @@ def _masks(folder: Path, table: _Table) -> dict[str, Masks]:
         if not path.name.startswith(".") and all(mask.is_file() for mask in masks.values()):
             found[path.name] = masks
     return found
-
-
-def _table_in(folder: Path) -> _Table:
-    """What labels.json says, or of nnUNetv2_predict dataset.json.
-
-    Raises:
-        HermesError: there is neither, or it is damaged.
-    """
-    table = LabelsFile.read(folder)
-    if table is not None:
-        path = folder / LABELS_FILE
-        try:
-            labels = tuple(_label(entry) for entry in table.labels)
-            files = {entry["name"]: str(entry["file"]) for entry in table.labels if "file" in entry}
-        except (KeyError, TypeError, ValueError) as error:
-            raise HermesError(f"{path} is damaged ({error!r}): predict again") from None
-        if any("/" in name or "\\" in name for name in files.values()):
-            raise HermesError(f"{path} names a file of another folder: predict again")
-        return _Table(labels, files, said=table)
-    path = folder / DATASET_FILE
-    if not path.is_file():
-        raise HermesError(
-            f"{folder} has neither {LABELS_FILE} nor {DATASET_FILE}, so what its values mean is not known: give a "
-            "folder that 'hermes_nnunet predict' or nnUNetv2_predict wrote"
-        )
-    content = read_dataset_json(path, "predict again")
-    try:
-        values = foreground_values(content["labels"])
-        written: Sequence[int] = content.get("regions_class_order") or [owned[0] for owned in values.values()]
-        channel = str(next(iter(content["channel_names"].values())))
-        labels = tuple(
-            Label(name, value, owned, "", colour_of(place))
-            for place, ((name, owned), value) in enumerate(zip(values.items(), written, strict=True))
-        )
-    except (TypeError, ValueError, StopIteration) as error:
-        raise HermesError(f"{path} is damaged ({error!r}): predict again") from None
-    return _Table(labels, {}, channel)
-
-
-def _label(entry: Mapping[str, Any]) -> Label:
-    label = Label(
-        name=str(entry["name"]),
-        value=int(entry["value"]),
-        values=tuple(int(value) for value in entry["values"]),
-        member=str(entry["member"]),
-        colour=str(entry["colour"]),
-    )
-    assert len(label.rgb) == 3  # a colour that is none raises
-    return label

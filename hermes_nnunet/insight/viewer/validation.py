@@ -8,7 +8,7 @@ from hermes_nnunet.core.pictures.labels import Label, colour_of
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.insight.report.case_pictures import short_name
 from hermes_nnunet.insight.report.trained_model import VALIDATION, TrainedModel
-from hermes_nnunet.insight.viewer.cases import ShownCase
+from hermes_nnunet.insight.viewer.cases import Reference, ShownCase
 from hermes_nnunet.prediction.image_sources import FileSource
 
 _SEEN = 'The training saw this case (fold "all"): its Dice tells nothing of new images.'
@@ -55,7 +55,7 @@ def _case(model: TrainedModel, raw: Path, member: str, case: str) -> ShownCase:
         ),
         prediction=model.fold_of(case).folder / VALIDATION / f"{case}.nii.gz",
         image=FileSource(case, tuple(dataset / name for name in files["images"])),
-        reference=dataset / files["label"],
+        reference=Reference(dataset / files["label"]),
         modality=model.collection.cases[case].modality,
         dice={short_name(name, member): score for name, score in model.dice[member][case].items()},
         notes=(_SEEN,) if model.dice_is_of_training_cases else (),

@@ -81,6 +81,18 @@ class TestScene:
         assert content["layers"] == {"prediction": 2}
         assert content["shape"] == [8, 6, 5]
 
+    def test_windows_are_of_the_values_that_the_voxels_stand_for(self, scene):
+        windows = {window["name"]: (window["low"], window["high"]) for window in scene.to_json()["windows"]}
+        assert windows["all values"] == (-3, 239 * 0.5 - 3)
+        header = read_nifti(scene.part("image")).header
+        assert (header["cal_min"], header["cal_max"]) == pytest.approx(windows["automatic"])
+        assert replace(scene, image=None).to_json()["windows"] == []
+
+    def test_of_a_task_that_the_reference_does_not_label_it_says_nothing(self, scene, label_map):
+        both = {**scene.segmentations, REFERENCE: layers_of_label_map(label_map, LABELS)}
+        content = replace(scene, segmentations=both, unlabelled=frozenset(["core"])).to_json()
+        assert [task["reference"] is None for task in content["tasks"]] == [False, True]
+
     def test_begins_where_most_is_to_be_seen(self, scene):
         x, y, z = scene.to_json()["start"]
         assert scene.segmentations[PREDICTION].volumes[0][x, y, z]
@@ -129,6 +141,8 @@ class TestPage:
         assert not re.search(r"(src|href)=\"(?!data:)", page.partition("<script>")[0])
         assert "Copyright (c) 2021, Niivue" in page
         assert "Permission is hereby granted" in page
+        for line in ("class Pane {", "function setWindow(", "start();"):
+            assert page.count(line) == 1
 
     def test_of_a_file_holds_the_parts_and_no_markup_of_names(self, scene):
         page = whole_page(scene)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hermes_nnunet.core.pictures.labels import Label
-from hermes_nnunet.insight.viewer.cases import ShownCase
+from hermes_nnunet.insight.viewer.cases import Reference, ShownCase
 from hermes_nnunet.insight.viewer.serving import ViewerServer
 from hermes_nnunet.prediction.image_sources import FileSource
 
@@ -68,7 +68,7 @@ def shown(results):
         labels=(Label(MARKUP, 1, (1,), "m", "#00ff00"),),
         prediction=results / "out" / "a.nii.gz",
         image=FileSource("a", (results / "in" / "a_0000.nii.gz",)),
-        reference=results / "ref" / "a.nii.gz",
+        reference=Reference(results / "ref" / "a.nii.gz"),
         modality="T1",
     )
 

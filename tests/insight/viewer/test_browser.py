@@ -4,6 +4,7 @@ Debian: apt-get install chromium. Another browser of this kind is named by HERME
 """
 
 import io
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -75,6 +76,13 @@ def bright(colours):
     return colours.min(-1) > 150
 
 
+def lines_across(colours):
+    """Rows, and columns, in which the cross is."""
+    blue = colours[..., 2] - colours[..., 0]
+    seen = (blue > 25) & (blue < 90) & (colours[..., 1] - colours[..., 0] > 5)
+    return [int((seen.mean(axis) > 0.5).sum()) for axis in (1, 0)]
+
+
 def middle(mask):
     """(x, y) of the middle of what is true, as shares of width and height."""
     rows, columns = np.nonzero(mask)
@@ -105,6 +113,10 @@ def test_results_are_seen_and_steered(page, results, scan, serve):
             assert (abs(middle(green(colours)) - middle(bright(colours))) < 0.5 * voxel).all(), (plane, zoom)
             assert (abs(extent(green(colours)) - extent(bright(colours))) < 1.5 * voxel).all(), (plane, zoom)
             assert (middle(green(colours)) < 0.5).all(), (plane, zoom)
+    # The sides are named, and the other planes are where the cross is.
+    assert page.evaluate("panes[0].view.opts.showAllOrientationMarkers")
+    for plane in (AXIAL, CORONAL, SAGITTAL):
+        assert lines_across(tile(page, plane)) == [1, 1], plane
     # The reference beside it shows the same.
     np.testing.assert_allclose(middle(green(tile(page, AXIAL, pane=1))), middle(green(tile(page, AXIAL))), atol=0.01)
     # Seen from the front, the surface is on the left, too.
@@ -130,17 +142,49 @@ def test_results_are_seen_and_steered(page, results, scan, serve):
     page.locator("#fill").fill("1")
     assert green(tile(page, AXIAL)).sum() > 3 * contour
 
-    # Case by case, and back to what the address says.
+    # A name leads to the middle of its task, and the place says what is there.
+    page.evaluate("panes[0].goTo([0, 0, 0]); panes[0].view.drawScene()")
+    assert scan.MARKUP not in page.locator("#place").text_content()
+    page.locator("#tasks td.name").click()
+    x, y, z = page.evaluate("panes[0].at")
+    assert (15 <= x < 21, 12 <= y < 18, 8 <= z < 12) == (True, True, True)
+    assert page.locator("#place").text_content().endswith(scan.MARKUP)
+
+    # In a window that begins with the block's value it is black; the reference follows, and the address says it.
+    page.keyboard.press("f")
+    assert page.locator("#window").input_value() == "automatic"
+    page.locator("#level").fill("700")
+    page.locator("#width").fill("1000")
+    page.keyboard.press("Enter")
+    for pane in (0, 1):
+        assert not bright(tile(page, AXIAL, pane)).any()
+    page.locator("#width").press("n")  # in a field a letter is no key
+    assert page.locator("#title").text_content() == "a"
+    page.keyboard.press("Escape")
+    address = page.evaluate("address()")
+    assert parse_qs(urlparse(address).fragment)["window"] == ["200,1200"]
+    page.keyboard.press("w")
+    for pane in (0, 1):
+        assert bright(tile(page, AXIAL, pane)).sum() > 50
+    assert page.locator("#window").input_value() == "automatic"
+    page.evaluate("Object.assign(panes[1].view.volumes[0], { cal_min: 200, cal_max: 1200 })")  # as a right drag does
+    page.evaluate("panes[1].view.updateGLVolume()")
+    assert not bright(tile(page, AXIAL)).any()
+    assert page.locator("#window").input_value() == ""
+    page.locator("#fill").fill("1")
+
+    # Case by case, and back to what the address says; a window of one's own is of one image.
     page.keyboard.press("n")
     complete(page)
     assert page.locator("#title").text_content() == "b"
     assert not page.locator("#reference").is_visible()
+    assert page.locator("#window").input_value() == "automatic"
     page.evaluate("panes[0].goTo([16, 3, 2]); panes[0].view.drawScene()")
     page.keyboard.press("1")
-    page.wait_for_function("() => location.hash.includes('hide=')")
+    page.wait_for_function("() => location.hash.includes('only=')")
     address = page.url
-    said = parse_qs(urlparse(address).fragment)
-    assert (said["case"], said["at"], said["hide"], said["fill"]) == (["b"], ["16,3,2"], [scan.MARKUP], ["1"])
+    said = parse_qs(urlparse(address).fragment, keep_blank_values=True)
+    assert (said["case"], said["at"], said["only"], said["fill"]) == (["b"], ["16,3,2"], [""], ["1"])
     page.goto("about:blank")
     page.goto(address)
     complete(page)
@@ -184,6 +228,50 @@ def test_a_file_is_seen_without_a_network(page, shown, tmp_path):
     assert page.locator("#tasks .of-expected").text_content() == "0.75 ± 0.13 (31)"
     assert "nothing of this one" in page.locator("p.of-expected").inner_text()
     assert [url for url in page.asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert page.problems == []
+
+
+def test_among_many_cases_and_tasks_one_is_found(page, results, scan, serve):
+    path = results / "out" / "labels.json"
+    content = json.loads(path.read_text())
+    label = {"member": "m", "colour": "#00ff00"}
+    content["labels"] = [{"name": f"m/t{n:02d}", "value": n, "values": [n], **label} for n in range(1, 21)]
+    path.write_text(json.dumps(content))
+    for name in ("été", 'a"#%&b', "\udcff", *(f"c{number:02d}" for number in range(14))):
+        shutil.copy(results / "out" / "b.nii.gz", results / "out" / f"{name}.nii.gz")
+        shutil.copy(results / "in" / "b_0000.nii.gz", results / "in" / f"{name}_0000.nii.gz")
+    cases = cases_of_results(results / "out", results / "in", None)
+    server = serve(cases)
+    page.goto(server.address)
+    complete(page)
+    assert page.locator("#cases a:visible").count() == 19
+    page.locator("#findcase").press_sequentially("C1")
+    assert page.locator("#cases a:visible").all_text_contents() == ["c10", "c11", "c12", "c13"]
+    page.locator("#cases a:visible").first.click()
+    complete(page)
+    assert page.locator("#title").text_content() == "c10"
+
+    # A name by a double click alone; the letters of it are no keys.
+    page.locator("#findtask").press_sequentially("t01")
+    assert page.locator("#tasks tr:visible .name").all_text_contents() == ["m/t01"]
+    assert page.locator("#title").text_content() == "c10"
+    page.locator("#none").click()
+    assert page.evaluate("[...settings.hidden]") == ["m/t01"]
+    page.locator("#tasks tr:visible .name").dblclick()
+    assert page.evaluate("scene.tasks.filter(shown).map((task) => task.name)") == ["m/t01"]
+    assert green(tile(page, AXIAL)).any()
+
+    # The link names what is seen, not the 19 others, and finds a case of any name.
+    for name in ("été", 'a"#%&b', "\udcff"):
+        number = [case.name for case in cases].index(name)
+        page.evaluate("(number) => open(number)", number)
+        complete(page)
+        address = page.evaluate("address()")
+        assert parse_qs(urlparse(address).fragment)["only"] == ["m/t01"]
+        page.goto("about:blank")
+        page.goto(f"{server.address}{address}")
+        complete(page)
+        assert page.evaluate("[current, scene.tasks.filter(shown).length]") == [number, 1]
     assert page.problems == []
 
 

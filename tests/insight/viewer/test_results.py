@@ -8,7 +8,7 @@ import pytest
 
 from hermes_nnunet.core.viewer.scene import PREDICTION, REFERENCE
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.insight.viewer.cases import read_scene
+from hermes_nnunet.insight.viewer.cases import Reference, read_scene
 from hermes_nnunet.insight.viewer.results import cases_of_results
 
 
@@ -25,7 +25,7 @@ class TestCases:
         assert [case.name for case in cases] == ["a", "b"]
         assert [case.labels[0].name for case in cases] == [scan.MARKUP, scan.MARKUP]
         assert [case.image.files for case in cases] == [(results / "in" / f"{c}_0000.nii.gz",) for c in "ab"]
-        assert [case.reference for case in cases] == [results / "ref" / "a.nii.gz", None]
+        assert [case.reference for case in cases] == [Reference(results / "ref" / "a.nii.gz"), None]
         assert [case.notes for case in cases] == [(), ()]
         assert cases[0].modality == "T1"
 
@@ -102,6 +102,78 @@ class TestCases:
         layers = read_scene(cases[0]).segmentations[PREDICTION]
         assert layers.counts() == {"m/one": 144, "m/two": 144}
         assert len(layers.volumes) == 2
+
+
+class TestReferences:
+    """A data set's own values are others than those of tasks of a collection, so tasks are found by their names."""
+
+    @pytest.fixture
+    def compared(self, results, scan):
+        """A function that gives the shown first case, for names of the tasks in OUT (values 1, 2) and of LABELS."""
+
+        def show(tasks, labels, values, place="ref", **more):
+            path = results / "out" / "labels.json"
+            content = json.loads(path.read_text())
+            entries = enumerate(tasks, start=1)
+            content["labels"] = [
+                {"name": name, "value": value, "values": [value], "member": "m", "colour": "#00ff00"}
+                for value, name in entries
+            ]
+            path.write_text(json.dumps(content))
+            dataset = {"channel_names": {"0": "CT"}, "file_ending": ".nii.gz", "labels": {"background": 0, **labels}}
+            (results / place / "dataset.json").write_text(json.dumps({**dataset, **more}))
+            scan.write(results / "ref" / "a.nii.gz", values)
+            return read_scene(cases_of_results(results / "out", results / "in", results / "ref")[0])
+
+        return show
+
+    @pytest.mark.parametrize("place", ["ref", "."])
+    @pytest.mark.parametrize(("task", "label"), [("m/liver", "liver"), ("liver", "liver"), ("m/a/b", "a/b")])
+    def test_are_compared_by_name_whatever_the_values(self, compared, scan, task, label, place):
+        scene = compared([task, "m/spleen"], {"spleen": 1, label: 5}, 5 * scan.labels(), place)
+        assert scene.dice[task] == 1
+        assert np.isnan(scene.dice["m/spleen"])
+        assert scene.segmentations[REFERENCE].counts() == {task: 144, "m/spleen": 0}
+
+    def test_of_regions_all_values_count(self, compared, scan):
+        values = scan.labels()
+        values[scan.BLOCK] = 3
+        values[8] *= 2  # 6, a value of the region, too
+        scene = compared(["m/whole"], {"whole": [3, 6], "core": 6}, values, regions_class_order=[3, 6])
+        assert scene.dice == {"m/whole": 1}
+
+    def test_a_task_that_is_not_labelled_has_none(self, compared, scan):
+        scene = compared(["m/liver", "m/kidney"], {"liver": 5}, 5 * scan.labels())
+        assert scene.dice == {"m/liver": 1}
+        liver, kidney = scene.to_json()["tasks"]
+        assert liver["reference"]["volume_ml"] == liver["prediction"]["volume_ml"] > 0
+        assert (kidney["reference"], kidney["dice"]) == (None, None)
+
+    def test_ignored_voxels_are_compared_with_nothing(self, compared, scan):
+        values = scan.labels()
+        values[8] *= 9  # a quarter of the block
+        scene = compared(["m/liver"], {"liver": 1, "ignore": 9}, values)
+        assert scene.dice == {"m/liver": 1}
+        assert scene.segmentations[PREDICTION].counts() == {"m/liver": 144}
+
+    def test_of_other_tasks_are_refused(self, compared, scan, results):
+        with pytest.raises(HermesError, match=r"names heart, and .*out holds m/liver: give label maps of"):
+            compared(["m/liver"], {"heart": 1}, scan.labels())
+
+    def test_another_folder_of_results_is_one(self, results, scan):
+        shutil.copytree(results / "out", results / "other")
+        scan.write(results / "other" / "a.nii.gz", 2 * scan.labels())
+        path = results / "other" / "labels.json"
+        content = json.loads(path.read_text())
+        content["labels"][0] |= {"value": 2, "values": [2]}
+        path.write_text(json.dumps(content))
+        case, _ = cases_of_results(results / "out", results / "in", results / "other")
+        assert read_scene(case).dice == {scan.MARKUP: 1}
+
+    def test_a_damaged_table_is_told(self, results):
+        (results / "dataset.json").write_text("{}")
+        with pytest.raises(HermesError, match=r"dataset\.json.*: mend it, or move the label maps"):
+            cases_of_results(results / "out", results / "in", results / "ref")
 
 
 class TestScene:

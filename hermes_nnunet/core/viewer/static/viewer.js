@@ -2,13 +2,9 @@
 // Draws the cases of a server, or the one that the page holds itself. Names come from files: they are text, never markup.
 
 const byId = (id) => document.getElementById(id);
-// As NiiVue numbers its planes: the axes that run across and up.
-const PLANES = [[0, 1, 2], [0, 2, 1], [1, 2, 0]];
-const RENDER = 4;
-const GRID = [[0, 0, 0], [1, 0.502, 0], [2, 0.502, 0.502], [RENDER, 0, 0.502]];
-const SHARE = 0.498;
 const SIDES = ["beside", "over", "without"];
-const LINE = 1.6;
+// More of them are searched for.
+const SOME = 12;
 
 // ---- where the data are
 
@@ -34,238 +30,10 @@ async function partOf(number, name) {
   return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
 }
 
-// ---- one picture: three planes with contours, and surfaces
-
-class View extends niivue.Niivue {
-  drawScene() {
-    const said = super.drawScene();
-    this.afterDrawing?.();
-    return said;
-  }
-
-  // The image would hide the surfaces.
-  drawImage3D() {}
-
-  // With every mesh NiiVue would send the image to the graphics card again.
-  updateGLVolume() {
-    if (!this.changesMeshes) {
-      super.updateGLVolume();
-      return;
-    }
-    const farthest = this.meshes.map((mesh) => mesh.furthestVertexFromOrigin);
-    this.furthestVertexFromOrigin = Math.max(this.furthestVertexFromOrigin, ...farthest);
-    this.drawScene();
-  }
-
-  changeMeshes(change) {
-    this.changesMeshes = true;
-    try {
-      change();
-    } finally {
-      this.changesMeshes = false;
-    }
-  }
-
-  // In planes there are contours.
-  drawMesh3D(isDepthTest, alpha, all, model, normal, isPlane) {
-    if (!isPlane) super.drawMesh3D(isDepthTest, alpha, all, model, normal, isPlane);
-  }
-}
-
-class Pane {
-  constructor(id, onDrawn) {
-    this.section = byId(id);
-    this.image = this.section.querySelector("canvas.image");
-    this.lines = this.section.querySelector("canvas.lines");
-    this.onDrawn = onDrawn;
-    this.meshes = new Map();
-    this.whose = [];
-    this.paths = new Map();
-  }
-
-  async begin() {
-    this.view = new View({
-      isRadiologicalConvention: true,
-      sagittalNoseLeft: true,
-      isOrientCube: true,
-      show3Dcrosshair: false,
-      crosshairWidth: 0.25,
-      crosshairWidthUnit: "percent",
-      crosshairGap: 6,
-      crosshairColor: [0.55, 0.65, 0.8, 0.5],
-      isForceMouseClickToVoxelCenters: true,
-      dragAndDropEnabled: false,
-      clipPlaneHotKey: "",
-      cycleClipPlaneHotKey: "",
-      viewModeHotKey: "",
-      logLevel: "error",
-      loadingText: "",
-    });
-    await this.view.attachToCanvas(this.image);
-    this.view.setRenderAzimuthElevation(160, 15);
-    this.view.setCustomLayout(GRID.map(([sliceType, x, y]) => ({ sliceType, position: [x, y, SHARE, SHARE] })));
-    this.view.afterDrawing = () => this.drawn();
-  }
-
-  // The image of a scene, under the layers of `whose`: [name, dashed] each.
-  async show(scene, image, layers, whose) {
-    const view = this.view;
-    this.scene = null;
-    view.changeMeshes(() => [...view.meshes].forEach((mesh) => view.removeMesh(mesh)));
-    for (const volume of [...view.volumes]) view.removeVolume(volume);
-    this.meshes.clear();
-    this.paths.clear();
-    await view.loadFromArrayBuffer(image.slice(0), "image.nii");
-    this.layers = layers;
-    this.whose = whose;
-    this.scene = scene;
-  }
-
-  async addSurface(scene, task, mesh) {
-    if (new DataView(mesh).getUint32(4, true) === 0) return;
-    const made = await niivue.NVMesh.readMesh(mesh, "surface.mz3", this.view.gl, 1, new Uint8Array([...rgb(task.colour), 255]));
-    if (this.scene !== scene) return;
-    this.meshes.set(task, made);
-    this.view.changeMeshes(() => this.view.addMesh(made));
-  }
-
-  // `at` is a voxel.
-  goTo(at) {
-    this.view.scene.crosshairPos = this.scene.shape.map((size, axis) => (at[axis] + 0.5) / size);
-  }
-
-  get at() {
-    return this.scene.shape.map((size, axis) => clamped(Math.floor(this.view.scene.crosshairPos[axis] * size), size));
-  }
-
-  drawn() {
-    if (!this.scene || !this.view.volumes.length) return;
-    this.drawLines();
-    this.onDrawn(this);
-  }
-
-  drawLines() {
-    const { lines, image, view } = this;
-    if (lines.width !== image.width || lines.height !== image.height) [lines.width, lines.height] = [image.width, image.height];
-    const context = lines.getContext("2d");
-    context.clearRect(0, 0, lines.width, lines.height);
-    view.screenSlices.forEach((slice, tile) => {
-      if (slice.axCorSag < RENDER) this.drawPlane(context, slice, tile);
-    });
-  }
-
-  drawPlane(context, slice, tile) {
-    const [across, up, through] = PLANES[slice.axCorSag];
-    const [left, top, width, height] = slice.leftTopWidthHeight;
-    const { shape } = this.scene;
-    const voxelAt = (x, y) => {
-      const place = this.view.screenXY2TextureFrac(left + x * width, top + y * height, tile, false);
-      return [place[across] * shape[across] - 0.5, place[up] * shape[up] - 0.5];
-    };
-    const [x0, y0] = voxelAt(0.25, 0.25);
-    const [x1, y1] = voxelAt(0.75, 0.75);
-    const [scaleX, scaleY] = [(0.5 * width) / (x1 - x0), (0.5 * height) / (y1 - y0)];
-    const matrix = new DOMMatrix([
-      scaleX, 0, 0, scaleY, left + 0.25 * width - x0 * scaleX, top + 0.25 * height - y0 * scaleY,
-    ]);
-    context.save();
-    context.beginPath();
-    context.rect(left, top, width, height);
-    context.clip();
-    for (const [whose, dashed] of this.whose) {
-      this.layers[whose].forEach((layer, number) => {
-        const plane = this.planeOf(`${whose}/${number}`, layer, [across, up, through], this.at[through]);
-        this.drawFill(context, plane, whose, matrix);
-        context.lineWidth = LINE * (window.devicePixelRatio || 1);
-        context.setLineDash(dashed ? [5, 4] : []);
-        for (const task of this.scene.tasks) {
-          const path = shown(task) && task[whose].layer === number && plane.contours.get(task[whose].value);
-          if (!path) continue;
-          const moved = new Path2D();
-          moved.addPath(path, matrix);
-          context.strokeStyle = task.colour;
-          context.stroke(moved);
-        }
-      });
-    }
-    context.restore();
-  }
-
-  drawFill(context, plane, whose, matrix) {
-    if (!settings.fill) return;
-    const colours = new Map();
-    for (const task of this.scene.tasks) if (shown(task)) colours.set(task[whose].value, rgb(task.colour));
-    const filledWith = JSON.stringify([...colours]);
-    if (plane.filledWith !== filledWith) Object.assign(plane, { filledWith, filled: filledPlane(plane, colours) });
-    context.save();
-    context.globalAlpha = settings.fill;
-    context.imageSmoothingEnabled = false;
-    context.transform(matrix.a, 0, 0, matrix.d, matrix.e, matrix.f);
-    context.drawImage(plane.filled, -0.5, -0.5);
-    context.restore();
-  }
-
-  // Values of a plane of a layer, and the contours of each value; of every layer and direction the last one is kept.
-  planeOf(name, layer, [across, up, through], level) {
-    const key = `${name}/${through}`;
-    const kept = this.paths.get(key);
-    if (kept && kept.level === level) return kept;
-    const { shape } = this.scene;
-    const steps = [1, shape[0], shape[0] * shape[1]];
-    const [width, height] = [shape[across], shape[up]];
-    const values = new layer.constructor(width * height);
-    for (let y = 0; y < height; y++) {
-      let voxel = level * steps[through] + y * steps[up];
-      for (let x = 0; x < width; x++, voxel += steps[across]) values[y * width + x] = layer[voxel];
-    }
-    const made = { level, width, height, values, contours: contoursOf(values, width, height) };
-    this.paths.set(key, made);
-    return made;
-  }
-}
-
-// A picture of a plane, a pixel a voxel, in which the values that have one have their colour.
-function filledPlane(plane, colours) {
-  const pixels = new ImageData(plane.width, plane.height);
-  plane.values.forEach((value, place) => {
-    const colour = value && colours.get(value);
-    if (colour) pixels.data.set([...colour, 255], 4 * place);
-  });
-  const canvas = new OffscreenCanvas(plane.width, plane.height);
-  canvas.getContext("2d").putImageData(pixels, 0, 0);
-  return canvas;
-}
-
-// Marching squares around each value: cells between the centres of four voxels, with background around the plane.
-function contoursOf(values, width, height) {
-  const contours = new Map();
-  const at = (x, y) => (x < 0 || y < 0 || x >= width || y >= height ? 0 : values[y * width + x]);
-  for (let y = -1; y < height; y++) {
-    for (let x = -1; x < width; x++) {
-      const corners = [at(x, y), at(x + 1, y), at(x + 1, y + 1), at(x, y + 1)];
-      if (corners[0] === corners[1] && corners[1] === corners[2] && corners[2] === corners[3]) continue;
-      const middles = [[x + 0.5, y], [x + 1, y + 0.5], [x + 0.5, y + 1], [x, y + 0.5]];
-      for (const value of new Set(corners)) {
-        if (!value) continue;
-        if (!contours.has(value)) contours.set(value, new Path2D());
-        const path = contours.get(value);
-        // Sides of the cell where the value begins or ends; of four, the two around each corner that has it.
-        const inside = corners.map((corner) => corner === value);
-        const crossed = [0, 1, 2, 3].filter((side) => inside[side] !== inside[(side + 1) % 4]);
-        const ends = crossed.length === 2 ? [crossed] : inside[0] ? [[3, 0], [1, 2]] : [[0, 1], [2, 3]];
-        for (const [from, to] of ends) {
-          path.moveTo(...middles[from]);
-          path.lineTo(...middles[to]);
-        }
-      }
-    }
-  }
-  return contours;
-}
-
 // ---- what a person has chosen; the address says it too
 
-const settings = { hidden: new Set(), fill: 0.2, surfaces: 1, sides: SIDES[0] };
+// The window is a name that the scene has, or {low, high}; null is the scene's first.
+const settings = { hidden: new Set(), fill: 0.2, surfaces: 1, sides: SIDES[0], window: null };
 const shown = (task) => !settings.hidden.has(task.name);
 const rgb = (colour) => [1, 3, 5].map((place) => parseInt(colour.slice(place, place + 2), 16));
 const clamped = (place, size) => Math.max(0, Math.min(size - 1, place));
@@ -281,17 +49,23 @@ let hashTimer = 0;
 function address() {
   const { scene: drawn } = panes[0].view;
   const parts = new URLSearchParams({
-    case: cases[current].name,
+    case: wellFormed(cases[current].name),
     at: panes[0].at.join(","),
     turn: [drawn.renderAzimuth, drawn.renderElevation, drawn.volScaleMultiplier].map((n) => +n.toFixed(2)).join(","),
     pan: [...drawn.pan2Dxyzmm].map((n) => +n.toFixed(2)).join(","),
     fill: settings.fill,
     surfaces: settings.surfaces,
     sides: settings.sides,
+    window: windowInWords(),
   });
-  for (const name of settings.hidden) parts.append("hide", name);
+  const seen = scene.tasks.filter(shown);
+  if (seen.length < scene.tasks.length / 2) for (const name of seen.length ? seen.map((task) => task.name) : [""]) parts.append("only", name);
+  else for (const name of settings.hidden) parts.append("hide", name);
   return `#${parts}`;
 }
+
+// As an address can hold it: of file names that are not Unicode it has only what is.
+const wellFormed = (name) => name.toWellFormed?.() ?? name;
 
 function numbersOf(words, count) {
   const numbers = (words ?? "").split(",").map(Number);
@@ -305,11 +79,13 @@ function restored() {
   settings.fill = share("fill", settings.fill);
   settings.surfaces = share("surfaces", settings.surfaces);
   if (SIDES.includes(parts.get("sides"))) settings.sides = parts.get("sides");
+  settings.window = windowOf(parts.get("window"));
   byId("fill").value = settings.fill;
   byId("surfaces").value = settings.surfaces;
-  const found = cases.findIndex((one) => one.name === parts.get("case"));
+  const found = cases.findIndex((one) => wellFormed(one.name) === parts.get("case"));
   return {
     number: Math.max(found, 0),
+    only: parts.has("only") ? parts.getAll("only") : null,
     at: numbersOf(parts.get("at"), 3),
     turn: numbersOf(parts.get("turn"), 3),
     pan: numbersOf(parts.get("pan"), 4),
@@ -328,11 +104,14 @@ function inTurn(mine, work) {
 async function open(number, from = {}) {
   if (number < 0 || number >= cases.length) return;
   const mine = ++loading;
+  // A window of one's own is of one image.
+  if (number !== current && isOwn(settings.window) && current >= 0) settings.window = null;
   current = number;
   scene = null;
   document.body.dataset.state = "loading";
-  [...byId("cases").children].forEach((link, place) => link.classList.toggle("shown", place === number));
-  byId("cases").children[number]?.scrollIntoView({ block: "nearest" });
+  const links = byId("cases").querySelectorAll("a");
+  links.forEach((link, place) => link.classList.toggle("shown", place === number));
+  links[number]?.scrollIntoView({ block: "nearest" });
   byId("title").textContent = cases[number].name;
   document.title = cases[number].name;
   say("loading ...");
@@ -365,10 +144,13 @@ async function show(opened, image, layers, from) {
   document.body.classList.toggle("no-dice", opened.tasks.every((task) => task.dice === null));
   document.body.classList.toggle("no-expected", opened.tasks.every((task) => task.expected === null));
   byId("sides").hidden = !both;
+  byId("findtask").hidden = opened.tasks.length <= SOME;
   byId("notes").replaceChildren(...opened.notes.map((note) => Object.assign(document.createElement("li"), { textContent: note })));
   panes[0].kept = { opened, image, layers };
   scene = opened;
+  if (from.only) settings.hidden = new Set(opened.tasks.map((task) => task.name).filter((name) => !from.only.includes(name)));
   listTasks();
+  listWindows();
   await arrange(from.at ?? opened.start);
   if (from.turn) [panes[0].view.scene.renderAzimuth, panes[0].view.scene.renderElevation, panes[0].view.scene.volScaleMultiplier] = from.turn;
   if (from.pan) panes[0].view.scene.pan2Dxyzmm = from.pan;
@@ -390,6 +172,7 @@ async function arrange(at) {
   panes[0].goTo(at.map((place, axis) => clamped(Math.round(place), opened.shape[axis])));
   if (beside) await panes[1].show(opened, image, layers, [["reference", false]]);
   else panes[1].scene = null;
+  showWindow();
   panes[0].view.resizeListener();
   if (beside) panes[1].view.resizeListener();
 }
@@ -399,7 +182,7 @@ async function addSurfaces(number, opened, mine) {
     for (const pane of panes) {
       if (!pane.scene) continue;
       const whose = pane.whose[0][0];
-      if (!task[whose].volume_ml) continue;
+      if (!task[whose]?.volume_ml) continue;
       const mesh = await partOf(number, `${whose}/surface/${place}`);
       if (mine !== loading || pane.scene !== opened) return;
       await pane.addSurface(opened, task, mesh);
@@ -439,10 +222,33 @@ function drawn(pane) {
   if (!scene || !pane.view.volumes.length) return; // between two cases
   const at = pane.at;
   const mm = scene.affine.slice(0, 3).map((row) => row[0] * at[0] + row[1] * at[1] + row[2] * at[2] + row[3]);
-  const value = pane.view.volumes[0].getValue(...at);
-  byId("place").textContent = `voxel ${at.join(" ")}   RAS ${mm.map((n) => n.toFixed(1)).join(" ")} mm   value ${kilo(value)}`;
+  byId("place").textContent = [
+    `voxel ${at.join(" ")}`,
+    `RAS ${mm.map((n) => n.toFixed(1)).join(" ")} mm`,
+    ...(scene.windows.length ? [`value ${kilo(pane.view.volumes[0].getValue(...at))}`] : []),
+    ...tasksAt(at),
+  ].join("   ");
+  followWindow(pane);
   clearTimeout(hashTimer);
   hashTimer = setTimeout(() => scene && history.replaceState(null, "", address()), 150);
+}
+
+// Names of the tasks of the prediction at a voxel.
+function tasksAt([x, y, z]) {
+  const { layers } = panes[0].kept;
+  const voxel = x + scene.shape[0] * (y + scene.shape[1] * z);
+  return scene.tasks.filter(({ prediction }) => layers.prediction[prediction.layer][voxel] === prediction.value).map((task) => task.name);
+}
+
+// ---- the tasks
+
+function goToTask(task) {
+  const { prediction, reference } = task;
+  const [whose, place] = prediction.volume_ml || !reference ? ["prediction", prediction] : ["reference", reference];
+  const at = middleOf(panes[0].kept.layers[whose][place.layer], place.value, scene.shape);
+  if (!at) return;
+  panes[0].goTo(at);
+  panes[0].view.drawScene();
 }
 
 function expectedOf({ expected }) {
@@ -468,9 +274,20 @@ function listTasks() {
     cell(task.dice === null ? "" : task.dice.toFixed(3), "number of-dice");
     cell(expectedOf(task), "number of-expected");
     row.classList.toggle("absent", !task.prediction.volume_ml && !task.reference?.volume_ml);
-    row.querySelector(".name").addEventListener("dblclick", () => toggle(scene.tasks.filter((other) => other !== task), false));
+    row.hidden = !matches(task.name, byId("findtask").value);
+    row.querySelector(".name").addEventListener("click", () => goToTask(task));
+    row.querySelector(".name").addEventListener("dblclick", () => only(task));
     return row;
   }));
+}
+
+const matches = (name, words) => name.toLowerCase().includes(words.trim().toLowerCase());
+const listedTasks = () => scene.tasks.filter((task) => matches(task.name, byId("findtask").value));
+
+function only(task) {
+  settings.hidden = new Set(scene.tasks.filter((other) => other !== task).map((other) => other.name));
+  listTasks();
+  updateSurfaces();
 }
 
 function toggle(tasks, on) {
@@ -499,6 +316,10 @@ async function nextSides() {
   if (mine === loading) document.body.dataset.state = "complete";
 }
 
+function findCases() {
+  [...byId("cases").querySelectorAll("a")].forEach((link, number) => { link.hidden = !matches(cases[number].name, byId("findcase").value); });
+}
+
 function say(text) {
   byId("message").hidden = !text;
   byId("message").textContent = text;
@@ -511,10 +332,14 @@ const KEYS = {
   f: () => set("fill", settings.fill ? 0 : 0.2),
   s: () => set("surfaces", settings.surfaces ? 0 : 1),
   t: () => scene && toggle(scene.tasks, settings.hidden.size > 0),
+  w: nextWindow,
 };
 
 function pressed(event) {
   if (event.ctrlKey || event.altKey || event.metaKey) return;
+  const writing = event.target.matches?.("input[type=search], input[type=number]");
+  if (writing && event.key !== "Escape") return;
+  if (writing) event.target.blur();
   const task = /^[1-9]$/.test(event.key) && scene?.tasks[event.key - 1];
   if (task) toggle([task], !shown(task));
   else if (Object.hasOwn(KEYS, event.key)) KEYS[event.key]();
@@ -527,9 +352,13 @@ async function start() {
   byId("previous").addEventListener("click", KEYS.p);
   byId("next").addEventListener("click", KEYS.n);
   byId("sides").addEventListener("click", nextSides);
-  byId("all").addEventListener("click", () => scene && toggle(scene.tasks, true));
-  byId("none").addEventListener("click", () => scene && toggle(scene.tasks, false));
+  byId("all").addEventListener("click", () => scene && toggle(listedTasks(), true));
+  byId("none").addEventListener("click", () => scene && toggle(listedTasks(), false));
   for (const name of ["fill", "surfaces"]) byId(name).addEventListener("input", (event) => set(name, +event.target.value));
+  byId("window").addEventListener("change", () => setWindow(byId("window").value || panes[0].window));
+  for (const name of ["width", "level"]) byId(name).addEventListener("change", typedWindow);
+  byId("findtask").addEventListener("input", () => scene && listTasks());
+  byId("findcase").addEventListener("input", findCases);
   byId("link").addEventListener("click", async () => {
     history.replaceState(null, "", address());
     await navigator.clipboard?.writeText(location.href);
@@ -557,6 +386,7 @@ async function start() {
     }));
   }
   byId("previous").hidden = byId("next").hidden = cases.length < 2;
+  byId("findcase").hidden = cases.length <= SOME;
   const from = restored();
   await open(from.number, from);
 }
