@@ -305,7 +305,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = measure(works, arguments.repeats, arguments.kill_seconds)
     settings = {
         "workers": WORKERS,
-        "model": f"{MODEL_SPACING_MM:g} mm, patch {MODEL_PATCH}^3, widths of the plans divided by {MODEL_WIDTHS_DIVISOR}",
+        "model": f"{MODEL_SPACING_MM:g} mm, patch {MODEL_PATCH}^3, widths divided by {MODEL_WIDTHS_DIVISOR}",
         "load of the machine": [round(load, 1) for load in os.getloadavg()],
     }
     report("cluster", __doc__, settings, rows, arguments)
