@@ -35,7 +35,8 @@ class TestOfALabelMap:
             placed = np.zeros(label_map.shape, bool)
             placed[tuple(slice(a, a + n) for a, n in zip(start, mask.shape, strict=True))] = mask
             np.testing.assert_array_equal(placed, layers.mask(label.name))
-            assert all(side.any() for axis in range(3) for side in np.moveaxis(mask, axis, 0)[[0, -1]] if mask.size)
+            if mask.size:
+                assert all(side.any() for axis in range(3) for side in np.moveaxis(mask, axis, 0)[[0, -1]])
 
     def test_only_what_lies_within_another_is_on_another_layer(self):
         layers = layers_of_label_map(np.zeros((2, 2, 2)), LABELS)
