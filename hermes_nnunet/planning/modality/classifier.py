@@ -58,10 +58,11 @@ class FoundModality:
 
     @property
     def in_words(self) -> str:
-        """ "CT (0.98; T1 0.02)"."""
+        """ "CT (0.98; T1 0.02)"; of one that is not sure with the remark."""
         parts = [] if self.probability is None else [f"{self.probability:.2f}"]
         parts += [] if self.runner_up is None else [f"{self.runner_up} {self.runner_up_probability:.2f}"]
-        return f"{self.modality} ({'; '.join(parts)})" if parts else self.modality
+        words = f"{self.modality} ({'; '.join(parts)})" if parts else self.modality
+        return words if self.sure or not self.remark else f"{words}, {self.remark}"
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,11 @@ class ModalityClassifier:
             return FoundModality(UNKNOWN_MODALITY, None, likeliest, probability, "image", remark=remark)
         (modality, probability), *others = ranked
         runner_up, its_probability = others[0] if others else (None, 0.0)
-        near = any(look.distance(features) <= self.furthest for look in looks if look.modality == modality)
-        sure = near and probability >= self.sure
-        return FoundModality(modality, probability, runner_up, its_probability, "image", sure)
+        # Of an image that was cropped the regression may be sure of something else than all that the image is near to.
+        agree = nearest.modality == modality
+        sure = agree and probability >= self.sure
+        remark = "" if agree else f"though the nearest images are {nearest.modality} of {nearest.member}"
+        return FoundModality(modality, probability, runner_up, its_probability, "image", sure, remark)
 
     def to_json(self) -> dict[str, Any]:
         """For the plans: numbers and names only."""

@@ -1,6 +1,7 @@
 """The modality of an image from its looks."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,6 +132,14 @@ class TestOfImage:
         found = classifier.of_image(image, (0.1, 0.1, 0.1), "a.nii")
         assert (found.modality, found.probability, found.sure) == ("unknown", None, True)
         assert "a.nii resembles no image that the model was trained on (the nearest are " in found.remark
+
+    def test_a_sure_regression_is_not_taken_where_the_looks_are_those_of_another(self, classifier):
+        """As of images that were cropped; far from no member."""
+        intercepts = tuple(100.0 if name == "T2" else 0.0 for name in classifier.modalities)
+        found = replace(classifier, intercepts=intercepts, furthest=1000.0).of_image(image_of("CT", 99), SPACING, "a")
+        assert (found.modality, found.sure) == ("T2", False)
+        assert found.probability > 0.99
+        assert found.in_words.endswith("), though the nearest images are CT of set of CT")
 
     def test_what_lies_between_two_is_not_sure(self, classifier, cases):
         first, second = (next(case.features for case in cases if case.modality == name) for name in ("T1", "T2"))
