@@ -81,9 +81,8 @@ class TestBrowserOfIntegration:
         def run(user=0, variables=None, apt="", others=()):
             bodies = {"id": f"echo {user}", "make": "", "apt-get": apt, **dict.fromkeys(others, "")}
             for name, body in bodies.items():
-                (programs / name).write_text(
-                    f'#!{shutil.which("bash")}\necho {name} "$@" >> {tmp_path}/calls\n{body}\n'
-                )
+                call = f'echo {name} "$@" >> {tmp_path}/calls'
+                (programs / name).write_text(f"#!{shutil.which('bash')}\n{call}\n{body}\n")
                 (programs / name).chmod(0o755)
             environment = {"PATH": str(programs), **({"CI": "true"} if variables is None else variables)}
             command = [shutil.which("bash"), tmp_path / ".ci" / "run"]

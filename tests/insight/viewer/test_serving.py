@@ -39,7 +39,7 @@ class TestWhatIsServed:
         assert "&lt;out&gt;" in page.decode()
         assert "default-src 'none'" in headers["Content-Security-Policy"]
         assert headers["Referrer-Policy"] == "no-referrer"
-        for name in ("niivue.umd.js", "viewer.js", "viewer.css"):
+        for name in ("niivue.umd.js", "drawing.js", "windows.js", "viewer.js", "viewer.css"):
             assert get(f"/{server.token}/{name}")[0] == 200
             assert name in page.decode()
 
