@@ -108,33 +108,32 @@ def check_plausible(geometry: Geometry, name: str) -> Geometry:
 
 def grid_problem(first: Geometry, first_name: str, second: Geometry, second_name: str) -> str | None:
     """What keeps two images from lying on one grid, in words; None where they do, in whatever order of axes."""
-    if _differs(first.shape, first.affine, second.shape, second.affine) is None:
+    if _is_same(first, second):
         return None
     if first.ras_shape != second.ras_shape:
         return f"{first_name} has shape {first.shape}, but {second_name} {second.shape}"
-    difference = _differs(first.ras_shape, first.ras_affine, second.ras_shape, second.ras_affine)
-    if difference is None:
+    in_one_order = _apart(first.ras_affine, second.ras_affine)
+    if in_one_order <= GEOMETRY_TOLERANCE_MM:
         return None
     return (
-        f"the affines of {first_name} and {second_name} differ by {difference:.4g} mm (allowed "
-        f"{GEOMETRY_TOLERANCE_MM} mm)"
+        f"the affines of {first_name} and {second_name} differ by "
+        f"{min(in_one_order, _apart(first.affine, second.affine)):.4g} mm (allowed {GEOMETRY_TOLERANCE_MM} mm)"
     )
 
 
 def in_axes_of(other: Geometry, voxels: np.ndarray, own: Geometry) -> np.ndarray:
     """Voxels (X, Y, Z) in the order of another image's axes, which lies on the same grid."""
-    if _differs(own.shape, own.affine, other.shape, other.affine) is None:
-        return voxels
-    return from_ras(own.to_ras(voxels), other.affine)
+    return voxels if _is_same(own, other) else from_ras(own.to_ras(voxels), other.affine)
 
 
-def _differs(
-    shape: tuple[int, ...], affine: np.ndarray, other_shape: tuple[int, ...], other_affine: np.ndarray
-) -> float | None:
-    """Largest difference of two affines in mm; None where it is within the tolerance, and the shapes are the same."""
-    difference = float(np.abs(affine - other_affine).max())
-    # Written to be false of NaN.
-    return None if shape == other_shape and difference <= GEOMETRY_TOLERANCE_MM else difference
+def _is_same(first: Geometry, second: Geometry) -> bool:
+    """Whether two images have the same voxels in the same order."""
+    return first.shape == second.shape and _apart(first.affine, second.affine) <= GEOMETRY_TOLERANCE_MM
+
+
+def _apart(first: np.ndarray, second: np.ndarray) -> float:
+    """Largest difference of two affines in mm."""
+    return float(np.abs(first - second).max())
 
 
 def check_one_grid(channels: Mapping[str, Geometry]) -> None:

@@ -12,7 +12,7 @@ SIDES = "sform and qform look other ways, which other programs may read otherwis
 OTHER_UNIT = "the header's lengths are in another unit, and were read as mm"
 NOT_THE_UNIT = "the unit in the header cannot be, since no image is of that size: mm are taken"
 PADDING = "one extreme value taken for the outside of the image"
-NOT_HOUNSFIELD = "taken for CT, but voxels are not below 0, or within 100 of each other: these may not be HU"
+NOT_HOUNSFIELD = "taken for CT, but no voxel is below 0, or all lie within 100: these may not be Hounsfield units"
 SLICE_COPY = "left out, since another DICOM file has the very same bytes"
 NO_SLICE = "left out, since not a slice of a DICOM series"
 

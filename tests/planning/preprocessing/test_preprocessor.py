@@ -91,11 +91,13 @@ class TestHounsfieldUnits:
         assert properties["remarks"] == [NOT_HOUNSFIELD] * is_told
 
     def test_a_ct_that_its_owner_has_normalised_is_told(self, plans, dataset_json, tmp_path):
+        plans["hermes"] = HermesPlans.from_plans(plans).of_member("abdomen").to_block()
         array = np.random.default_rng(0).normal(size=(9, 9, 9)).astype(np.float32)
         properties = preprocessed(plans, dataset_json, written_image(tmp_path / "image.nii.gz", array))[2]
         assert properties["remarks"] == [NOT_HOUNSFIELD]
 
     def test_of_a_prediction_are_told_on_the_screen_by_nnunets_command(self, plans, dataset_json, tmp_path, capsys):
+        plans["hermes"] = HermesPlans.from_plans(plans).of_member("abdomen").to_block()
         array = np.ones((9, 9, 9), np.float32)
         array[0] = -1e30
         image = written_image(tmp_path / "image.nii.gz", array)
