@@ -31,9 +31,10 @@ from hermes_nnunet.plans import HermesPlans
 class HermesPreprocessor(DefaultPreprocessor):
     """Crop to nonzero, clip and normalise by modality, resample.
 
-    A training case's modality is that of its member; at prediction it is that of the environment variable
-    HERMES_MODALITY, or of the model folder's context. Where that is "unknown" and the plans can find it by the image,
-    it is what is found, and the image has one channel more, which tells the network: see `networks.told_by_image`.
+    A training case has the modality that the collection says. At prediction it is that of the environment variable
+    HERMES_MODALITY or of the model folder's context. If that is "unknown" and the plans have a modality classifier, the
+    modality is recognised from the image, and an additional channel tells it to the network: see
+    `networks.told_by_image`.
     """
 
     def __init__(self, verbose: bool = True) -> None:
@@ -139,10 +140,10 @@ class HermesPreprocessor(DefaultPreprocessor):
         return with_mark(data, plans.modalities.index(self._modality)) if finds else data, seg, properties
 
     def _found_modality(self, plans: HermesPlans, data: np.ndarray, properties: dict[str, Any]) -> str:
-        """The modality that the image has by its looks, printed.
+        """Recognise and print the modality of an image.
 
         Raises:
-            HermesError: it is not clear, or nothing can be told of such an image.
+            HermesError: it is not clear, or cannot be recognised in such an image.
         """
         where = "the plans of this model"
         assert plans.modality_classifier is not None
