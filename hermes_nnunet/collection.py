@@ -31,7 +31,7 @@ FileEnding = Annotated[str, checked_by(check_file_ending, "file_ending")]
 LabelValues = Annotated[int | list[Whole], must_be("a whole number or a list of them")]
 Labels = dict[Text, LabelValues]
 
-# How often an image without labels is drawn in training, in relation to one with labels: it teaches its modality only.
+# How often an image without labels is drawn in training, relative to one with labels: it only teaches its modality.
 UNLABELLED_SHARE = 0.1
 
 # Separates the parts of a case's name; the merge allows it in no member's name.
@@ -127,14 +127,14 @@ class Context:
 
 @dataclass(frozen=True)
 class Collection:
-    """Tasks, modalities, members and cases, and what is known of where tasks are not.
+    """Tasks, modalities, members and cases, and what is known about where tasks are not.
 
     Attributes:
         tasks: in the order of the task pool.
         modalities: in the order of the modality pool.
         members: by name.
         cases: by name.
-        excludes: task -> tasks that never have a voxel in common with it, of those that other members label.
+        excludes: task -> tasks of other members that never share a voxel with it.
         absent: member -> tasks that none of its images show.
     """
 
@@ -168,7 +168,7 @@ class Collection:
         return Context(tasks=tasks, modality=entry.modality)
 
     def labelled(self, cases: Iterable[str]) -> list[str]:
-        """Those of the cases that annotate anything; the others bring nothing but their modality."""
+        """The cases that annotate anything; the others contribute their modality only."""
         return [case for case in cases if self.context_of(case).tasks]
 
     def to_block(self) -> dict[str, Any]:
@@ -188,8 +188,8 @@ class Collection:
         """Read the `hermes` block of a dataset.json that `where` names in messages.
 
         Raises:
-            HermesError: there is no such block, it is of another format version, or something in it is missing, not
-                what it must be, or names a task or member that there is not.
+            HermesError: there is no such block, it is of another format version, or something in it is missing, wrong,
+                or names a task or member that does not exist.
         """
         where, remedy = f"dataset.json of {where}", "merge its members with 'hermes_nnunet merge'"
         collection = read_block(cls, dataset_json, where, remedy)
@@ -232,27 +232,29 @@ def read_block(schema: type[Block], content: Mapping[str, Any], where: str, reme
 
 
 def check_known(named: Iterable[tuple[str, str, Iterable[str], Container[str]]], where: str, remedy: str) -> None:
-    """See that a block names nothing that it does not have.
+    """Check that a block names nothing that does not exist.
 
     Args:
-        named: place in the block, what is named there, the names, and those that there are.
+        named: place in the block, what is named there, the names, and the names that exist.
+        where: file that messages name.
+        remedy: what messages advise.
 
     Raises:
-        HermesError: it does.
+        HermesError: a name does not exist.
     """
     for place, what, names, known in named:
         for name in names:
             if name not in known:
                 raise HermesError(
-                    f"{where}: {HERMES_BLOCK}.{place} names {what} {quoted(name)}, which there is not: {remedy}"
+                    f"{where}: {HERMES_BLOCK}.{place} names {what} {quoted(name)}, which does not exist: {remedy}"
                 )
 
 
 def check_members(members: Mapping[str, Member], tasks: Container[str], where: str, remedy: str) -> None:
-    """See that the members of a block have tasks that there are, and a label for each.
+    """Check that the tasks of a block's members exist and have a label each.
 
     Raises:
-        HermesError: one has not.
+        HermesError: one does not.
     """
     for name, member in members.items():
         if member.name != name:

@@ -85,13 +85,16 @@ class HermesModel:
         """Load a model.
 
         Args:
-            model: its folder, or the id or name of its data set in nnUNet_results; then `trainer`, `plans` and
-                `configuration` tell which of its models.
-            folds: to average; None for every finished one.
-            device: None takes a GPU where there is one.
-            half_precision: run the network in half precision, on a GPU.
+            model: the model's folder, or the id or name of its data set in nnUNet_results.
+            trainer: with an id or name, which of the data set's models.
+            plans: as `trainer`.
+            configuration: as `trainer`.
+            folds: folds to average; None for all finished ones.
+            checkpoint: file to load from each fold's folder.
+            device: None for a GPU if there is one.
+            half_precision: run the network in half precision on a GPU.
             tile_step: step of the sliding window as a share of the patch.
-            trust_plans: the model's plans may name classes that are not Hermes' or nnU-Net's; their code is run.
+            trust_plans: allow plans that name other classes than those of Hermes and nnU-Net; their code is run.
 
         Raises:
             HermesError: there is no such model, or it cannot be loaded.
@@ -102,7 +105,7 @@ class HermesModel:
 
     @property
     def members(self) -> dict[str, Member]:
-        """The data sets that the model was trained on, by name; in a view the one that it is of."""
+        """The data sets that the model was trained on, by name; in a view only its own."""
         return dict(self._predictor.model.members)
 
     @property
@@ -117,10 +120,10 @@ class HermesModel:
 
     @property
     def expected_dice(self) -> dict[str, dict[str, ExpectedDice]]:
-        """The Dice of the held-out cases of the final validation, by member and task, where it is known.
+        """The Dice of the final validation's held-out cases, by member and task, as far as it is known.
 
         Raises:
-            HermesError: what tells it is damaged.
+            HermesError: the file that holds it is damaged.
         """
         return self._predictor.model.expected_dice
 
@@ -139,19 +142,20 @@ class HermesModel:
 
         Args:
             image: a path (image file, or folder of one DICOM series), a nibabel or SimpleITK image, or an array
-                (X, Y, Z) with its spacing; a list of such for the channels of a case.
-            tasks: what to segment, by name. A model of one member needs none of tasks, members and everything, which
-                exclude each other, as in `hermes_nnunet predict`.
-            members: names of members, to segment all of their tasks.
+                (X, Y, Z) with its spacing in mm; a list of such for the channels of a case.
+            tasks: names of the tasks to segment. Give one of `tasks`, `members` and `everything`, or none of them for a
+                model with a single member.
+            members: names of members, all of whose tasks to segment.
             everything: segment all tasks that the model knows in the modality.
-            all_modalities: with `everything`, also tasks that never saw the modality in training.
-            modality: of the image; None takes that of `members` if they have one, else "auto", which finds it by the
-                DICOM header or by the looks of the image.
-            spacing_from: "affine" or "header", where a NIfTI header says two spacings and nothing in it decides.
+            all_modalities: with `everything`, include tasks that never saw the modality in training.
+            modality: modality of the image. None takes that of `members` if they all have the same, else "auto", which
+                recognises it by the DICOM header or the appearance of the image.
+            spacing_from: "affine" or "header": which to believe if a NIfTI header states two spacings and nothing in it
+                decides.
 
         Raises:
-            HermesError: a name is not known, the image cannot be read or does not fit the model, or its modality is
-                not clear.
+            HermesError: a name is unknown, the image cannot be read or does not fit the model, or its modality is not
+                clear.
         """
         predictor = self._predictor
         ask = partial(
@@ -210,20 +214,20 @@ class HermesModel:
         leave_out: int = LEFT_OUT,
         report: Report | None = None,
     ) -> Taught:
-        """Learn a structure from a few labelled images, in minutes; see docs/extend.md. The model stays as it is.
+        """Learn a structure from a few labelled images, in minutes; see docs/extend.md. The model does not change.
 
         Args:
-            examples: a folder with images and masks, or pairs of the files of an image and of its mask.
-            name: of the addition, and of the task where there is one label.
-            modality: of the images.
+            examples: a folder with images and masks, or pairs of an image's file (or files) and its mask's.
+            name: name of the addition, and of the task if there is one label.
+            modality: modality of the images.
             labels: name of each label -> its value in the masks; None for masks of 0 and 1.
-            dataset: id, or name as Dataset999_Gallbladder, under which the addition's view will lie; None takes
-                a free id that goes by the name.
-            fold: that the addition is for; None takes the first that is loaded.
-            rank: of the adapters.
-            steps: of the optimizer.
-            leave_out: how many examples at most are left out in turn, for the Dice to expect.
-            report: is told what is done.
+            dataset: id or name (Dataset999_Gallbladder) under which the addition's view will be stored; None takes a
+                free id that depends on `name`.
+            fold: fold of the model that the addition is for; None takes the first that is loaded.
+            rank: rank of the adapters.
+            steps: number of the optimizer's steps.
+            leave_out: how many examples at most are left out in turn, to measure the expected Dice.
+            report: called as report(what, done, of): what is being done, how much of it is done, out of how much.
 
         Returns:
             The addition, whose `save` writes the file for `hermes_nnunet add`, and the Dice of what was left out.

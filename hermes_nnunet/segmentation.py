@@ -32,13 +32,13 @@ class Segmentation:
 
     Attributes:
         array: (X, Y, Z), label values; 0 is background.
-        affine: (4, 4), voxel indices to mm in RAS, as nibabel has it.
+        affine: (4, 4), from voxel indices to mm in RAS, as in nibabel.
         labels: what the values mean.
-        image: that was segmented; of several channels the one that the first pass looked at.
-        modality: that the image was taken for.
-        found_modality: how sure that is, where nobody had named it.
-        expected_dice: by task, that of the held-out cases of the model's final validation, where it is known. It tells
-            what the model reaches in images like these, not how good this segmentation is.
+        image: the image that was segmented; of several channels the one that the first pass used.
+        modality: the modality that the image was taken for.
+        found_modality: how certain that is, if it was recognised rather than named.
+        expected_dice: by task, the Dice of the held-out cases of the model's final validation, as far as it is known.
+            It says what the model reaches in images like these, not how good this segmentation is.
     """
 
     array: np.ndarray
@@ -51,7 +51,7 @@ class Segmentation:
 
     @property
     def spacing(self) -> tuple[float, float, float]:
-        """Distance of voxels in mm along x, y, z."""
+        """Spacing of the voxels in mm along x, y, z."""
         x, y, z = (float(size) for size in np.linalg.norm(self.affine[:3, :3], axis=0))
         return x, y, z
 
@@ -83,10 +83,10 @@ class Segmentation:
         return image
 
     def show(self, height: int = 500) -> "NiiVue":
-        """The image in three planes with the tasks in their colours, as a widget of ipyniivue for notebooks.
+        """The image in three planes with the tasks in their colours, as an ipyniivue widget for notebooks.
 
         Args:
-            height: in pixels.
+            height: height of the widget in pixels.
 
         Raises:
             HermesError: ipyniivue is not installed.

@@ -46,28 +46,28 @@ from hermes_nnunet.weights.starting.beginning import begin_from_environment
 
 
 class HermesTrainer(InterruptibleTrainer):
-    """Trains one network on a collection; every case is run with the tasks that it annotates, and its modality.
+    """Trains one network on a collection. The network is told each case's annotated tasks and its modality.
 
-    Nothing is mirrored, in training or at prediction: left and right are different tasks.
+    Nothing is mirrored, in training or at prediction, because left and right are different tasks.
 
-    HERMES_START_FROM names a model whose weights a new training starts from.
+    The environment variable HERMES_START_FROM names a model from whose weights a new training starts.
 
-    A training continued with --c draws the random numbers that it would have drawn without the interruption, apart from
+    A training continued with --c draws the random numbers that it would have drawn without the interruption, except
     those of data workers (nnUNet_n_proc_DA above 0).
 
     Attributes:
-        epochs: length of the training; what the short variants change.
-        iterations_per_epoch, validation_iterations_per_epoch: batches, as nnU-Net's.
-        foreground_oversampling: share of a batch's patches that must show a task. nnU-Net's third is half of a batch of
-            two as well, but less of larger ones, where small tasks are then seen too rarely.
-        cross_entropy_weight, adaptive_dice, absent_weight, exclusion_weight: see HermesLoss.
+        epochs: length of the training; the short variants change only this.
+        iterations_per_epoch: training batches, as in nnU-Net.
+        validation_iterations_per_epoch: validation batches, as in nnU-Net.
+        foreground_oversampling: share of a batch's patches that must show a task. nnU-Net's third also gives half of a
+            batch of two, but less of larger batches, which then show small tasks too rarely.
+        cross_entropy_weight: see HermesLoss; so are adaptive_dice, absent_weight, exclusion_weight and cases_per_mean.
         dice_exponents: HermesLoss' exponent in the first epoch and, after a linear change, in the later ones: see
             DiceFade. Validation uses the last.
-        cases_per_mean: see HermesLoss.
-        extra_tasks: most tasks of other members that join those of a case in training, drawn anew in every step, so
-            that they learn where they are not: see ExtraTasks. None in networks that attend to a context's padding.
-        unknown_modality_share: share of the training patches that are told to be of unknown modality, with the default
-            rule of intensities, while the modality head still learns the true one: see ToldUnknown.
+        extra_tasks: how many tasks at most join those of a case in training, drawn again in every step, to learn where
+            they are not: see ExtraTasks. Not used with networks that attend to a context's padding.
+        unknown_modality_share: share of the training patches for which the network is told "unknown" and which get the
+            default intensity rule, while the modality head still learns the true modality: see ToldUnknown.
     """
 
     epochs = 1000
@@ -132,14 +132,14 @@ class HermesTrainer(InterruptibleTrainer):
         self.set_recipe()
 
     def set_recipe(self) -> None:
-        """What a trainer sets by the network, the collection or the device; the last step of the constructor."""
+        """Set what depends on the network, the collection or the device; the last step of the constructor."""
 
     @ending_in_one_line(remedy=MEMORY_REMEDY, end=TrainingEndedError)
     def initialize(self) -> None:
-        """nnU-Net's, with our own wrapping for several processes: on the GPU of this process, or the CPU.
+        """nnU-Net's, but with our own wrapper for several processes, on this process' GPU or on the CPU.
 
         Raises:
-            TrainingEndedError: what was preprocessed is not what the plans ask for.
+            TrainingEndedError: the preprocessed cases were not made for these plans.
         """
         wanted = Preprocessed.of_plans(self.plans_manager, self.configuration_manager, self.dataset_json)
         check_preprocessed(Path(self.preprocessed_dataset_folder), wanted)
@@ -166,19 +166,19 @@ class HermesTrainer(InterruptibleTrainer):
         num_output_channels: int,
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
-        """The network of the plans, with the context of the plans; also called by nnUNetPredictor."""
+        """The plans' network, with the plans' context; nnUNetPredictor calls this, too."""
         return build_network(
             plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
         )
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolynomialSchedule]:
-        """AdamW: nnU-Net's SGD learns next to nothing of small structures in short runs."""
+        """AdamW, because nnU-Net's SGD hardly learns small structures in short runs."""
         groups = parameter_groups(self.network, self.initial_lr)
         optimizer = adamw(groups, self.weight_decay)
         return optimizer, PolynomialSchedule(optimizer, self.num_epochs)
 
     def _get_deep_supervision_scales(self) -> list[list[float]] | None:
-        """Those of the network's heads."""
+        """The scales of the network's heads."""
         return self.bare_network.supervision_scales if self.enable_deep_supervision else None
 
     def _build_loss(self) -> HermesLoss:
@@ -195,7 +195,7 @@ class HermesTrainer(InterruptibleTrainer):
             cases_per_mean=self.cases_per_mean,
         ).to(self.device)
 
-    # The loss reads the label map itself, so no volume a task is made: regions=None.
+    # The loss reads the label map itself, so the transforms need not make a volume for each task: regions=None.
 
     @staticmethod
     def get_training_transforms(*args: Any, **kwargs: Any) -> Any:
@@ -204,14 +204,14 @@ class HermesTrainer(InterruptibleTrainer):
 
     @staticmethod
     def get_validation_transforms(*args: Any, **kwargs: Any) -> Any:
-        """nnU-Net's transforms of the validation; the target stays a label map."""
+        """nnU-Net's validation transforms; the target stays a label map."""
         return nnUNetTrainer.get_validation_transforms(*args, **{**kwargs, "regions": None})
 
     def do_split(self) -> tuple[list[str], list[str]]:
         """Training and validation cases of the fold, from the splits_final.json that the merge wrote.
 
         Raises:
-            HermesError: the file is missing or has no such fold; nnU-Net's random split would part patients.
+            HermesError: the file is missing or has no such fold; nnU-Net's random split would split patients.
         """
         if self.fold != "all":
             file = Path(self.preprocessed_dataset_folder_base) / SPLITS_FILE
@@ -222,11 +222,11 @@ class HermesTrainer(InterruptibleTrainer):
         return training, self.collection.labelled(validation)
 
     def checkpoint(self) -> dict[str, Any]:
-        """With what a prediction of images of unknown modality wants to know."""
+        """With what a prediction of images of unknown modality needs to know."""
         return {**super().checkpoint(), SHARE_KEY: float(self.unknown_modality_share)}
 
     def get_tr_and_val_datasets(self) -> tuple[Any, ...]:
-        """The data sets of the fold, cases drawn by `case_probabilities`."""
+        """The fold's data sets, whose cases are drawn with `case_probabilities`."""
         datasets = super().get_tr_and_val_datasets()
         cases = [case for dataset in datasets for case in dataset.identifiers]
         check_cases(Path(self.preprocessed_dataset_folder), cases)
@@ -239,15 +239,15 @@ class HermesTrainer(InterruptibleTrainer):
         return told_unknown(train, self.unknown_modality_share, folder, self.collection, self.hermes_plans), validation
 
     def case_probabilities(self, cases: Sequence[str]) -> np.ndarray:
-        """How often each case is drawn: a member by its sampling weight, its cases alike."""
+        """Probability of each case: members by their sampling weights, the cases of a member with equal probability."""
         return case_probabilities(cases, self.collection)
 
     def begin(self) -> None:
-        """First step of a new training, which may start from another model."""
+        """Prepare a new training, which may start from another model."""
         begin_from_environment(self)
 
     def on_train_start(self) -> None:
-        # Beside the checkpoints by time.
+        # In addition to the checkpoints by time.
         self.save_every = max(1, min(self.save_every, self.num_epochs // 20))
         self.learning_curves = LearningCurves.continued(Path(self.output_folder) / LEARNING_CURVES, self.current_epoch)
         super().on_train_start()
@@ -267,7 +267,7 @@ class HermesTrainer(InterruptibleTrainer):
         self.loss.dice_exponent = self.dice_exponents[1]
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """nnU-Net's step, after telling the network the contexts of the batch, with extra tasks."""
+        """nnU-Net's step, after telling the network the contexts of the batch, extra tasks included."""
         cases = cases_of(batch["keys"])
         contexts = with_told(self._contexts(cases), batch["keys"], self.context_of_batch.unknown_modality)
         if self.extra.rows:

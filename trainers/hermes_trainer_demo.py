@@ -6,7 +6,7 @@ from hermes_nnunet.learning.training.demo_schedule import EPOCHS, ITERATIONS_PER
 
 
 class HermesTrainerDemo(HermesTrainer):
-    """HermesTrainer for some minutes on a CPU."""
+    """HermesTrainer for a few minutes on a CPU."""
 
     epochs = EPOCHS
     iterations_per_epoch = ITERATIONS_PER_EPOCH

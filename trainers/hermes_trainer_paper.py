@@ -27,21 +27,22 @@ from hermes_nnunet.learning.training.weight_average import WeightAverage
 class HermesTrainerPaper(HermesTrainer):
     """200 epochs of 400 batches with the paper's optimizer, schedule, averaged weights, sampling and augmentation.
 
-    - LAMB, lr 2e-3, betas 0.9 and 0.999, eps 1e-5. It clips gradients at a norm of 1, so that nnU-Net's clipping at 12
-      changes nothing. Learning rate by epoch: see `lr_factor`. Weight decay and warm-up go by the network of the plans.
-    - Each step of the optimizer moves an average of the weights. Validation uses the average, and a checkpoint's
-      network_weights are the average, so nnUNetv2_predict, --val and -pretrained_weights use it too. --c continues with
-      the trained weights, which the checkpoint holds beside.
-    - bfloat16 on GPUs that compute in it, else nnU-Net's float16 with scaled gradients; float32 on the CPU.
-    - Where all members have names of the paper's, a case is drawn in proportion to its member's weight in the paper.
-    - The loss is the mean over the (case, task) pairs of two cases, which a GPU has in the paper, and then over the
-      batch, on however many GPUs.
-    - Augmentation as in the paper: see `paper_augmentation`. Patches lie anywhere in an image, but nnU-Net's third that
-      must show a task stays: the paper cuts its images around the labels instead.
+    - LAMB, lr 2e-3, betas 0.9 and 0.999, eps 1e-5. It clips gradients at a norm of 1, so nnU-Net's clipping at 12 has
+      no effect. Learning rate by epoch: see `lr_factor`. Weight decay and warm-up depend on the plans' network.
+    - Each step of the optimizer updates an average of the weights. Validation uses the average, and it is stored as a
+      checkpoint's network_weights, so nnUNetv2_predict, --val and -pretrained_weights use it too. The checkpoint also
+      has the trained weights, with which --c continues.
+    - bfloat16 on GPUs that support it, else nnU-Net's float16 with scaled gradients; float32 on the CPU.
+    - If all members have names from the paper, a case is drawn in proportion to its member's weight in the paper.
+    - The loss is the mean over the (case, task) pairs of two cases, as on each GPU in the paper, and then over the
+      batch, on any number of GPUs.
+    - Augmentation as in the paper: see `paper_augmentation`. Patches lie anywhere in an image, except that, as in
+      nnU-Net, a third must show a task; the paper crops its images around the labels instead.
     - A case is run with its member's tasks only.
 
     Attributes:
-        settings_of_network: weight decay and epochs of warm-up, where they are not those of the other networks.
+        settings_of_network: weight decay and warm-up epochs of networks that do not have those of
+            `settings_of_other_networks`.
     """
 
     epochs = 200
@@ -98,7 +99,7 @@ class HermesTrainerPaper(HermesTrainer):
         use_mask_for_norm: list[bool] | None = None,
         **kwargs: Any,
     ) -> AugmentationByCase:
-        """The paper's augmentation, then what nnU-Net does to validation patches too; the target stays a label map."""
+        """The paper's augmentation, then nnU-Net's validation transforms; the target stays a label map."""
         shared = HermesTrainer.get_validation_transforms(deep_supervision_scales, **kwargs)
         of_cases = intensity_probabilities(self.collection, papers=self.paper_weights is not None)
         of_probability = {
@@ -145,12 +146,12 @@ class HermesTrainerPaper(HermesTrainer):
         super().on_validation_epoch_end(val_outputs)
 
     def save_checkpoint(self, filename: str) -> None:
-        """Save with the averaged weights as the network's, for whatever loads the checkpoint."""
+        """Save the averaged weights as the network's, for everything that loads the checkpoint."""
         with self.average.in_network():
             super().save_checkpoint(filename)
 
     def state_to_resume(self) -> Continuation:
-        """Also the trained weights, which save_checkpoint has put aside."""
+        """With the trained weights, which save_checkpoint has set aside."""
         return replace(
             super().state_to_resume(),
             training_weights=self.average.state_aside(),
@@ -158,7 +159,7 @@ class HermesTrainerPaper(HermesTrainer):
         )
 
     def resume(self, interrupted: Continuation) -> None:
-        """Give the network its trained weights in place of their average, which it was loaded with."""
+        """Give the network its trained weights back; it was loaded with their average."""
         if interrupted.training_weights is not None:
             self.average.resume(interrupted.training_weights, interrupted.averaged_updates)
         super().resume(interrupted)

@@ -1,5 +1,5 @@
-"""The command line: a module for each command, with `add_arguments` and `run`, and no knowledge of its own.
+"""The command line: one module for each command, with `add_arguments` and `run` and no logic of its own.
 
-`parser.COMMANDS` lists them. May import every other room, and does so inside `run`, so that help comes at once. Nobody
-imports it but the converters, which are commands as well.
+`parser.COMMANDS` lists the commands. May import every other room, and does so inside `run`, so that help appears at
+once. Nobody imports it except the converters, which are commands as well.
 """

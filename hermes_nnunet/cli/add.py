@@ -13,10 +13,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--without", nargs="+", action="extend", default=[], metavar="NAME", help="additions to take out of the model"
     )
     parser.add_argument(
-        "--into", type=int, metavar="ID", help="make a new model of this id; default: change the model itself"
+        "--into", type=int, metavar="ID", help="make a new model with this id; default: change the model itself"
     )
-    parser.add_argument("--name", help="of the new model: its folder will be Dataset<ID>_<NAME>")
-    parser.add_argument("--replace-views", action="store_true", help="also where the views of another model are")
+    parser.add_argument("--name", help="name of the new model: its folder will be Dataset<ID>_<NAME>")
+    parser.add_argument("--replace-views", action="store_true", help="also replace views of another model")
     add_model_names(parser.add_argument_group("model"))
 
 

@@ -18,11 +18,13 @@ def add_cluster_arguments(parser: argparse.ArgumentParser) -> argparse._Argument
     group.add_argument(
         "--cluster",
         metavar="WHERE",
-        help="work on the cases with dask: local:4 for as many processes, tcp://host:8786 for a running scheduler, "
-        "slurm.yaml for a file of dask-jobqueue, slurm.yaml:16 for as many workers",
+        help="work on the cases with dask: local:4 for four processes, tcp://host:8786 for a running scheduler, "
+        "slurm.yaml for a file of dask-jobqueue, slurm.yaml:16 for 16 workers",
     )
     group.add_argument(
-        "--part", metavar="K/N", help="only every N-th case from the K-th on: for job arrays, the same on every machine"
+        "--part",
+        metavar="K/N",
+        help="only every N-th case, starting with the K-th: for job arrays, the same on every machine",
     )
     return group
 

@@ -15,7 +15,7 @@ _METAVARS_OF_PATHS = ("FILE", "FOLDER", "IN", "OUT", "MODEL")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the argument of the command."""
-    parser.add_argument("shell", choices=SHELLS, help="which shell's script")
+    parser.add_argument("shell", choices=SHELLS, help="the shell")
     parser.epilog = f"{parser.epilog}\n\n{_WHERE}"
 
 

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--list",
         action="store_true",
-        help="show the data sets, or the one of this NAME: modality, cases, labels, home, licence and folder layout",
+        help="list all data sets, or describe NAME: modality, cases, labels, home page, licence and folder layout",
     )
     parser.add_argument(
         "--all-training",
@@ -40,29 +40,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="CHANNEL",
-        help="channels to take, by name (default: all, of autopet PET)",
+        help="channels to take, by name (default: all; autopet: PET)",
     )
     parser.add_argument(
         "--labels",
         nargs="+",
         metavar="LABEL",
-        help="from_dicom: structures to take, which every case must have (default: all of any case)",
+        help="from_dicom: structures to take, which every case must have (default: all structures of any case)",
     )
     parser.add_argument(
         "--priority",
         nargs="+",
         metavar="LABEL",
-        help="from_dicom: structures that win where they overlap others, the first of them first",
+        help="from_dicom: structures that take precedence where they overlap others, in this order",
     )
     parser.add_argument(
         "--background",
         nargs=1,
         choices=("rest", "zero"),
-        help="brain_structure: where the maps leave more to 1 than each of them has (default), or where all are 0",
+        help="brain_structure: background is where one minus the sum of the maps exceeds each of them (rest, the "
+        "default), or where all maps are 0 (zero)",
     )
     add_spacing_from(parser)
     parser.add_argument("--name", help="last part of the name of the data set's folder (default: the data set's own)")
-    parser.add_argument("--processes", type=int, metavar="N", help="cases at the same time (default: one a core)")
+    parser.add_argument(
+        "--processes", type=int, metavar="N", help="number of cases at the same time (default: one for each core)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ EXPECTED_DICE = 0.7
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("--folder", type=Path, default=Path("demo"), help="where to write (default: ./demo)")
-    parser.add_argument("--device", choices=DEVICES, help="where to train and predict (default: cuda where it works)")
+    parser.add_argument("--device", choices=DEVICES, help="where to train and predict (default: cuda if it works)")
 
 
 def run(arguments: argparse.Namespace) -> int:

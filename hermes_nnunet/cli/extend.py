@@ -1,4 +1,4 @@
-"""hermes_nnunet extend: make a collection of a new data set, for an addition to a trained model."""
+"""hermes_nnunet extend: make and plan a collection of a new data set, to train an addition to a trained model."""
 
 import argparse
 
@@ -14,12 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "member",
         nargs="*",
         metavar="DATASET:MODALITY",
-        help="the new data set in nnUNet_raw, by id or name, and the modality of its images: 305:T2",
+        help="new data set in nnUNet_raw, by id or name, and the modality of its images: 305:T2",
     )
     add_merge_arguments(parser)
-    parser.add_argument("-f", "--fold", metavar="FOLD", help="of the model; default: the first that is finished")
+    parser.add_argument("-f", "--fold", metavar="FOLD", help="fold of the model; default: the first that is finished")
     parser.add_argument(
-        "--rank", type=int, default=RANK, metavar="R", help="of the addition's adapters; default: %(default)s"
+        "--rank", type=int, default=RANK, metavar="R", help="rank of the addition's adapters; default: %(default)s"
     )
 
 

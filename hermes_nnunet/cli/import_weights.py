@@ -1,4 +1,4 @@
-"""hermes_nnunet import-weights: make nnU-Net models of the paper's released weights."""
+"""hermes_nnunet import-weights: turn the paper's released weights into nnU-Net models."""
 
 import argparse
 
@@ -8,7 +8,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", help="the .pth file of the release, Hermes-R or Hermes-M")
     parser.add_argument("--into", type=int, required=True, metavar="ID", help="id of the universal model, 1 to 999")
     parser.add_argument(
-        "--name", default="Hermes", help="its name: the folder will be Dataset<ID>_<NAME> (%(default)s)"
+        "--name", default="Hermes", help="its name: the folder will be Dataset<ID>_<NAME> (default: %(default)s)"
     )
     parser.add_argument(
         "--ema", action="store_true", help="take the moving average of the weights, which the paper evaluates"
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--voxel-order",
         metavar="XYZ",
         help="voxel order of all images that the weights were trained on, as nibabel writes it: LPS, RAS, LAS, ... "
-        "(default: as the members' table says of each member)",
+        "(default: what the table of members says)",
     )
     parser.add_argument(
         "--choose-order",
@@ -35,27 +35,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replace-views",
         action="store_true",
-        help="put the members' model folders also in the place of those of another model, which are deleted",
+        help="also replace the members' model folders of another model, which are deleted",
     )
     settings = parser.add_mutually_exclusive_group()
     settings.add_argument(
         "--config",
         metavar="FILE",
         help="YAML configuration of the release (config/universal/hermes_*_3d.yaml) that the weights were trained "
-        "with, for what the weights do not tell: strides, activation, attention heads",
+        "with: it has what the weights do not tell (strides, activation, attention heads)",
     )
     settings.add_argument(
         "--head-width",
         type=int,
         metavar="N",
-        help="channels of an attention head of Hermes-M (default: 32, in networks of base width below 16 twice the "
+        help="channels of an attention head of Hermes-M (default: 32; if the base width is below 16, twice the "
         "base width)",
     )
     parser.add_argument(
         "--probe",
         metavar="FILE",
-        help="npz with an image and the logits that the paper's code computes for it (docs/paper.md): the import is "
-        "refused where its own differ",
+        help="npz file with an image and the logits that the paper's code computes for it (docs/paper.md); the import "
+        "is refused if ours differ",
     )
 
 

@@ -1,4 +1,4 @@
-"""hermes_nnunet inspect: say what a collection or a model is made of."""
+"""hermes_nnunet inspect: show what a collection or a model consists of."""
 
 import argparse
 import json

@@ -6,12 +6,12 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("archive", type=Path, metavar="ZIP", help="what nnUNetv2_export_model_to_zip wrote")
-    parser.add_argument("--overwrite", action="store_true", help="replace models that are there already")
+    parser.add_argument("archive", type=Path, metavar="ZIP", help="zip file that nnUNetv2_export_model_to_zip wrote")
+    parser.add_argument("--overwrite", action="store_true", help="replace models that exist")
     parser.add_argument(
         "--trust-plans",
         action="store_true",
-        help="let the model's plans name classes beside those of Hermes and nnU-Net, whose code a prediction runs",
+        help="allow plans that name other classes than those of Hermes and nnU-Net, whose code a prediction runs",
     )
 
 

@@ -17,8 +17,8 @@ def add_merge_arguments(parser: argparse.ArgumentParser) -> None:
         "--members",
         dest="file",
         metavar="FILE",
-        help="YAML file with the members instead; it can also share, rename and leave out labels, choose channels, set "
-        "sampling weights and name patients (docs/merge.md)",
+        help="YAML file with the members instead; it can also share, rename and leave out labels, choose channels, "
+        "set sampling weights and identify patients (docs/merge.md)",
     )
     parser.add_argument("--into", type=int, metavar="ID", help="id of the collection, 1 to 999")
     parser.add_argument("--name", help="name of the collection: its folder will be Dataset<ID>_<NAME>")
@@ -28,11 +28,13 @@ def add_merge_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="NAME",
-        help="modality words to allow beside the known ones",
+        help="modality names to allow in addition to the known ones",
     )
     add_spacing_from(parser)
     parser.add_argument("--dry-run", action="store_true", help="check and print the table, but write nothing")
-    parser.add_argument("--processes", type=int, metavar="N", help="cases read at the same time (default: one a core)")
+    parser.add_argument(
+        "--processes", type=int, metavar="N", help="number of cases read at the same time (default: one for each core)"
+    )
 
 
 def specification_of(arguments: argparse.Namespace, members: Sequence[str]) -> "MergeSpecification":

@@ -32,7 +32,7 @@ COMMANDS = {
     ),
     "preprocess": Command(
         "hermes_nnunet.cli.preprocess",
-        "preprocess a planned collection, on one machine or many, and go on where it was",
+        "preprocess a planned collection, on one machine or many; resumes with --continue",
         "hermes_nnunet preprocess 900 -plans_name HermesPlans -c 3d_fullres",
     ),
     "predict": Command(
@@ -42,7 +42,7 @@ COMMANDS = {
     ),
     "pseudo-label": Command(
         "hermes_nnunet.cli.pseudo_label",
-        "label images without labels with a trained model, where it is sure",
+        "label unlabelled images with a trained model, where it is certain",
         "hermes_nnunet pseudo-label 900 --into 950 -f 0",
     ),
     "view": Command(
@@ -52,17 +52,17 @@ COMMANDS = {
     ),
     "inspect": Command(
         "hermes_nnunet.cli.inspect",
-        "say what a collection or a model is made of",
+        "show what a collection or a model consists of",
         "hermes_nnunet inspect 900",
     ),
     "extend": Command(
         "hermes_nnunet.cli.extend",
-        "make a collection of a new data set, for an addition to a trained model",
+        "make and plan a collection of a new data set, to train an addition to a trained model",
         "hermes_nnunet extend 900 305:T2 --into 901",
     ),
     "add": Command(
         "hermes_nnunet.cli.add",
-        "put additions into a trained model, or take some out of it",
+        "put additions into a trained model, or take them out",
         "hermes_nnunet add gallbladder.hermes -m 900 --into 902",
     ),
     "views": Command(
@@ -72,7 +72,7 @@ COMMANDS = {
     ),
     "import-weights": Command(
         "hermes_nnunet.cli.import_weights",
-        "make nnU-Net models of the paper's released weights",
+        "turn the paper's released weights into nnU-Net models",
         "hermes_nnunet import-weights hermes_r.pth --into 910 --ema",
     ),
     "teach": Command(
@@ -82,7 +82,7 @@ COMMANDS = {
     ),
     "start-weights": Command(
         "hermes_nnunet.cli.start_weights",
-        "make a start for a training of weights of plain nnU-Net",
+        "convert weights of plain nnU-Net, to start a training from them",
         "hermes_nnunet start-weights checkpoint_final.pth -d 900 -o start.pth",
     ),
     "install": Command(
@@ -97,12 +97,12 @@ COMMANDS = {
     ),
     "priors": Command(
         "hermes_nnunet.cli.priors",
-        "draw how alike a model's tasks and modalities are",
+        "draw how similar a model's tasks and modalities are",
         "hermes_nnunet priors 900 -o priors.png",
     ),
     "doctor": Command(
         "hermes_nnunet.cli.doctor",
-        "say what works on this machine, what is missing and what to run then",
+        "say what works on this machine, what is missing and how to fix it",
         "hermes_nnunet doctor",
     ),
     "link": Command(
@@ -122,7 +122,7 @@ COMMANDS = {
     ),
     "completion": Command(
         "hermes_nnunet.cli.completion",
-        "print the script by which a shell completes these commands",
+        "print the script with which a shell completes these commands",
         "hermes_nnunet completion bash > ~/.local/share/bash-completion/completions/hermes_nnunet",
     ),
 }

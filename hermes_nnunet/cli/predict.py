@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--like", type=Path, metavar="FILE",
-        help="run.json of results: run the same again, on the same images (or -i) with the same model (or -m)",
+        help="run.json of earlier results: repeat that run, on the same images (or -i) with the same model (or -m)",
     )  # fmt: skip
     chosen = parser.add_argument_group("what to segment").add_mutually_exclusive_group()
     chosen.add_argument("--member", nargs="+", default=[], metavar="NAME", help="all tasks of these members")
@@ -52,26 +52,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument("--all", action="store_true", help="every task that the model knows in the modality")
     parser.add_argument(
         "--modality",
-        help="of the images; default: that of the named members if all have one, else 'auto', which finds that of each "
-        "image by its DICOM header or by its looks",
+        help="modality of the images; default: that of the named members if they all have the same, else 'auto', which "
+        "recognises it for each image by its DICOM header or appearance",
     )
     parser.add_argument(
-        "--all-modalities", action="store_true", help="with --all: also tasks that never saw the modality in training"
+        "--all-modalities",
+        action="store_true",
+        help="with --all: include tasks that never saw the modality in training",
     )
     add_spacing_from(parser)
     _add_output_arguments(parser.add_argument_group("results"))
     _add_model_arguments(parser.add_argument_group("model"))
     group = add_cluster_arguments(parser)
-    group.add_argument("--gpus", metavar="0,1,2,3", help="a worker for each of these GPUs of this machine")
+    group.add_argument("--gpus", metavar="0,1,2,3", help="start a worker for each of these GPUs of this machine")
 
 
 def _add_output_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--per-task", action="store_true", help="a mask for each task, which may overlap")
+    group.add_argument("--per-task", action="store_true", help="write a mask for each task, which may overlap")
     group.add_argument("--output-type", choices=OUTPUT_TYPES, help=f"default: {DEFAULTS['output_type']}")
-    group.add_argument("--preview", action="store_true", help="a picture of each case")
-    group.add_argument("--viewer", action="store_true", help="a page of each case for browsers, to look around in it")
-    group.add_argument("--statistics", action="store_true", help="volume and mean intensity of each task")
-    group.add_argument("--probabilities", action="store_true", help="an npz file for each case, as nnU-Net's")
+    group.add_argument("--preview", action="store_true", help="draw a picture of each case")
+    group.add_argument("--viewer", action="store_true", help="write an interactive page of each case, for browsers")
+    group.add_argument("--statistics", action="store_true", help="write volume and mean intensity of each task")
+    group.add_argument("--probabilities", action="store_true", help="write an npz file for each case, like nnU-Net's")
     existing = group.add_mutually_exclusive_group()
     existing.add_argument("--continue", action="store_true", dest="go_on", help="skip cases that are finished")
     existing.add_argument("--overwrite", action="store_true", help="replace results that exist")
@@ -83,16 +85,16 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-c", "--configuration", default="3d_fullres", help="default: %(default)s")
     group.add_argument("-f", "--folds", nargs="+", metavar="FOLD", help="folds to average; default: all finished ones")
     group.add_argument("-chk", "--checkpoint", help=f"default: {DEFAULTS['checkpoint']}")
-    group.add_argument("-device", "--device", help="cpu, cuda, cuda:1, mps; default: a GPU where there is one")
+    group.add_argument("-device", "--device", help="cpu, cuda, cuda:1, mps; default: a GPU if there is one")
     group.add_argument(
         "-step_size", "--tile-step", type=float, metavar="SHARE",
         help=f"step of the sliding window as a share of the patch; default: {DEFAULTS['tile_step']}",
     )  # fmt: skip
-    group.add_argument("--full-precision", action="store_true", help="no half precision on a GPU")
+    group.add_argument("--full-precision", action="store_true", help="do not use half precision on a GPU")
     group.add_argument(
         "--trust-plans",
         action="store_true",
-        help="run the code of classes that the model's plans name beside those of Hermes and nnU-Net: your own",
+        help="run the code of other classes than those of Hermes and nnU-Net that the model's plans name: your own",
     )
 
 

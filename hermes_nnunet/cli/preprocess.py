@@ -12,14 +12,18 @@ CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument("dataset", metavar="DATASET", help="the collection, by id or name; it is planned already")
+    parser.add_argument("dataset", metavar="DATASET", help="the collection, by id or name; it must be planned")
     parser.add_argument("-plans_name", "--plans", default="HermesPlans", help="default: %(default)s")
     parser.add_argument(
         "-c", "--configurations", nargs="+", default=CONFIGURATIONS, metavar="CONFIGURATION",
-        help="those of these that the plans have; default: all",
+        help="configurations to preprocess, if the plans have them; default: all",
     )  # fmt: skip
     parser.add_argument(
-        "-np", "--processes", type=int, metavar="N", help="cases worked on at the same time (default: one a core)"
+        "-np",
+        "--processes",
+        type=int,
+        metavar="N",
+        help="number of cases worked on at the same time (default: one for each core)",
     )
     parser.add_argument("--continue", action="store_true", dest="go_on", help="skip cases that are finished")
     add_cluster_arguments(parser)

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_model_arguments(parser)
-    parser.add_argument("-f", "--fold", metavar="FOLD", help="default: the first that is trained")
+    parser.add_argument("-f", "--fold", metavar="FOLD", help="fold of the model; default: the first that is trained")
     parser.add_argument(
         "--level",
         default="all",
         metavar="all|N",
-        help="the place of the network, counted from 0 in its order; 'all' (the default) is the mean over places",
+        help="place of the network, counted from 0; 'all' (the default) is the mean over places",
     )
     parser.add_argument(
         "-o",
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("priors.png"),
         metavar="FILE",
-        help="picture, .png, .svg or .pdf (default: %(default)s); the nearest neighbours go beside it as .csv",
+        help="picture, .png, .svg or .pdf (default: %(default)s); nearest neighbours are written next to it as .csv",
     )
 
 

@@ -1,4 +1,4 @@
-"""hermes_nnunet pseudo-label: label images without labels with a trained model, where it is sure."""
+"""hermes_nnunet pseudo-label: label unlabelled images with a trained model, where it is certain."""
 
 import argparse
 import math
@@ -12,25 +12,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_model_arguments(parser)
     parser.add_argument("--into", type=int, required=True, metavar="ID", help="id of the new data set, 1 to 999")
-    parser.add_argument("--name", default="PseudoLabelled", help="its name after Dataset<ID>_; default: %(default)s")
+    parser.add_argument("--name", default="PseudoLabelled", help="its name, after Dataset<ID>_; default: %(default)s")
     parser.add_argument(
         "--member", nargs="+", default=[], metavar="NAME", help="members whose images to label; default: all unlabelled"
     )
     parser.add_argument(
         "--tasks", nargs="+", default=[], metavar="TASK",
-        help="tasks, separated by commas or spaces; default: all that the model knows in an image's modality",
+        help="tasks to label, separated by commas or spaces; default: all that the model knows in an image's modality",
     )  # fmt: skip
     parser.add_argument(
         "--confidence", type=float, default=0.9, metavar="SHARE",
-        help="share of the voxels given to a task that has to be right in held-out cases; default: %(default)s",
+        help="share of a task's voxels that has to be right in held-out cases; default: %(default)s",
     )  # fmt: skip
     parser.add_argument(
         "--cases", type=int, default=10, metavar="N",
-        help="held-out cases of a member, in each fold, to measure this on; default: %(default)s",
+        help="number of held-out cases of a member, in each fold, to measure this on; default: %(default)s",
     )  # fmt: skip
     parser.add_argument("-f", "--folds", nargs="+", metavar="FOLD", help="folds to average; default: all finished ones")
-    parser.add_argument("-device", "--device", help="cpu, cuda, cuda:1, mps; default: a GPU where there is one")
-    parser.add_argument("--full-precision", action="store_true", help="no half precision on a GPU")
+    parser.add_argument("-device", "--device", help="cpu, cuda, cuda:1, mps; default: a GPU if there is one")
+    parser.add_argument("--full-precision", action="store_true", help="do not use half precision on a GPU")
 
 
 def run(arguments: argparse.Namespace) -> int:

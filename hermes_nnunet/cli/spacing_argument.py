@@ -10,6 +10,6 @@ def add_spacing_from(parser: argparse.ArgumentParser | argparse._ArgumentGroup) 
     parser.add_argument(
         "--spacing-from",
         choices=SPACING_FROM,
-        help="which spacing is right in images whose affine (sform) and header (pixdim) say two and no qform decides; "
+        help="which spacing is right in images whose affine (sform) and header (pixdim) disagree and no qform decides; "
         "without it they are refused",
     )

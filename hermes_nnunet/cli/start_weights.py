@@ -1,4 +1,4 @@
-"""hermes_nnunet start-weights: make a start for a training of weights of plain nnU-Net."""
+"""hermes_nnunet start-weights: convert weights of plain nnU-Net, to start a training from them."""
 
 import argparse
 from pathlib import Path

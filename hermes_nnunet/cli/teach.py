@@ -13,31 +13,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", "--model", required=True, metavar="MODEL", help=MODEL_HELP)
     parser.add_argument(
         "--examples", required=True, type=Path, metavar="DIR",
-        help="folder of images and masks (NAME.nii.gz beside NAME_mask.nii.gz), or with imagesTr and labelsTr",
+        help="folder of images and masks (NAME.nii.gz and NAME_mask.nii.gz), or with imagesTr and labelsTr",
     )  # fmt: skip
-    parser.add_argument("--name", required=True, help="of the addition, and of the structure where there is one label")
-    parser.add_argument("--modality", required=True, help="of the images")
+    parser.add_argument(
+        "--name", required=True, help="name of the addition, and of the structure if there is one label"
+    )
+    parser.add_argument("--modality", required=True, help="modality of the images")
     parser.add_argument(
         "--labels", nargs="+", default=[], metavar="LABEL=VALUE",
-        help="labels and their values in the masks: gallbladder=1 duct=2; default: masks of 0 and 1, one label",
+        help="labels and their values in the masks: gallbladder=1 duct=2; default: one label, with masks of 0 and 1",
     )  # fmt: skip
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="the addition (.hermes)")
     parser.add_argument(
         "--dataset",
         metavar="ID",
-        help="id of the data set under which the view will lie; default: a free one that goes by the name",
+        help="id of the data set under which the view will be stored; default: a free one that depends on the name",
     )
     fit = parser.add_argument_group("fit")
-    fit.add_argument("--steps", type=int, default=STEPS, metavar="N", help="of the optimizer; default: %(default)s")
-    fit.add_argument("--rank", type=int, default=RANK, metavar="R", help="of the adapters; default: %(default)s")
+    fit.add_argument(
+        "--steps", type=int, default=STEPS, metavar="N", help="steps of the optimizer; default: %(default)s"
+    )
+    fit.add_argument("--rank", type=int, default=RANK, metavar="R", help="rank of the adapters; default: %(default)s")
     fit.add_argument(
         "--leave-out", type=int, default=LEFT_OUT, metavar="N",
-        help="examples at most that are left out in turn, for the Dice to expect; 0 for none; default: %(default)s",
+        help="how many examples at most to leave out in turn, for the expected Dice; 0 for none; default: %(default)s",
     )  # fmt: skip
     group = parser.add_argument_group("model")
     add_model_names(group)
-    group.add_argument("-f", "--fold", metavar="FOLD", help="of the model; default: the first that is finished")
-    group.add_argument("-device", "--device", help="cpu, cuda, cuda:1, mps; default: a GPU where there is one")
+    group.add_argument("-f", "--fold", metavar="FOLD", help="fold of the model; default: the first that is finished")
+    group.add_argument("-device", "--device", help="cpu, cuda, cuda:1, mps; default: a GPU if there is one")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -16,12 +16,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(
         parser, "OUT", "a folder of results; or a model, by its folder or the id or name of its data set: 900"
     )
-    parser.add_argument("-f", "--folds", nargs="+", metavar="FOLD", help="of a model; default: every finished fold")
     parser.add_argument(
-        "-i", "--input", type=Path, metavar="IN", help="the images of the results; default: where run.json says"
+        "-f", "--folds", nargs="+", metavar="FOLD", help="folds of a model; default: every finished one"
     )
     parser.add_argument(
-        "-r", "--reference", type=Path, metavar="FOLDER", help="label maps to see beside the results, named like them"
+        "-i", "--input", type=Path, metavar="IN", help="images of the results; default: where run.json says"
+    )
+    parser.add_argument(
+        "-r",
+        "--reference",
+        type=Path,
+        metavar="FOLDER",
+        help="reference label maps to show next to the results, named like them",
     )
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")

@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", "--folds", nargs="+", default=None, metavar="FOLD", help="default: every finished fold")
     parser.add_argument("-tr", "--trainer", default="HermesTrainer", help="default: %(default)s")
     parser.add_argument(
-        "--replace-views", action="store_true", help="also where the views of another model are; these are deleted"
+        "--replace-views", action="store_true", help="also replace views of another model, which are deleted"
     )
     parser.add_argument("-p", "--plans", default="HermesPlans", help="default: %(default)s")
 

@@ -11,7 +11,7 @@ FIRST_LOGIT = -4.0
 
 
 class TaskConditionedHead(nn.Module):
-    """Turns posterior task tokens into the weights of a 1x1x1 classifier, one logit channel a task, no bias."""
+    """Turns posterior task tokens into the weights of a 1x1x1 classifier: one logit channel for each task, no bias."""
 
     def __init__(self, token_width: int, feature_width: int) -> None:
         super().__init__()
@@ -35,10 +35,10 @@ class TaskConditionedHead(nn.Module):
 
 
 class AdaptedClassifierHead(TaskConditionedHead):
-    """A learned classifier a task, to which the posterior tokens add what they know of the image; and a bias.
+    """A learned classifier for each task, to which the posterior tokens add what they know about the image; and a bias.
 
-    It begins as an ordinary 1x1x1 convolution with a channel a task: the tokens add nothing yet, and a voxel belongs to
-    a task with the probability of FIRST_LOGIT.
+    It starts as an ordinary 1x1x1 convolution with a channel for each task: the tokens add nothing yet, and a voxel
+    belongs to a task with the probability of FIRST_LOGIT.
     """
 
     def __init__(self, token_width: int, feature_width: int, num_tasks: int) -> None:

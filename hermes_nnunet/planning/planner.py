@@ -1,4 +1,4 @@
-"""The part of nnU-Net's experiment planning that collections do differently."""
+"""nnU-Net's experiment planning, as far as it differs for collections."""
 
 import contextlib
 import io
@@ -44,12 +44,16 @@ STOCK_PREPROCESSOR = "DefaultPreprocessor"
 
 
 class CollectionPlanner(ResEncUNetPlanner):
-    """Plans 3d_fullres of a collection: isotropic spacing, norm by modality, no transpose, residual encoder HermesUNet.
+    """Plans 3d_fullres of a collection: isotropic spacing, normalisation by modality, no transpose, HermesUNet.
 
-    Subclasses set the class attributes; `-gpu_memory_target` overrides `gpu_memory_gb`. HERMES_PLANS_LIKE names plans
-    of plain nnU-Net whose network, patch and spacing are taken instead.
+    Subclasses set the class attributes; `-gpu_memory_target` overrides `gpu_memory_gb`. The environment variable
+    HERMES_PLANS_LIKE names plans of plain nnU-Net from which to take network, patch and spacing instead.
 
     Attributes:
+        gpu_memory_gb: GPU memory to plan for.
+        base_num_features: channels of the first stage, doubled from stage to stage.
+        max_num_features: upper limit of a stage's channels.
+        blocks_per_stage: residual blocks of the encoder's stages; None for nnU-Net's.
         can_be_like_others: whether HERMES_PLANS_LIKE may choose the network.
     """
 
@@ -106,7 +110,7 @@ class CollectionPlanner(ResEncUNetPlanner):
         self.lowres_creation_threshold = 0
 
     def _leave_out_unlabelled(self) -> None:
-        """Plan for the images that have labels: the others are no measure of what is to be segmented."""
+        """Plan for images with labels only: the others do not tell what is to be segmented."""
         labelled = set(self.collection.labelled(self.dataset))
         if len(labelled) == len(self.dataset):
             return
@@ -121,7 +125,7 @@ class CollectionPlanner(ResEncUNetPlanner):
         return f"{self.plans_identifier}_{configuration_name}"
 
     def determine_fullres_target_spacing(self) -> np.ndarray:
-        """1.5 mm isotropic, that of the plans to be like, or what -overwrite_target_spacing says.
+        """1.5 mm isotropic, the spacing of HERMES_PLANS_LIKE, or that of -overwrite_target_spacing.
 
         Raises:
             HermesError: the spacing is not three positive numbers.
@@ -138,7 +142,7 @@ class CollectionPlanner(ResEncUNetPlanner):
         return [0, 1, 2], [0, 1, 2]
 
     def determine_normalization_scheme_and_whether_mask_is_used_for_norm(self) -> tuple[list[str], list[bool]]:
-        """z-score of the whole image where the rule of its modality has no mean of its own; see HermesPreprocessor."""
+        """z-score of the whole image, unless its modality's rule has a mean of its own; see HermesPreprocessor."""
         channels = len(self.dataset_json["channel_names"])
         return ["ZScoreNormalization"] * channels, [False] * channels
 
@@ -220,7 +224,7 @@ class CollectionPlanner(ResEncUNetPlanner):
         return plan if self.like is None else {**plan, **self._network_like(self.like, plan["architecture"])}
 
     def _network_like(self, like: PlainUNet, architecture: Mapping[str, Any]) -> dict[str, Any]:
-        """Another network and patch, and as many cases as fit by nnU-Net's estimate, at least its smallest batch."""
+        """The other plans' network and patch, and as many cases as fit by nnU-Net's estimate, at least its minimum."""
         arguments = {**architecture["arch_kwargs"], **like.arguments}
         network = self._network_of_shapes(
             architecture["network_class_name"],
@@ -284,7 +288,7 @@ class CollectionPlanner(ResEncUNetPlanner):
         return planned_intensity_clipping(self.collection, self.dataset, self.dataset_json)
 
     def _modality_classifier(self) -> dict[str, Any] | None:
-        """What tells the modality of an image at prediction; None where all images have one."""
+        """What recognises the modality of an image at prediction; None if all images have the same."""
         classifier, line = classifier_of(self.collection, self.dataset, self._reader())
         if line:
             print(line)
@@ -307,12 +311,12 @@ class CollectionPlanner(ResEncUNetPlanner):
 
 
 def _check_reader(dataset_json: Mapping[str, Any], dataset_name: str) -> None:
-    """See that nnU-Net finds the reader that a collection names.
+    """Check that nnU-Net finds the reader that a collection names.
 
-    Where it does not, it warns and takes one that reads images as they are stored, so that left and right may swap.
+    Otherwise nnU-Net only warns and takes one that reads images as they are stored, so left and right may swap.
 
     Raises:
-        HermesError: it does not find it.
+        HermesError: nnU-Net does not find the reader.
     """
     named = dataset_json.get("overwrite_image_reader_writer")
     if named == READER_WRITER:

@@ -81,6 +81,7 @@ class TestRemoving:
 
     def test_a_missing_folder_is_empty(self, tmp_path):
         remove_leftovers(tmp_path / "no")
+        assert list(tmp_path.iterdir()) == []
 
     def test_comes_with_the_next_write(self, tmp_path, name_of, ended_process):
         left = add(tmp_path, name_of(ended_process))

@@ -1,11 +1,13 @@
 """What the pages say of files and keys."""
 
+import argparse
 import inspect
 import re
 from pathlib import Path
 
 import pytest
 
+from hermes_nnunet.cli.parser import COMMANDS, build_parser
 from hermes_nnunet.networks.hermes_medformer import HermesMedFormer
 from hermes_nnunet.networks.hermes_resunet import HermesResUNet
 from hermes_nnunet.networks.hermes_unet import HermesUNet
@@ -60,3 +62,29 @@ class TestPlans:
         for module in (CHECKOUT / "planners").glob("*.py"):
             names = re.findall(r'^class (\w+)|plans_name = "(\w+)"', module.read_text(), re.MULTILINE)
             assert [name for pair in names for name in pair if name and name not in page] == []
+
+
+class TestCommands:
+    @pytest.fixture(scope="class")
+    def text(self) -> str:
+        return "\n".join(page.read_text() for page in PAGES)
+
+    @pytest.mark.parametrize("name", COMMANDS)
+    def test_every_command_is_named(self, text, name):
+        assert re.search(rf"hermes_nnunet {name}\b", text)
+
+    @pytest.mark.parametrize("name", COMMANDS)
+    def test_every_option_is_named(self, text, name):
+        """By one of its spellings, as `-o` or `--output`."""
+        subparsers = next(
+            action for action in build_parser([name])._actions if isinstance(action, argparse._SubParsersAction)
+        )
+        options = [action.option_strings for action in subparsers.choices[name]._actions if action.option_strings]
+        assert len(options) > 1
+        undocumented = [
+            "/".join(spellings)
+            for spellings in options
+            if "-h" not in spellings
+            and not any(re.search(rf"(?<![\w-]){re.escape(spelling)}(?![\w-])", text) for spelling in spellings)
+        ]
+        assert undocumented == []

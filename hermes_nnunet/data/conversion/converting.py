@@ -73,19 +73,22 @@ def convert(
 ) -> ConversionResult:
     """Convert the data set in the folder `source` to nnUNet_raw/Dataset<number>_<name>.
 
-    What names and headers can tell is checked before anything is written. A conversion that was cut short goes on
-    where it stopped when it is called again.
+    Everything that names and headers can tell is checked before anything is written. A conversion that was interrupted
+    resumes when it is called again.
 
     Args:
+        converter: says what the data set is and where its cases are.
+        source: folder of the downloaded data set.
         number: id of the nnU-Net data set, 1 to 999.
-        all_training: all labelled cases for training, in folds of our own, instead of the paper's lists.
+        all_training: use all labelled cases for training, in folds of our own, instead of the paper's lists.
         link: link to image files that need no change, instead of copying them.
         skip_broken: leave out broken cases instead of raising.
-        channels: names of the channels to take, in this order; the converter's default by default.
-        name: last part of the folder's name; the converter's by default.
-        options: what only some converters take, by name.
-        spacing_from: "affine" or "header", where a NIfTI header says two spacings and nothing in it decides.
-        processes: cases at the same time; one a core by default.
+        channels: names of the channels to take, in this order; empty for the converter's default.
+        name: last part of the folder's name; None for the converter's.
+        options: options that only some converters have, by name.
+        spacing_from: "affine" or "header": which to believe if a NIfTI header states two spacings and nothing in it
+            decides.
+        processes: number of cases at the same time; None for one for each core.
 
     Raises:
         HermesError: the arguments or the data do not allow it.
@@ -93,16 +96,11 @@ def convert(
     check_spacing_from(spacing_from)
     raw = raw_folder()
     check_id(number, "-d")
-    if not source.is_dir():
-        raise HermesError(f"{source} is not a folder: give the folder of the downloaded data set")
-    if raw.resolve().is_relative_to(source.resolve()):
-        raise HermesError(f"{source} holds nnUNet_raw={raw} too: give the folder of the downloaded data set alone")
+    _check_source(source, raw)
     if name is not None:
         check_word(name, "--name")
     options = options or {}
-    for option in options:
-        if option not in converter.options:
-            raise HermesError(f"{converter.name} takes no --{option}: leave it out")
+    _check_options(converter, options)
     if converter.resolve is not None:
         converter = converter.resolve(source, **options)
     cases = sorted(converter.find_cases(source), key=lambda case: case.name)
@@ -139,39 +137,35 @@ def convert(
     parts = _without(parts, left_out)
     folds = folds_of(converter, parts.train, all_training=all_training)
     target.finish(dataset_json(converter, parts), folds, settings, sorted(left_out.items()))
+    kept = [(case.name, found) for case, found in zip(checked, findings, strict=True) if case.name not in left_out]
     return ConversionResult(
         converter=converter,
         folder=target.path,
         parts=parts,
         folds=folds,
         written=len(pending) - len(broken),
-        mended=[
-            case.name
-            for case, found in zip(checked, findings, strict=True)
-            if found.mended and case.name not in left_out
-        ],
-        aligned=[
-            case.name
-            for case, found in zip(checked, findings, strict=True)
-            if found.aligned and case.name not in left_out
-        ],
-        respaced=[
-            file
-            for case, found in zip(checked, findings, strict=True)
-            for file in found.respaced
-            if case.name not in left_out
-        ],
-        placeless=[
-            file
-            for case, found in zip(checked, findings, strict=True)
-            for file in found.placeless
-            if case.name not in left_out
-        ],
+        mended=[name for name, found in kept if found.mended],
+        aligned=[name for name, found in kept if found.aligned],
+        respaced=[file for _, found in kept for file in found.respaced],
+        placeless=[file for _, found in kept for file in found.placeless],
         gaps={name: outcome.gaps for name, outcome in outcome_of.items() if outcome.gaps},
         rounded=[name for name, outcome in outcome_of.items() if outcome.rounded],
         left_out=left_out,
         missing=missing_names(converter, cases),
     )
+
+
+def _check_source(source: Path, raw: Path) -> None:
+    if not source.is_dir():
+        raise HermesError(f"{source} is not a folder: give the folder of the downloaded data set")
+    if raw.resolve().is_relative_to(source.resolve()):
+        raise HermesError(f"{source} holds nnUNet_raw={raw} too: give the folder of the downloaded data set alone")
+
+
+def _check_options(converter: Converter, options: Mapping[str, Sequence[str]]) -> None:
+    for option in options:
+        if option not in converter.options:
+            raise HermesError(f"{converter.name} takes no --{option}: leave it out")
 
 
 def dataset_json(converter: Converter, parts: Parts) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hermes_nnunet.networks.context_batch import NULL_ROW
 from hermes_nnunet.networks.output import HermesOutput
 
 EPSILON = 1e-6
-# Share of a patch whose false positives count as a Dice of one half where the task is not shown.
+# Share of a patch: so many false positives count like a Dice of one half if the patch does not show the task.
 FEW_VOXELS = 1e-3
 FP_WEIGHT_RANGE = (0.2, 0.8)
 MODALITY_LOSS_WEIGHT = 0.01
@@ -21,28 +21,28 @@ MODALITY_LOSS_WEIGHT = 0.01
 class HermesLoss(nn.Module):
     """Loss of a batch whose cases annotate different tasks.
 
-    In a distributed training the mean over the processes' losses is the loss of the whole batch, so all of them have to
-    compute it together.
+    In a distributed training the mean over the processes' losses is the loss of the whole batch, so all processes have
+    to compute it together.
 
     Args:
         task_values: label values of each task of the collection, in the order of the task pool.
         unknown_modality: row of the modality pool for which no modality loss is computed.
         scale_weights: weight of each deep-supervision output, highest resolution first.
-        ignore_label: label value whose voxels count in nothing.
-        cross_entropy_weight: of the binary cross-entropy beside the Dice loss; the paper's is 1.
+        ignore_label: label value whose voxels are ignored.
+        cross_entropy_weight: weight of the binary cross-entropy, that of the Dice loss being 1; 1 in the paper.
         adaptive_dice: whether the larger kind of error weighs more in the Dice, as in the paper.
-        dice_exponent: where a patch shows the task, (1 - D^e) / e of its soft Dice D; 1 is the paper's loss 1 - D,
-            0 its limit -log D (Wong et al., MICCAI 2018). All agree where a task is found; but the gradient of the
-            paper's vanishes for a task that is not yet found, whose probabilities are near 0, beside those of tasks
-            that are. It may change during the training.
-        absent_weight: weight of a Dice loss where a patch does not show the task, so that false positives cost
-            something there: -log of FEW / (FEW + FP).
-        exclusion_weight: of the mean loss of a batch's extra tasks (see ContextBatch) beside that of the annotated.
-            The loss of each is its mean binary cross-entropy over the voxels that are known not to belong to it
-            (exclusion loss: Shi et al., Medical Image Analysis 2021); where these are all of an image, the loss of
-            absent_weight is added.
-        cases_per_mean: the loss is the mean over the (case, task) pairs of so many cases, and of these means over the
-            batch, as a training computes it whose processes have so many cases; None for the mean over all pairs.
+        dice_exponent: e of the loss (1 - D^e) / e, with the soft Dice D, for tasks that a patch shows. 1 gives the
+            paper's loss 1 - D, and 0 the limit -log D (Wong et al., MICCAI 2018). They agree once a task is found, but
+            before that, while its probabilities are near 0, the gradient of 1 - D vanishes next to those of tasks that
+            are found. May be changed during the training.
+        absent_weight: weight of a Dice loss for tasks that a patch does not show, so that false positives cost
+            something there: -log(FEW / (FEW + FP)).
+        exclusion_weight: weight of the mean loss of a batch's extra tasks (see ContextBatch), that of the annotated
+            tasks being 1. The loss of an extra task is its mean binary cross-entropy over the voxels that are known not
+            to belong to it (exclusion loss: Shi et al., Medical Image Analysis 2021). If these are all voxels of an
+            image, the loss of absent_weight is added.
+        cases_per_mean: take the mean over the (case, task) pairs of so many cases, and then over these means, as in a
+            training whose processes have so many cases each; None for the mean over all pairs.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""nnU-Net's label manager for networks with one sigmoid channel a task."""
+"""nnU-Net's label manager for networks with one sigmoid channel for each task."""
 
 from typing import Any, TypeAlias
 
@@ -13,7 +13,7 @@ Scores: TypeAlias = np.ndarray | torch.Tensor
 
 
 class HermesLabelManager(LabelManager):
-    """Every label of dataset.json, be it a value or a region, is a task with a sigmoid channel of its own.
+    """Every label of dataset.json, whether a value or a region, is a task with a sigmoid channel of its own.
 
     Where stock nnU-Net lets later regions overwrite earlier ones, tasks that share no label value compete by score.
     """

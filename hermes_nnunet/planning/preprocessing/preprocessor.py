@@ -36,9 +36,10 @@ _REMEDY = "copy the model's folder again"
 class HermesPreprocessor(DefaultPreprocessor):
     """Crop to nonzero, clip and normalise by modality, resample.
 
-    A training case's modality is that of its member; at prediction it is that of the environment variable
-    HERMES_MODALITY, or of the model folder's context. Where that is "unknown" and the plans can find it by the image,
-    it is what is found, and the image has one channel more, which tells the network: see `networks.told_by_image`.
+    A training case has the modality that the collection says. At prediction it is that of the environment variable
+    HERMES_MODALITY or of the model folder's context. If that is "unknown" and the plans have a modality classifier, the
+    modality is recognised from the image, and an additional channel tells it to the network: see
+    `networks.told_by_image`.
     """
 
     # Set to False by whoever collects what is said of images, instead.
@@ -162,10 +163,10 @@ class HermesPreprocessor(DefaultPreprocessor):
                 print(f"warning: {self._name}: {remark}")
 
     def _found_modality(self, plans: HermesPlans, data: np.ndarray, properties: dict[str, Any]) -> str:
-        """The modality that the image has by its looks, printed.
+        """Recognise and print the modality of an image.
 
         Raises:
-            HermesError: it is not clear, or nothing can be told of such an image.
+            HermesError: it is not clear, or cannot be recognised in such an image.
         """
         where = "the plans of this model"
         assert plans.modality_classifier is not None

@@ -16,4 +16,4 @@ class TestBatchSize:
 
     def test_one_case_for_each_process_is_enough(self, new_trainer, monkeypatch):
         monkeypatch.setattr(data_parallel, "number_of_processes", lambda: 3)
-        new_trainer(0)
+        assert new_trainer(0).configuration_manager.batch_size == 3

@@ -95,5 +95,5 @@ class TestLock:
             raise OSError("no locks available")
 
         monkeypatch.setattr("filelock.FileLock.acquire", refuse)
-        with locked(fold):
-            pass
+        with pytest.raises(ZeroDivisionError), locked(fold):
+            raise ZeroDivisionError  # the block was entered
