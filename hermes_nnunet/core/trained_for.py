@@ -7,7 +7,6 @@ from typing import Any
 
 from hermes_nnunet.additions import CHECKPOINT_KEY
 from hermes_nnunet.collection import HERMES_BLOCK
-from hermes_nnunet.core.checkpoints import NAMES, read_checkpoint
 from hermes_nnunet.core.files import parse_json
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
@@ -86,6 +85,8 @@ def check_folds_but(written: Container[str], model: Path, plans: Mapping[str, An
     Raises:
         HermesError: another fold has weights for other tasks, modalities or additions.
     """
+    from hermes_nnunet.core.checkpoints import NAMES, read_checkpoint  # loads torch, which folders are listed without
+
     for folder in sorted(model.glob("fold_*")):
         path = next((folder / name for name in NAMES if (folder / name).is_file()), None)
         if path is None or folder.name in written:

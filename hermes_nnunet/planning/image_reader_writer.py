@@ -78,14 +78,17 @@ def image_properties(geometry: Geometry) -> dict[str, Any]:
     }
 
 
-def check_array(data: np.ndarray, properties: Mapping[str, Any], dataset_json: Mapping[str, Any] | str) -> None:
+def check_axes(properties: Mapping[str, Any]) -> None:
     """See that an image in memory (channels, D, H, W) lies as HermesImageIO would have read it.
 
     nnU-Net's other readers keep the axes of the file, so that the network would look at the image upside down. What
     has no properties but its spacing is taken as it is.
 
+    Args:
+        properties: of the image, as a reader of nnU-Net gives them.
+
     Raises:
-        HermesError: it does not, or has other channels than the model.
+        HermesError: it does not.
     """
     affine = _affine_of_other_reader(properties)
     if affine is not None and axcodes2ornt("RAS").tolist() != io_orientation(affine).tolist():
@@ -94,10 +97,6 @@ def check_array(data: np.ndarray, properties: Mapping[str, Any], dataset_json: M
             "network knows images with axes to the right, the front and the head (RAS): read it with HermesImageIO of "
             f"{__name__}"
         )
-    names = dataset_json.get("channel_names") if isinstance(dataset_json, Mapping) else None
-    channels = len(data) if names is None else len(names)
-    if len(data) != channels:
-        raise HermesError(f"the array has {len(data)} channels, but the model takes {channels}: give it these")
 
 
 def _affine_of_other_reader(properties: Mapping[str, Any]) -> np.ndarray | None:

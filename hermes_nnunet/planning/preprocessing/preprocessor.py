@@ -20,7 +20,7 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.modalities import CT
 from hermes_nnunet.networks.told_by_image import with_mark
 from hermes_nnunet.overrides import MODALITY_VARIABLE
-from hermes_nnunet.planning.image_reader_writer import REMARKS, OwnReaderPlans, check_array
+from hermes_nnunet.planning.image_reader_writer import REMARKS, OwnReaderPlans, check_axes
 from hermes_nnunet.planning.modality.classifier import ModalityClassifier
 from hermes_nnunet.planning.preprocessing.collection import preprocess
 from hermes_nnunet.planning.preprocessing.intensity import clip_intensities, fixed_normalization, intensity_rule
@@ -133,12 +133,12 @@ class HermesPreprocessor(DefaultPreprocessor):
         Raises:
             HermesError: its axes run another way than the network knows them, or it has other channels.
         """
-        check_array(data, properties, dataset_json)
+        check_axes(properties)
+        if self._training_modality is None:
+            _check_channels(len(data), dataset_json, self._name)
         plans = HermesPlans.from_plans(plans_manager.plans)
         self._rules = plans.intensity_clipping
         finds = self._training_modality is None and plans.finds_modality
-        if finds:
-            _check_channels(len(data), dataset_json, self._name)
         self._modality = (
             self._found_modality(plans, data, properties)
             if finds

@@ -176,6 +176,7 @@ def transfer():
 class TestTransfer:
     def test_old_rows_move_less_than_new_ones(self, grown, make_trainer, transfer):
         class AtOnce(transfer):
+            base_share = 0.5
             warm_up_share = 0
 
         trainer = make_trainer(trainer_class=AtOnce)

@@ -203,7 +203,8 @@ class TestBadPatients:
 
     def test_two_slices_at_one_position_are_told(self, mr, run):
         folder = mr / "20/T2SPIR"
-        (folder / "DICOM_anon/IMG-0002-00009.dcm").write_bytes((folder / "DICOM_anon/IMG-0002-00001.dcm").read_bytes())
+        first = (folder / "DICOM_anon/IMG-0002-00001.dcm").read_bytes()
+        (folder / "DICOM_anon/IMG-0002-00009.dcm").write_bytes(first[:-2] + bytes(byte ^ 1 for byte in first[-2:]))
         (folder / "Ground/IMG-0002-00009.png").write_bytes((folder / "Ground/IMG-0002-00001.png").read_bytes())
         assert "lie at the same position" in self.told(run)
 
