@@ -2,7 +2,7 @@
 
 Preprocesses the labelled cases of data sets 301 to 304 with two processes of nnUNetv2_preprocess and with
 `hermes_nnunet preprocess --cluster local:2`; predicts images with `hermes_nnunet predict` in one process and on such
-workers, with a small model of random weights at 6 mm. Then both once more on workers of which one is killed (SIGKILL)
+workers, with a small model of random weights at 3 mm. Then both once more on workers of which one is killed (SIGKILL)
 every 20 seconds: all cases must be done, every voxel the same. "start" is the same with a case for each worker, most
 of which is the start of processes.
 
@@ -51,7 +51,7 @@ KILL_SECONDS = 20.0
 # Seldom enough that a worker that has started works on a case, on a slow machine, too.
 STARTS_BETWEEN_KILLS = 2
 # Of the model, so that an image takes some seconds, not a fraction of what a process needs to start.
-MODEL_SPACING_MM = 6.0
+MODEL_SPACING_MM = 3.0
 MODEL_PATCH = 64
 MODEL_WIDTHS_DIVISOR = 2
 
