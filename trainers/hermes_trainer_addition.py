@@ -79,7 +79,7 @@ class HermesTrainerAddition(HermesTrainer):
             values = [task.values for task in self.collection.tasks]
             first = FirstRows(network, patches, values, ignore_label=self.label_manager.ignore_label)
             base_plans = plans_without_additions(self.base.plans)
-            chosen = fit_first_rows(first, network, self.base.base, base_plans, self.hermes_plans.context.modality)
+            chosen = fit_first_rows(first, self.base.base, base_plans, self.hermes_plans.context.modality)
             self.print_to_log_file(f"prior tokens of the new tasks start as {chosen}")
         take_from_first_process(network)
 

@@ -75,6 +75,9 @@ class FirstRows:
         task_values: label values of each task.
         ignore_label: value of voxels that nothing is known of.
         seed: of the voxels that are drawn.
+
+    Attributes:
+        network: see above.
     """
 
     def __init__(
@@ -86,7 +89,7 @@ class FirstRows:
         ignore_label: int | None = None,
         seed: int = 0,
     ) -> None:
-        self._network = network
+        self.network = network
         self._patches = patches
         self._task_values = task_values
         self._ignore_label = ignore_label
@@ -118,7 +121,7 @@ class FirstRows:
     @torch.no_grad()
     def _set_priors(self, rows: Mapping[str, torch.Tensor]) -> None:
         for name, row in rows.items():
-            self._network.get_parameter(name)[:-1] = row
+            self.network.get_parameter(name)[:-1] = row
 
     def _fit(self, heads: Sequence[AdaptedClassifierHead], patches: Sequence[FirstPatches], steps: int) -> list[float]:
         """Set the classifiers of heads, the first of the network's; return the loss of each."""
@@ -134,13 +137,13 @@ class FirstRows:
         self, patches: FirstPatches, heads: Sequence[AdaptedClassifierHead], random: torch.Generator
     ) -> list[_Voxels]:
         """Voxels of a batch at the resolution of each head."""
-        device = next(self._network.parameters()).device
+        device = next(self.network.parameters()).device
         contexts = patches.contexts.on(device).repeated(len(patches.images))
-        self._network.set_context(contexts)
-        features, posteriors = self._network.features_and_posteriors(
+        self.network.set_context(contexts)
+        features, posteriors = self.network.features_and_posteriors(
             turned(patches.images.to(device), contexts.turn), contexts
         )
-        tokens = torch.cat(posteriors, dim=-1)[:, : -self._network.tokens_per_modality]
+        tokens = torch.cat(posteriors, dim=-1)[:, : -self.network.tokens_per_modality]
         found = []
         for head, read, target in zip(heads, features, patches.targets, strict=False):
             labels = turned(target, contexts.turn).flatten(1).cpu()
@@ -214,7 +217,6 @@ def _loss(logits: torch.Tensor, voxels: _Voxels) -> torch.Tensor:
 
 def fit_first_rows(
     first: FirstRows,
-    network: ContextualNetwork,
     base: Mapping[str, torch.Tensor],
     base_plans: HermesPlans,
     modality: str,
@@ -222,7 +224,7 @@ def fit_first_rows(
     """Set prior tokens and classifiers of a network's tasks.
 
     Args:
-        network: that of `first`, after `start_addition`.
+        first: of the network, after `start_addition`.
         base: weights of the base, without additions.
         base_plans: its plans, without additions.
         modality: of the patches; tasks of the base that know it are tried first.
@@ -233,7 +235,7 @@ def fit_first_rows(
     unseen = set(base_plans.unseen(modality))
     tasks = sorted(base_plans.tasks, key=lambda task: task in unseen)[:MOST_CANDIDATES]
     rows = {task: base_plans.tasks.index(task) for task in tasks}
-    chosen = first.choose_priors(candidates_of(base, rows, pools_of(network)))
+    chosen = first.choose_priors(candidates_of(base, rows, pools_of(first.network)))
     first.set_classifiers()
     return chosen
 

@@ -139,7 +139,7 @@ def _start(
     shown = [FirstPatches(own.images, own.targets(network.supervision_scales), context) for own in batches]
     first = FirstRows(network, shown, [task.values for task in lesson.collection.tasks], seed=settings.seed)
     base_plans = plans_without_additions(lesson.base.plans)
-    fit_first_rows(first, network, lesson.base.base, base_plans, lesson.hermes_plans.context.modality)
+    fit_first_rows(first, lesson.base.base, base_plans, lesson.hermes_plans.context.modality)
 
 
 def _loss_of(lesson: Lesson, network: ContextualNetwork) -> HermesLoss:
