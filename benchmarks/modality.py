@@ -1,24 +1,29 @@
 """Is the modality of a held-out image found, and an image that resembles no member said to be unknown?
 
 For each of the first two folds of four public data sets (benchmarks/README.md) the classifier is fitted on the training
-cases and applied to the held-out ones, and to three images of other data sets.
+cases and applied to the held-out ones, and to three images of other data sets. Then it is fitted without one data set
+after the other, which comes as an addition whose looks are those of a single training case, or of all.
 
     python benchmarks/modality.py [FOLDER]    (which has raw/Dataset301_... and extra; a minute)
 """
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from measuring import Row, parser, report
 
+from hermes_nnunet.collection import UNKNOWN_MODALITY
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.data.dicom.folder import read_folder
+from hermes_nnunet.looks import MemberLook
 from hermes_nnunet.planning.image_reader_writer import HermesImageIO
+from hermes_nnunet.planning.modality.classifier import FoundModality, ModalityClassifier
 from hermes_nnunet.planning.modality.features import image_features
-from hermes_nnunet.planning.modality.fitting import MeasuredCase, fit
+from hermes_nnunet.planning.modality.fitting import MeasuredCase, fit, looks_of_cases
 from hermes_nnunet.prediction.image_sources import DicomSource
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -31,6 +36,8 @@ MODALITIES = {
 FOLDS = (0, 1)
 
 Cases = Mapping[str, Mapping[str, MeasuredCase]]
+Splits = Mapping[str, Sequence[Mapping[str, Any]]]
+Images = Sequence[tuple[str, np.ndarray]]
 
 
 def measured(path: Path) -> np.ndarray:
@@ -65,33 +72,43 @@ def unlike_all(extra: Path) -> Iterator[tuple[str, np.ndarray]]:
             yield series.paths[0].parent.name, measured(source.image_files(Path(folder))[0])
 
 
-def rows_of(fold: int, cases: Cases, splits: Mapping[str, Sequence[Mapping[str, Any]]], extra: Path) -> Iterator[Row]:
-    """A row for the held-out cases of each data set, and one for each image that resembles none."""
-    classifier = fit([cases[dataset][case] for dataset, own in splits.items() for case in own[fold]["train"]])
+def classifiers(fold: int, cases: Cases, splits: Splits) -> Iterator[tuple[str, ModalityClassifier]]:
+    """What was added, and the classifier that is told it: none, and each data set with few and with all cases."""
+    training = {dataset: [cases[dataset][case] for case in own[fold]["train"]] for dataset, own in splits.items()}
+    yield "nothing", fit([case for own in training.values() for case in own])
+    for added, own in training.items():
+        of_base = fit([case for dataset, others in training.items() if dataset != added for case in others])
+        for number in (1, len(own)):
+            looks: tuple[MemberLook, ...] = (*of_base.looks, *looks_of_cases(own[:number]))
+            yield f"{added}, cases: {number}", replace(of_base, looks=looks)
+
+
+def rows_of(
+    added: str, classifier: ModalityClassifier, fold: int, cases: Cases, splits: Splits, others: Images
+) -> Iterator[Row]:
+    """A row for the held-out cases of each data set, and one for all images that resemble none."""
     for dataset, own in splits.items():
         held_out = [cases[dataset][case] for case in own[fold]["val"]]
         found = [classifier.of_features(case.features, case.patient) for case in held_out]
-        right = [one for one in found if one.modality == MODALITIES[dataset]]
-        yield {
-            "fold": fold,
-            "images": dataset,
-            "held out": len(found),
-            "right": len(right),
-            "right and sure": sum(one.sure for one in right),
-            "taken for": ", ".join(sorted({one.modality for one in found})),
-            "least sure": min(one.probability or 0.0 for one in found),
-        }
-    for name, features in unlike_all(extra):
-        one = classifier.of_features(features, name)
-        yield {
-            "fold": fold,
-            "images": name,
-            "held out": 1,
-            "right": int(one.modality == "unknown"),
-            "right and sure": int(one.modality == "unknown"),
-            "taken for": one.modality,
-            "least sure": one.probability or 0.0,
-        }
+        yield row_of(fold, added, dataset, found, MODALITIES[dataset])
+    found = [classifier.of_features(features, name) for name, features in others]
+    yield row_of(fold, added, "other data sets", found, UNKNOWN_MODALITY)
+
+
+def row_of(fold: int, added: str, images: str, found: Sequence[FoundModality], expected: str) -> Row:
+    """How many images were told rightly; a wrong one is one that is not in doubt either."""
+    right = [one for one in found if one.modality == expected]
+    return {
+        "fold": fold,
+        "added": added,
+        "images": images,
+        "held out": len(found),
+        "right": len(right),
+        "right and sure": sum(one.sure for one in right),
+        "wrong and sure": sum(one.sure for one in found) - sum(one.sure for one in right),
+        "taken for": ", ".join(sorted({one.modality for one in found})),
+        "least sure": min(one.probability or 0.0 for one in found),
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -104,7 +121,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         made.exit(message=f"modality: there are no images in {raw}: give their folder\n")
     cases = cases_of(raw)
     splits = {dataset: read_json(raw / dataset / "splits_final.json", "choose another folder") for dataset in cases}
-    rows = [row for fold in FOLDS for row in rows_of(fold, cases, splits, arguments.source / "extra")]
+    others = list(unlike_all(arguments.source / "extra"))
+    rows = [
+        row
+        for fold in FOLDS
+        for added, classifier in classifiers(fold, cases, splits)
+        for row in rows_of(added, classifier, fold, cases, splits, others)
+    ]
     report("modality", __doc__, {"folds": list(FOLDS)}, rows, arguments)
 
 

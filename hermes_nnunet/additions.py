@@ -4,12 +4,13 @@ An addition is what a frozen universal model, its base, needs to do one more mem
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from hermes_nnunet.collection import MemberName, ModalityName, TaskName
+from hermes_nnunet.looks import Looks
 from hermes_nnunet.schema import OURS, Text, Whole, must_be
 
 # Of the adapters of an addition, where nobody says another.
@@ -30,18 +31,23 @@ class AddedMember:
         tasks: rows of the task pool that are the addition's.
         new_modalities: modalities that the base does not know; the addition has rows of its own for them.
         rank: of its adapters.
+        looks: of its images; None where they were not measured. Folds of one model may differ in them.
     """
 
     member: MemberName
     tasks: tuple[TaskName, ...]
     new_modalities: tuple[ModalityName, ...]
     rank: Rank
+    looks: Looks | None = field(default=None, compare=False)
 
     __pydantic_config__ = OURS
 
     def to_json(self) -> dict[str, Any]:
         """As JSON stores it."""
-        return asdict(self)
+        content = asdict(self)
+        if self.looks is None:
+            del content["looks"]
+        return content
 
 
 @dataclass(frozen=True)

@@ -277,7 +277,8 @@ class HermesPlans:
         names = ", ".join(name for name in self.modalities if name in known)
         return (
             "The modality of the images is not named, and these plans lack what it is found by (a modality_classifier "
-            "of all members, which older releases and additions do not bring), so less is found in them, or nothing: "
+            "of all members, which older releases and their additions do not bring), so less is found in them, or "
+            "nothing: "
             f"set {MODALITY_VARIABLE} to what they are ({names})"
         )
 
@@ -289,10 +290,12 @@ class HermesPlans:
 
     @property
     def can_find_modality(self) -> bool:
-        """Whether it is known what the images of all members look like; not those of additions."""
+        """Whether it is known what the images of all members look like."""
         if self.modality_classifier is None:
             return False
         measured = {look.get("member") for look in self.modality_classifier.get("looks", [])}
+        features = self.modality_classifier.get("features")
+        measured |= {own.member for own in self.additions if own.looks and list(own.looks.features) == features}
         return self.members.keys() <= measured
 
     @property

@@ -6,6 +6,7 @@ import pytest
 from hermes_nnunet.additions import AddedMember
 from hermes_nnunet.collection import Context
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.looks import Looks, MemberLook
 from hermes_nnunet.overrides import all_modalities_override
 from hermes_nnunet.plans import HermesPlans
 
@@ -155,7 +156,32 @@ class TestModalitiesOfAdditions:
             view.with_modality_override()
         assert replace(view, context=Context(("two/x",), "CT")).with_modality_override().context.modality == "T2"
 
+    def test_are_found_where_all_additions_say_what_they_look_like(self, grown):
+        looks = {name: Looks(("f",), (MemberLook(name, "T2", (0.0,), (1.0,)),)) for name in ("one", "two")}
+        of_base = {"features": ["f"], "looks": [{"member": name} for name in grown.members]}
+        members = {**grown.members, **{name: replace(grown.members["brain"], name=name) for name in looks}}
+        plans = replace(grown, members=members, modality_classifier=of_base)
+        assert not plans.can_find_modality
+        one, two = (replace(own, looks=looks[own.member]) for own in plans.additions)
+        assert replace(plans, additions=(one, two)).can_find_modality
+        assert not replace(plans, additions=(one, plans.additions[1])).can_find_modality
+        of_another_release = replace(two, looks=replace(two.looks, features=("g",)))
+        assert not replace(plans, additions=(one, of_another_release)).can_find_modality
+
     def test_survive_the_file(self, grown):
-        block = grown.to_block()
+        looks = Looks(("f",), (MemberLook("one", "T2", (0.25,), (1.5,)),))
+        grown = replace(grown, additions=(replace(grown.additions[0], looks=looks), grown.additions[1]))
+        block = json.loads(json.dumps(grown.to_block()))
+        assert [set(own) for own in block["additions"]] == [
+            {"member", "tasks", "new_modalities", "rank", "looks"}, {"member", "tasks", "new_modalities", "rank"},
+        ]  # fmt: skip
         read = HermesPlans.from_plans({"hermes": block, "plans_name": "HermesPlans", "dataset_name": "Dataset900_Both"})
         assert read == grown
+        assert [own.looks for own in read.additions] == [looks, None]
+
+    def test_damaged_looks_are_one_line(self, grown):
+        block = grown.to_block()
+        look = {"member": "one", "modality": "T2", "mean": [0.0, 1.0], "deviation": [1.0]}
+        block["additions"][0]["looks"] = {"features": ["f"], "of_modalities": [look]}
+        with pytest.raises(HermesError, match=r"additions\[0\]\.looks.* 1 features, but lists of other lengths"):
+            HermesPlans.from_plans({"hermes": block, "plans_name": "HermesPlans", "dataset_name": "Dataset900_Both"})

@@ -31,7 +31,7 @@ class HermesTrainerAddition(HermesTrainer):
         addition_rate: learning rate of rows of pools and of adapters of convolutions.
         linear_share: share of it for adapters of linear layers, after which no norm takes out the size of a step.
         adapter_decay: weight decay of the adapters, towards the base; rows have none.
-        first_batches: batches that the first rows are fitted to.
+        first_batches: batches that the first rows are fitted to; 0 for rows that start as the mean of the base's.
     """
 
     addition_rate = 8e-3
@@ -70,7 +70,8 @@ class HermesTrainerAddition(HermesTrainer):
         """Give rows of the new tasks a start that fits what some patches show; HERMES_START_FROM is not asked."""
         network = self.bare_network
         # By all processes, as the loaders of all go on together.
-        batches = [next(self.dataloader_train) for _ in range(self.first_batches)]
+        number = self.first_batches if FirstRows.has_classifiers(network) else 0
+        batches = [next(self.dataloader_train) for _ in range(number)]
         if self.local_rank == 0:
             patches = [
                 FirstPatches(batch["data"], batch["target"], self._contexts(cases_of(batch["keys"])))

@@ -50,7 +50,7 @@ def is_to_find(model: ModelFolder, members: Sequence[str], modality: str | None)
     if modality == AUTO:
         raise HermesError(
             f"{model.path / PLANS_FILE} does not say what tells the modalities of all members apart (older releases "
-            "did not measure it, and additions bring none): name the modality of the images"
+            "did not measure it, nor do additions of theirs bring it): name the modality of the images"
         )
     return False
 
@@ -68,9 +68,8 @@ def find_modality(source: ImageSource, model: ModelFolder, load: "Load") -> Foun
     """
     if _channels(source) > model.image_channels:
         return None
-    assert model.hermes_plans.modality_classifier is not None
-    classifier = ModalityClassifier.from_json(model.hermes_plans.modality_classifier, str(model.path / PLANS_FILE))
-    among = tuple(name for name in _modalities(model, list(model.members)) if name in classifier.modalities)
+    classifier = ModalityClassifier.of_plans(model.hermes_plans, str(model.path / PLANS_FILE))
+    among = tuple(_modalities(model, list(model.members)))
     if isinstance(source, DicomSource):
         header = by_header(source.series, among)
         if header.told and header.possible:
@@ -87,9 +86,9 @@ def find_modality(source: ImageSource, model: ModelFolder, load: "Load") -> Foun
         image, properties = HermesImageIO().read_images([str(file)])
     found = classifier.of_image(image[0], properties["spacing"], source.place, among)
     close = found.runner_up is not None and found.probability is not None and found.probability < classifier.sure
-    # A modality that is called so was never the network's to tell.
-    named = UNKNOWN_MODALITY not in (found.modality, found.runner_up)
-    if not (close and named) or not load().knows_unknown:
+    # A modality that is called unknown, or that an addition has brought, was never the network's to tell.
+    of_network = {*classifier.modalities} - {UNKNOWN_MODALITY}
+    if not (close and {found.modality, found.runner_up} <= of_network) or not load().knows_unknown:
         return found
     # Not above: it takes seconds.
     from hermes_nnunet.prediction.network_modality import modality_by_network

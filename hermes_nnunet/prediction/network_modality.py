@@ -53,10 +53,10 @@ def modality_by_network(
 
 
 def _told_unknown(predictor: HermesPredictor, modality: str) -> Iterator[Pass]:
-    """A pass for each member of a modality, without its modality."""
+    """A pass for each member of a modality, without its modality; additions were never told so."""
     model = predictor.model
     for name, member in model.members.items():
-        if modality in member.modalities:
+        if modality in member.modalities and model.hermes_plans.addition_of(name) is None:
             plans = replace(model.hermes_plans.of_members([name], UNKNOWN_MODALITY), modality_classifier=None)
             yield Pass((name,), (), plans, model.image_channels)
 

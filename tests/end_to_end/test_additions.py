@@ -78,6 +78,21 @@ def test_old_member_is_segmented_as_before(added, image_of, tmp_path):
     assert all(np.array_equal(one[key], other[key]) for key in one.files)
 
 
+def test_nobody_need_name_the_modality(added, tmp_path):
+    """The universal model with old and new tasks recognises it, with nnU-Net's command and with ours."""
+    images = added.raw / added.dataset(NUMBER) / "imagesTs"
+    segmented = added.predict(INTO, images, tmp_path / "stock")
+    assert "box_5_0000.nii.gz: US (" in (tmp_path / "stock.log").read_text()
+    model = ("-m", INTO, "-tr", added.trainer, "-p", added.plans, "-device", "cpu")
+    printed = added.run("hermes_nnunet", "predict", "-i", images, "-o", tmp_path / "ours", *model, "--all")
+    assert "1 case taken for US (box_5: US (" in printed
+    (stock,) = (np.asarray(image.dataobj) for image in segmented.values())
+    ours = np.asarray(nibabel.load(tmp_path / "ours" / "box_5.nii.gz").dataobj)
+    assert np.array_equal(ours, stock)
+    reference = np.asarray(nibabel.load(images.with_name("labelsTs") / "box_5.nii.gz").dataobj)
+    assert 2 * ((ours > 0) & (reference > 0)).sum() / ((ours > 0).sum() + (reference > 0).sum()) > 0.7
+
+
 def test_new_tasks_are_found_by_name(added, tmp_path):
     images = added.raw / added.dataset(NUMBER) / "imagesTs"
     added.run(

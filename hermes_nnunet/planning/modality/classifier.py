@@ -1,16 +1,16 @@
 """Which modality an image is of, from numbers that the plans hold."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from hermes_nnunet.collection import UNKNOWN_MODALITY
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.looks import OUT_OF_PLACE, Deviation, MemberLook
 from hermes_nnunet.planning.modality.features import FEATURES, image_features
-from hermes_nnunet.plans import PLANS_REMEDY
+from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
 from hermes_nnunet.schema import OURS, Number, Text, Whole, checked
 
 # Of the probability of a modality, below which it is not taken.
@@ -18,11 +18,7 @@ SURE = 0.8
 # Of the distance to the nearest member. Images that a member of benchmarks/modality.py holds out are within 2.2, three
 # of other data sets beyond 3.6; this limit, SURE and the number of features below were chosen on these images.
 FURTHEST = 3.0
-# Features that count for the distance: of all, one that is out of place would be lost among those that are not.
-_OUT_OF_PLACE = 5
 _DIGITS = 4
-
-Deviation = Annotated[Number, Field(gt=0)]
 
 
 @dataclass(frozen=True)
@@ -66,25 +62,11 @@ class FoundModality:
 
 
 @dataclass(frozen=True)
-class MemberLook:
-    """What the images of one modality of a member have in common: mean and deviation of each feature."""
-
-    member: Text
-    modality: Text
-    mean: tuple[Number, ...]
-    deviation: tuple[Deviation, ...]
-
-    __pydantic_config__ = OURS
-
-    def distance(self, features: np.ndarray) -> float:
-        """Root mean square over the features that are most out of place, in standard deviations."""
-        squares = ((features - self.mean) / self.deviation) ** 2
-        return float(np.sqrt(np.sort(squares)[-_OUT_OF_PLACE:].mean()))
-
-
-@dataclass(frozen=True)
 class ModalityClassifier:
     """Multinomial logistic regression over standardised features, and how far an image may be from all members.
+
+    A modality that an addition has brought is none of the regression's. Whether an image is of it is told by the
+    distances to the looks, and the regression tells between the others.
 
     Attributes:
         features: names, in the order of all numbers.
@@ -131,15 +113,11 @@ class ModalityClassifier:
 
     def of_features(self, features: np.ndarray, name: str, among: Collection[str] | None = None) -> FoundModality:
         """The same from features (F,)."""
-        possible = [place for place, known in enumerate(self.modalities) if among is None or known in among]
-        probabilities = self.probabilities(features)[possible]
-        order = np.argsort(-probabilities, kind="stable")
-        ranked = [
-            (self.modalities[possible[place]], float(probabilities[place] / probabilities.sum())) for place in order
-        ]
         looks = [look for look in self.looks if among is None or look.modality in among]
-        nearest = min(looks, key=lambda look: look.distance(features))
-        distance = nearest.distance(features)
+        distances = [look.distance(features) for look in looks]
+        distance = min(distances)
+        nearest = looks[distances.index(distance)]
+        ranked = self._ranked(features, looks, distances)
         if distance > self.furthest:
             remark = (
                 f"{name} resembles no image that the model was trained on (the nearest are {nearest.modality} of "
@@ -156,9 +134,43 @@ class ModalityClassifier:
         remark = "" if agree else f"though the nearest images are {nearest.modality} of {nearest.member}"
         return FoundModality(modality, probability, runner_up, its_probability, "image", sure, remark)
 
+    def _ranked(
+        self, features: np.ndarray, looks: Sequence[MemberLook], distances: Sequence[float]
+    ) -> list[tuple[str, float]]:
+        """Modalities of the looks with their probability, the likeliest first."""
+        of_regression = dict(zip(self.modalities, self.probabilities(features).tolist(), strict=True))
+        nearest: dict[str | None, float] = {}  # None for all modalities of the regression
+        for look, distance in zip(looks, distances, strict=True):
+            group = None if look.modality in of_regression else look.modality
+            nearest[group] = min(distance, nearest.get(group, distance))
+        closest = min(nearest.values())
+        # As of normal distributions with the same deviations, of the features that count.
+        shares = {
+            group: float(np.exp(OUT_OF_PLACE * (closest**2 - distance**2) / 2)) for group, distance in nearest.items()
+        }
+        total = sum(shares.values())
+        possible = {look.modality for look in looks}
+        within = {name: share for name, share in of_regression.items() if name in possible}
+        probabilities = {group: share / total for group, share in shares.items() if group is not None}
+        for name, share in within.items():
+            probabilities[name] = shares[None] / total * share / sum(within.values())
+        return sorted(probabilities.items(), key=lambda named: -named[1])
+
     def to_json(self) -> dict[str, Any]:
         """For the plans: numbers and names only."""
         return asdict(self)
+
+    @classmethod
+    def of_plans(cls, plans: HermesPlans, where: str) -> "ModalityClassifier":
+        """That of a model, which knows what its additions' images look like, too; see `can_find_modality`.
+
+        Raises:
+            HermesError: see `from_json`.
+        """
+        assert plans.modality_classifier is not None
+        classifier = cls.from_json(plans.modality_classifier, where)
+        added = [look for own in plans.additions if own.looks is not None for look in own.looks.of_modalities]
+        return replace(classifier, looks=(*classifier.looks, *added))
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], where: str) -> "ModalityClassifier":

@@ -13,7 +13,8 @@ from hermes_nnunet.core.evenly import evenly_chosen
 from hermes_nnunet.core.processes import available_cores, map_cases
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.planning.modality.classifier import MemberLook, ModalityClassifier
+from hermes_nnunet.looks import Looks, MemberLook
+from hermes_nnunet.planning.modality.classifier import ModalityClassifier
 from hermes_nnunet.planning.modality.features import FEATURES, image_features
 
 CASES_PER_MEMBER = 20
@@ -53,16 +54,16 @@ class CaseToMeasure:
 def classifier_of(
     collection: Collection, files: Mapping[str, Mapping[str, Sequence[str]]], reader: type[BaseReaderWriter]
 ) -> tuple[ModalityClassifier | None, str]:
-    """The classifier of a collection, and a line about it; None where there is nothing to tell apart, or to measure.
+    """The classifier of a collection, and a line about it; None where there is nothing to measure.
+
+    That of one modality tells apart what additions bring. The line is empty then.
 
     Args:
         files: by case, its 'images', as nnU-Net has them.
     """
-    wanted = {(collection.cases[case].modality, collection.cases[case].member) for case in files}
-    if len({modality for modality, _ in wanted}) < 2:
-        return None, ""
-    measured = measure(cases_to_measure(collection, files, reader))
-    missing = sorted(wanted.difference((case.modality, case.member) for case in measured))
+    measured, missing = _measured_cases(collection, files, reader)
+    if len({collection.cases[case].modality for case in files}) < 2:
+        return (None if missing or not measured else fit(measured)), ""
     if missing:
         return None, (
             "The modality of an image will not be found by its looks: no case of "
@@ -74,6 +75,27 @@ def classifier_of(
         classifier,
         f"The modality of an image is found by its looks, {tested if classifier.tested else 'not tested'}",
     )
+
+
+def looks_of(
+    collection: Collection, files: Mapping[str, Mapping[str, Sequence[str]]], reader: type[BaseReaderWriter]
+) -> Looks | None:
+    """What the images of a collection look like; None where nothing can be told of all images of a modality.
+
+    Args:
+        files: as of `classifier_of`.
+    """
+    measured, missing = _measured_cases(collection, files, reader)
+    return None if missing or not measured else Looks(FEATURES, looks_of_cases(measured))
+
+
+def _measured_cases(
+    collection: Collection, files: Mapping[str, Mapping[str, Sequence[str]]], reader: type[BaseReaderWriter]
+) -> tuple[list[MeasuredCase], list[tuple[str, str]]]:
+    """Cases of a collection, and (modality, member) of which none could be measured."""
+    wanted = {(collection.cases[case].modality, collection.cases[case].member) for case in files}
+    measured = measure(cases_to_measure(collection, files, reader))
+    return measured, sorted(wanted.difference((case.modality, case.member) for case in measured))
 
 
 def cases_to_measure(
@@ -118,17 +140,12 @@ def _measured(case: CaseToMeasure) -> MeasuredCase | None:
 def fit(cases: Sequence[MeasuredCase]) -> ModalityClassifier:
     """Fit scikit-learn's logistic regression, and cross-validate it.
 
-    A member is held out where there are others of its modality, and else some of the patients.
-
-    Raises:
-        ValueError: the cases have fewer than two modalities.
+    A member is held out where there are others of its modality, and else some of the patients. Where all cases have the
+    same modality, there is nothing to test.
     """
     features = np.stack([case.features for case in cases])
     modalities = np.array([case.modality for case in cases])
     names = sorted(set(modalities))
-    if len(names) < 2:
-        msg = "one modality only: there is nothing to tell"
-        raise ValueError(msg)
     tested, right = _cross_validated(features, modalities, _folds(cases))
     mean, scale, coefficients, intercepts = _regression(features, modalities)
     return ModalityClassifier(
@@ -138,7 +155,7 @@ def fit(cases: Sequence[MeasuredCase]) -> ModalityClassifier:
         modalities=tuple(names),
         coefficients=tuple(_row(row) for row in coefficients),
         intercepts=_row(intercepts),
-        looks=_looks(cases),
+        looks=looks_of_cases(cases),
         tested=tested,
         right=right,
     )
@@ -164,6 +181,8 @@ def _regression(features: np.ndarray, modalities: np.ndarray) -> tuple[np.ndarra
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(features)
+    if len(set(modalities)) == 1:
+        return scaler.mean_, scaler.scale_, np.zeros_like(features[:1]), np.zeros(1)
     model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=1000).fit(
         scaler.transform(features), modalities
     )
@@ -194,7 +213,8 @@ def _folds(cases: Sequence[MeasuredCase]) -> list[np.ndarray]:
     return list(masks)
 
 
-def _looks(cases: Sequence[MeasuredCase]) -> tuple[MemberLook, ...]:
+def looks_of_cases(cases: Sequence[MeasuredCase]) -> tuple[MemberLook, ...]:
+    """A look for each modality of each member."""
     groups = defaultdict(list)
     for case in cases:
         groups[case.member, case.modality].append(case.features)

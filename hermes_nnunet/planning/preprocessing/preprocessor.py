@@ -169,8 +169,7 @@ class HermesPreprocessor(DefaultPreprocessor):
             HermesError: it is not clear, or cannot be recognised in such an image.
         """
         where = "the plans of this model"
-        assert plans.modality_classifier is not None
-        classifier = ModalityClassifier.from_json(plans.modality_classifier, where)
+        classifier = ModalityClassifier.of_plans(plans, where)
         found = classifier.of_image(data[0], properties["spacing"], self._name)
         if not found.sure:
             raise HermesError(

@@ -21,7 +21,10 @@ from hermes_nnunet.core.wording import did_you_mean, listed
 from hermes_nnunet.data.merge import MergeResult, MergeSpecification, merge
 from hermes_nnunet.data.merge.planning import MergePlan, plan_merge
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.looks import Looks
+from hermes_nnunet.planning.image_reader_writer import HermesImageIO
 from hermes_nnunet.planning.labelled_intensities import planned_intensity_clipping
+from hermes_nnunet.planning.modality.fitting import looks_of
 from hermes_nnunet.planning.preprocessing.intensity import default_intensity_clipping
 from hermes_nnunet.planning.splits import check_planned_splits
 from hermes_nnunet.plans import HermesPlans
@@ -153,12 +156,16 @@ def _new_modalities(base: ModelFold, collection: Collection) -> tuple[str, ...]:
 
 def _plans(base: ModelFold, merged: MergeResult, rank: int) -> dict[str, Any]:
     """Content of the plans file of a merged collection."""
+    content = read_dataset_json(merged.folder / DATASET_FILE, "extend again")
+    files = get_filenames_of_train_images_and_targets(str(merged.folder), content)
     # One model has one rule for a modality, also where an addition has brought it.
     rules = dict(base.plans.intensity_clipping)
     new = [name for name in _new_modalities(base, merged.collection) if name not in base.plans.modalities]
     if new:
-        rules |= {name: rule for name, rule in _planned_rules(base, merged).items() if name in new}
-    return plans_of_addition(base, merged.collection, merged.folder.name, rules, rank)
+        planned = _planned_rules(base, merged.collection, files, content)
+        rules |= {name: rule for name, rule in planned.items() if name in new}
+    looks = looks_of(merged.collection, files, HermesImageIO)
+    return plans_of_addition(base, merged.collection, merged.folder.name, rules, rank, looks)
 
 
 def plans_of_addition(
@@ -167,6 +174,7 @@ def plans_of_addition(
     dataset_name: str,
     rules: Mapping[str, dict[str, Any]],
     rank: int,
+    looks: Looks | None,
 ) -> dict[str, Any]:
     """Content of the plans file: the base's, with the collection's own tasks, modalities and adapters.
 
@@ -175,10 +183,11 @@ def plans_of_addition(
         dataset_name: of the collection.
         rules: intensity rules by modality.
         rank: of the adapters.
+        looks: of the collection's images.
     """
     base_plans = plans_without_additions(base.plans)
     (member,) = collection.members.values()
-    added = AddedMember(member.name, collection.task_names, _new_modalities(base, collection), rank)
+    added = AddedMember(member.name, collection.task_names, _new_modalities(base, collection), rank, looks)
     # Where null rows take part, one of them follows the tasks.
     most_tasks = max((len(own.tasks) for own in base_plans.members.values()), default=0)
     surplus = base_plans.rows_per_case - most_tasks
@@ -205,13 +214,13 @@ def plans_of_addition(
     return plans
 
 
-def _planned_rules(base: ModelFold, merged: MergeResult) -> dict[str, dict[str, Any]]:
+def _planned_rules(
+    base: ModelFold, collection: Collection, files: Mapping[str, Mapping[str, Any]], dataset_json: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
     """Intensity rules as the base's planner makes them."""
     if not base.model.merges_members:  # a network of the paper, whose planners have the paper's rules
         return {**default_intensity_clipping()}
-    content = read_dataset_json(merged.folder / DATASET_FILE, "extend again")
-    files = get_filenames_of_train_images_and_targets(str(merged.folder), content)
-    return planned_intensity_clipping(merged.collection, files, content)
+    return planned_intensity_clipping(collection, files, dataset_json)
 
 
 def _write_preprocessed(folder: Path, merged: MergeResult) -> None:

@@ -17,6 +17,7 @@ from hermes_nnunet.core.dice import mean_of_defined
 from hermes_nnunet.core.files import parse_json, written_beside
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import quoted
+from hermes_nnunet.looks import Looks
 from hermes_nnunet.networks.pool_rows import adapter_of
 from hermes_nnunet.plans import IntensityRule, VoxelOrder
 from hermes_nnunet.schema import OURS, Number, Text, versioned
@@ -65,6 +66,7 @@ class AdditionHeader:
         excludes: task -> tasks of the member that never have a voxel in common with it.
         rank: of the adapters.
         base: what it is for.
+        looks: of the member's images; earlier releases did not write them.
         voxel_order: in which the network sees the member's images; RAS but for imported bases.
         trained_on: numbers and names of what it was trained with, for people.
         dice: mean validation Dice of each task, None where nothing was there to compare.
@@ -78,6 +80,7 @@ class AdditionHeader:
     intensity_clipping: dict[Text, IntensityRule]
     rank: Rank
     base: AdditionBase
+    looks: Looks | None = None
     voxel_order: VoxelOrder = OUR_ORDER
     excludes: dict[Text, tuple[Text, ...]] = field(default_factory=dict)
     trained_on: dict[Text, Any] = field(default_factory=dict)
@@ -95,7 +98,8 @@ class AdditionHeader:
     @property
     def added(self) -> AddedMember:
         """What plans say of it."""
-        return AddedMember(self.name, tuple(task.name for task in self.tasks), self.new_modalities, self.rank)
+        tasks = tuple(task.name for task in self.tasks)
+        return AddedMember(self.name, tasks, self.new_modalities, self.rank, self.looks)
 
     def to_json(self) -> str:
         """The text of the file's header."""
@@ -127,6 +131,12 @@ class AdditionHeader:
             raise ValueError(msg)
         if not set(self.new_modalities) <= set(self.member.modalities) <= set(self.intensity_clipping):
             msg = "its modalities are not those of its member"
+            raise ValueError(msg)
+        looks = () if self.looks is None else self.looks.of_modalities
+        if looks and {(look.member, look.modality) for look in looks} != {
+            (self.name, modality) for modality in self.member.modalities
+        }:
+            msg = "its looks are not those of its member"
             raise ValueError(msg)
         if not {*self.excludes, *(task for others in self.excludes.values() for task in others)} <= set(names):
             msg = "excludes names other tasks"

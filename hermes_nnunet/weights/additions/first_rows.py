@@ -66,8 +66,8 @@ class _Voxels:
 class FirstRows:
     """Fits the classifiers of a network's tasks to its features, which stay as they are: seconds of L-BFGS.
 
-    Nothing is done in networks whose heads keep no classifiers, as the paper's. Classifiers of tasks that no patch
-    shows stay as they are, too.
+    Nothing is done in networks whose heads keep no classifiers, as the paper's (`has_classifiers`), nor without
+    patches. Classifiers of tasks that no patch shows stay as they are, too.
 
     Args:
         network: whose tasks are all new.
@@ -94,7 +94,12 @@ class FirstRows:
         self._task_values = task_values
         self._ignore_label = ignore_label
         self._seed = seed
-        self._heads = [head for head in network.decoder.heads if isinstance(head, AdaptedClassifierHead)]
+        self._heads = _heads_with_classifiers(network) if patches else []
+
+    @staticmethod
+    def has_classifiers(network: ContextualNetwork) -> bool:
+        """Whether there is anything to fit in a network."""
+        return bool(_heads_with_classifiers(network))
 
     def choose_priors(self, candidates: Mapping[str, Mapping[str, torch.Tensor]]) -> str:
         """Set the prior tokens of all tasks to those with which the features tell the tasks best.
@@ -116,7 +121,8 @@ class FirstRows:
 
     def set_classifiers(self) -> None:
         """Fit the classifiers of every output."""
-        self._fit(self._heads, self._patches, STEPS_OF_START)
+        if self._heads:
+            self._fit(self._heads, self._patches, STEPS_OF_START)
 
     @torch.no_grad()
     def _set_priors(self, rows: Mapping[str, torch.Tensor]) -> None:
@@ -175,6 +181,10 @@ class FirstRows:
             chosen.append(some)
             weights.append(torch.full((len(some),), len(there) / max(1, len(some))))
         return torch.cat(chosen), torch.cat(weights)
+
+
+def _heads_with_classifiers(network: ContextualNetwork) -> list[AdaptedClassifierHead]:
+    return [head for head in network.decoder.heads if isinstance(head, AdaptedClassifierHead)]
 
 
 def _is_any(labels: torch.Tensor, values: Sequence[int]) -> torch.Tensor:

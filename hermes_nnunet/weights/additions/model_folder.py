@@ -23,6 +23,7 @@ from hermes_nnunet.core.nnunet_folders import datasets_with_id
 from hermes_nnunet.core.trained_for import check_folds_but
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.build import network_of_shapes
+from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.model_folder import DATASET_FILE, PLANS_FILE
 from hermes_nnunet.prediction.views.write import CHECKPOINTS, COPIED_FOLD_FILES, FINGERPRINT
 from hermes_nnunet.schema import OURS, Text, versioned
@@ -95,6 +96,7 @@ def compose_model(folds: Mapping[str, tuple[ModelFold, Sequence[Addition]]], dat
     """
     plans: dict[str, Any] = {}
     content: dict[str, Any] = {}
+    first: HermesPlans | None = None
     checkpoints = {}
     for number, (base, additions) in folds.items():
         headers = [addition.header for addition in additions]
@@ -104,6 +106,9 @@ def compose_model(folds: Mapping[str, tuple[ModelFold, Sequence[Addition]]], dat
             if header.base.weights != base.base_hash:
                 raise HermesError(of_another_base(header.name, header.base, base))
         hermes_plans = plans_with_additions(of_base, headers)
+        if hermes_plans == first:
+            hermes_plans = first  # its looks, which may differ
+        first = first or hermes_plans
         assert base.model.collection is not None
         collection = collection_without_additions(base.model.collection, base.plans)
         collection = collection_with_additions(collection, hermes_plans, headers)

@@ -126,6 +126,7 @@ def header_of_collection(
                 if "architecture" in configuration
             },
         ),
+        looks=added.looks,
         voxel_order=hermes_plans.voxel_orders.get(added.member, OUR_ORDER),
         excludes=dict(collection.excludes),
         trained_on=dict(trained_on),

@@ -8,7 +8,9 @@ from hermes_nnunet.collection import HERMES_BLOCK, UNKNOWN_MODALITY, Case, Colle
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import check_dataset_name, check_file_name, check_task_name
+from hermes_nnunet.planning.image_reader_writer import HermesImageIO
 from hermes_nnunet.planning.labelled_intensities import planned_intensity_clipping
+from hermes_nnunet.planning.modality.fitting import looks_of
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.weights.additions.base import ModelFold
 from hermes_nnunet.weights.additions.compose import members_of_base
@@ -105,11 +107,15 @@ def make_lesson(
         "file_ending": file_ending,
         HERMES_BLOCK: collection.to_block(),
     }
+    files = {
+        example.name: {"images": [str(path) for path in example.images], "label": str(example.mask)}
+        for example in examples
+    }
     # One model has one rule for a modality, also where an addition has brought it.
     rules = dict(base.plans.intensity_clipping)
     if modality not in base.plans.modalities:
-        rules |= _planned_rule(modality, labels, collection, examples, dataset_json)
-    plans = plans_of_addition(base, collection, dataset_name, rules, rank)
+        rules |= _planned_rule(modality, labels, collection, files, dataset_json)
+    plans = plans_of_addition(base, collection, dataset_name, rules, rank, looks_of(collection, files, HermesImageIO))
     return Lesson(base, plans, dataset_json, tuple(labels.values()))
 
 
@@ -117,7 +123,7 @@ def _planned_rule(
     modality: str,
     labels: Mapping[str, int],
     collection: Collection,
-    examples: Sequence[Example],
+    files: Mapping[str, Mapping[str, Any]],
     dataset_json: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:
     """The intensity rule of a new modality, as the planner makes it."""
@@ -129,9 +135,5 @@ def _planned_rule(
         members=collection.members,
         cases=collection.cases,
     )
-    files = {
-        example.name: {"images": [str(path) for path in example.images], "label": str(example.mask)}
-        for example in examples
-    }
     rules = planned_intensity_clipping(of_masks, files, dataset_json)
     return {modality: rules[modality]} if modality in rules else {}

@@ -1,17 +1,24 @@
 """What came of teaching, as a table."""
 
 import math
+import shlex
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from hermes_nnunet.core.dice import mean_by_label
+from hermes_nnunet.prediction.views.write import CHECKPOINTS
 from hermes_nnunet.weights.teaching.teaching import Taught
 
 
 def print_taught(taught: Taught, path: Path, base: Path, console: Console) -> None:
-    """Print the Dice of examples that were left out, the file, and how to put it into its base (its model folder)."""
+    """Print the Dice of examples that were left out, the file, and how to put it into its base.
+
+    Args:
+        path: of the file.
+        base: model folder.
+    """
     if taught.left_out:
         tasks = [task.name for task in taught.addition.header.tasks]
         table = Table("left out", *tasks, title="Dice to expect: examples that were left out in turn")
@@ -27,7 +34,14 @@ def print_taught(taught: Taught, path: Path, base: Path, console: Console) -> No
         console.print(notice, soft_wrap=True)
     header = taught.addition.header
     console.print(f"Addition {header.name}: {path} ({path.stat().st_size / 1e6:.1f} MB)", soft_wrap=True)
-    console.print(f"Put it into its base with: hermes_nnunet add {path} -m {header.base.dataset_name}", soft_wrap=True)
+    console.print(f"Put it into its base with: {_command(path, base, header.base.fold)}", soft_wrap=True, markup=False)
+
+
+def _command(path: Path, base: Path, fold: str) -> str:
+    """What puts an addition into its base, whatever the names of the base's trainer and plans."""
+    command = shlex.join(["hermes_nnunet", "add", str(path), "-m", str(base)])
+    others = [own for own in base.glob(f"fold_*/{CHECKPOINTS[0]}") if own.parent.name != f"fold_{fold}"]
+    return f"{command} --into ID" if others else command  # other folds lack it
 
 
 def _shown(dice: float) -> str:

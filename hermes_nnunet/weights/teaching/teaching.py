@@ -103,8 +103,8 @@ def teach(
     # The environment would decide how the examples are normalised.
     if wanted_modality(modality) == AUTO:
         raise HermesError(f"--modality {AUTO} is for images to predict: name the modality of the examples")
-    lesson = make_lesson(base, name, labels, modality, examples, dataset_name=dataset_name, rank=rank)
     check_examples(examples, labels, base.model.image_channels)
+    lesson = make_lesson(base, name, labels, modality, examples, dataset_name=dataset_name, rank=rank)
     cases = []
     for number, example in enumerate(examples):
         tell("reading the examples", number, len(examples))

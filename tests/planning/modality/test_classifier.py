@@ -5,13 +5,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hermes_nnunet.additions import AddedMember
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.looks import Looks
 from hermes_nnunet.planning.modality.classifier import ModalityClassifier
 from hermes_nnunet.planning.modality.features import FEATURES, image_features
-from hermes_nnunet.planning.modality.fitting import MeasuredCase, _regression, cases_to_measure, classifier_of, fit
+from hermes_nnunet.planning.modality.fitting import (
+    MeasuredCase,
+    _regression,
+    cases_to_measure,
+    classifier_of,
+    fit,
+    looks_of,
+    looks_of_cases,
+)
+from hermes_nnunet.plans import HermesPlans
 
 SPACING = (3.0, 1.0, 1.0)
 KINDS = {"CT": (-1000.0, 50.0), "T1": (0.0, 300.0), "T2": (0.0, 700.0)}
@@ -109,9 +120,11 @@ class TestFit:
         folds = [tuple(np.flatnonzero(mask)) for mask in _folds(cases)]
         assert folds == [(0, 2), (1, 3), (4,), (5,)]
 
-    def test_one_modality_leaves_nothing_to_tell(self, cases):
-        with pytest.raises(ValueError, match="one modality only"):
-            fit(cases[:6])
+    def test_of_one_modality_there_is_nothing_to_test(self, cases):
+        alone = fit(cases[:6])
+        assert (alone.modalities, alone.tested, alone.right) == (("CT",), 0, 0)
+        found = alone.of_image(image_of("CT", 99), SPACING, "a.nii")
+        assert (found.modality, found.probability, found.runner_up, found.sure) == ("CT", 1.0, None, True)
 
     def test_a_feature_that_is_the_same_everywhere_does_no_harm(self, cases):
         *_, coefficients, _ = _regression(np.ones((4, 2)) * [[1], [1], [2], [2]], np.array(["a", "a", "b", "b"]))
@@ -152,6 +165,71 @@ class TestOfImage:
         found = classifier.of_image(image_of("T1", 99), SPACING, "a.nii", ("T1", "T2"))
         assert (found.modality, found.runner_up) == ("T1", "T2")
         assert found.probability + found.runner_up_probability == pytest.approx(1)
+
+
+class TestAdditions:
+    """Modalities and members that the regression was not fitted on."""
+
+    @staticmethod
+    def grown(cases, plans, known, new, number=6, **others):
+        """The classifier of plans whose base has some modalities, and whose addition another."""
+        of_base = fit([case for case in cases if case.modality in known])
+        looks = looks_of_cases([case for case in cases if case.modality == new][:number])
+        features = others.get("features", FEATURES)
+        added = AddedMember("more", ("more/x",), (new,), 4, Looks(features, looks))
+        content = json.loads(json.dumps(of_base.to_json()))
+        return replace(HermesPlans.from_plans(plans), modality_classifier=content, additions=(added,))
+
+    @pytest.mark.parametrize("number", [1, 6])
+    @pytest.mark.parametrize(("known", "new"), [("CT T1", "T2"), ("CT T2", "T1"), ("T1 T2", "CT"), ("CT", "T2")])
+    def test_bring_a_modality_that_is_found(self, cases, plans, known, new, number):
+        classifier = ModalityClassifier.of_plans(self.grown(cases, plans, known.split(), new, number), "plans")
+        for modality in (*known.split(), new):
+            found = classifier.of_image(image_of(modality, 99), SPACING, "a.nii")
+            assert (found.modality, found.sure) == (modality, True)
+            assert found.probability > 0.8
+            assert found.runner_up in {*known.split(), new} - {modality}
+        without = fit([case for case in cases if case.modality in known.split()])
+        assert without.of_image(image_of(new, 99), SPACING, "a.nii").modality != new
+
+    def test_bring_a_member_whose_images_are_not_strange_any_more(self, classifier):
+        image, spacing = image_of("CT", 99), (0.3, 0.1, 0.1)
+        assert classifier.of_image(image, spacing, "a.nii").modality == "unknown"
+        case = MeasuredCase("more", "CT", "0", image_features(image_of("CT", 7), spacing, "x"))
+        grown = replace(classifier, looks=(*classifier.looks, *looks_of_cases([case])))
+        found = grown.of_image(image, spacing, "a.nii")
+        assert (found.modality, found.sure) == ("CT", True)
+
+    def test_what_lies_between_the_new_and_the_old_is_not_sure(self, cases, plans):
+        classifier = ModalityClassifier.of_plans(self.grown(cases, plans, ["CT", "T1"], "T2"), "plans")
+        first, second = (next(case.features for case in cases if case.modality == name) for name in ("T1", "T2"))
+        shares = np.linspace(0, 1, 101)
+        found = [classifier.of_features(first * (1 - share) + second * share, "x") for share in shares]
+        assert (found[0].modality, found[-1].modality) == ("T1", "T2")
+        assert not min(found, key=lambda one: one.probability or 1).sure
+
+    @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(seed=st.integers(0, 10**6))
+    def test_probabilities_sum_to_one(self, cases, plans, seed):
+        classifier = ModalityClassifier.of_plans(self.grown(cases, plans, ["CT", "T1"], "T2"), "plans")
+        features = cases[seed % len(cases)].features + np.random.default_rng(seed).normal(size=len(FEATURES)) / 5
+        distances = [look.distance(features) for look in classifier.looks]
+        ranked = classifier._ranked(features, classifier.looks, distances)
+        assert [name for name, _ in ranked] != []
+        assert {name for name, _ in ranked} == {"CT", "T1", "T2"}
+        assert sum(share for _, share in ranked) == pytest.approx(1)
+        assert [share for _, share in ranked] == sorted((share for _, share in ranked), reverse=True)
+
+    def test_chooses_among_those_that_are_possible(self, cases, plans):
+        classifier = ModalityClassifier.of_plans(self.grown(cases, plans, ["CT", "T1"], "T2"), "plans")
+        alone = classifier.of_image(image_of("T2", 99), SPACING, "a.nii", ("T2",))
+        assert (alone.modality, alone.probability, alone.runner_up) == ("T2", 1.0, None)
+        other = classifier.of_image(image_of("T1", 99), SPACING, "a.nii", ("T1", "CT"))
+        assert (other.modality, other.runner_up) == ("T1", "CT")
+
+    def test_looks_without_a_number_for_each_feature_are_refused(self, cases):
+        with pytest.raises(ValueError, match="there are 2 features, but lists of other lengths"):
+            Looks(("a", "b"), looks_of_cases(cases))
 
 
 class TestJson:
@@ -202,6 +280,18 @@ class TestOfCollection:
         classifier, line = classifier_of(collection, self.files(collection), self.Reader)
         assert classifier.modalities == ("CT", "T1")
         assert line == "The modality of an image is found by its looks, right in 5 of 5 cases of a cross-validation"
+
+    def test_of_one_modality_is_there_for_what_additions_bring(self, collection):
+        files = {case: own for case, own in self.files(collection).items() if case.startswith("abdomen")}
+        classifier, line = classifier_of(collection, files, self.Reader)
+        assert (classifier.modalities, line) == (("CT",), "")
+        assert classifier_of(collection, {case: {"images": ["flat:0"]} for case in files}, self.Reader) == (None, "")
+
+    def test_looks_are_there_where_every_modality_could_be_measured(self, collection):
+        looks = looks_of(collection, self.files(collection), self.Reader)
+        assert looks.features == FEATURES
+        assert [(look.member, look.modality) for look in looks.of_modalities] == [("abdomen", "CT"), ("brain", "T1")]
+        assert looks_of(collection, self.files(collection, {"CT": "CT", "T1": "flat"}), self.Reader) is None
 
     def test_says_where_it_cannot_be(self, collection):
         classifier, line = classifier_of(collection, self.files(collection, {"CT": "CT", "T1": "flat"}), self.Reader)

@@ -5,12 +5,18 @@ import re
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from hermes_nnunet import HermesModel
 from hermes_nnunet.core.expected_dice import ExpectedDice
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.errors import HermesError, UsageError
+from hermes_nnunet.planning.modality.classifier import ModalityClassifier
+from hermes_nnunet.planning.modality.features import image_features
+from hermes_nnunet.planning.modality.fitting import MeasuredCase, fit
+from hermes_nnunet.prediction.modality_finding import is_to_find
 from hermes_nnunet.prediction.model_folder import read_model_folder
 from hermes_nnunet.weights.additions import adding
 from hermes_nnunet.weights.additions.adding import add
@@ -57,6 +63,14 @@ def logits(folder, member=None, fold=0, modality=None):
         return network.eval()(torch.randn(1, 1, 16, 16, 16))
 
 
+def features_of(spacing, seed):
+    """Of an image as those of `new_member`."""
+    rng = np.random.default_rng(seed)
+    image = rng.normal(size=(20, 20, 20))
+    image[7:11, 5:13, 5:13] += 3
+    return image_features(image.T, (spacing,) * 3, "x")
+
+
 class TestOldMembers:
     @pytest.mark.parametrize("member", ["abdomen", "brain"])
     def test_have_the_same_logits_with_one_addition_and_with_two(self, base, results, saved, member):
@@ -84,6 +98,72 @@ class TestOldMembers:
         assert together.shape[1] == 7
         assert torch.equal(together[:, :4], before)
         assert (together > -99).all()
+
+
+class TestModalityOfAnImage:
+    """Which nobody names."""
+
+    @pytest.fixture
+    def base(self, base):
+        """It knows what CT and T1 look like: coarser than the new member's images, and finer."""
+        cases = [
+            MeasuredCase(member, modality, f"{member}{seed}", features_of(spacing, seed))
+            for member, modality, spacing in (("abdomen", "CT", 6.0), ("brain", "T1", 0.5))
+            for seed in range(4)
+        ]
+        content = json.loads((base / "plans.json").read_text())
+        content["hermes"]["modality_classifier"] = fit(cases).to_json()
+        (base / "plans.json").write_text(json.dumps(content))
+        return base
+
+    def test_is_found_among_old_and_new(self, base, results, saved):
+        path = saved()
+        model = read_model_folder(add([path], base, results=results, into=902).folder)
+        assert model.hermes_plans.can_find_modality
+        classifier = ModalityClassifier.of_plans(model.hermes_plans, "plans")
+        for modality, spacing in (("CT", 6.0), ("T1", 0.5), ("T2", 1.5)):
+            found = classifier.of_features(features_of(spacing, 9), "x")
+            assert (found.modality, found.sure) == (modality, True)
+
+    def test_decides_what_is_segmented(self, base, results, saved, folders):
+        folder = add([saved()], base, results=results, into=902).folder
+        image = folders / "raw" / "Dataset305_New305" / "imagesTr" / "c3_0000.nii.gz"
+        model = HermesModel.load(folder, folds=[0], device="cpu")
+        found = model.predict(image, everything=True)
+        assert (found.found_modality.modality, found.found_modality.by) == ("T2", "image")
+        assert [label.name for label in found.labels] == ["New305/gallbladder"]
+        named = model.predict(image, everything=True, modality="T2")
+        assert np.array_equal(found.array, named.array)
+
+    def test_is_found_as_before_when_the_addition_is_taken_out(self, base, results, saved):
+        before = json.loads((base / "plans.json").read_text())["hermes"]
+        folder = add([saved()], base, results=results, into=902).folder
+        add([], folder, results=results, without=["New305"])
+        assert json.loads((folder / "plans.json").read_text())["hermes"] == before
+
+    def test_is_asked_for_where_an_older_addition_has_not_measured_it(self, base, results, saved):
+        path = saved()
+        addition = Addition.load(path)
+        Addition(replace(addition.header, looks=None), addition.tensors).save(path)
+        model = read_model_folder(add([path], base, results=results, into=902).folder)
+        assert not model.hermes_plans.can_find_modality
+        assert not is_to_find(model, [], None)
+        with pytest.raises(HermesError, match="does not say what tells the modalities of all members apart"):
+            is_to_find(model, [], "auto")
+
+    def test_does_not_part_the_folds_of_a_model(self, base, results, saved, tmp_path):
+        """One of whose additions an older release has written."""
+        first = saved()
+        addition = Addition.load(first)
+        of_other_fold = replace(addition.header.base, weights=read_fold(base, 1).base_hash, fold="1")
+        second = tmp_path / "second.hermes"
+        Addition(replace(addition.header, base=of_other_fold, looks=None), addition.tensors).save(second)
+        model = read_model_folder(add([first, second], base, results=results, into=902).folder)
+        assert model.hermes_plans.can_find_modality
+        assert [path.parent.name for path in model.checkpoints] == ["fold_0", "fold_1"]
+        assert [own.looks is None for own in (read_fold(model.path, fold).plans.additions[0] for fold in (0, 1))] == [
+            False, False,
+        ]  # fmt: skip
 
 
 class TestNewMembers:

@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.planning.modality.features import FEATURES
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.weights.additions.adding import add
 from hermes_nnunet.weights.additions.base import read_fold
@@ -38,6 +40,16 @@ class TestPlans:
         block = HermesPlans.from_plans(read_json(result.plans, ""))
         assert block.additions[0].new_modalities == ()
         assert block.intensity_clipping["CT"] == HermesPlans.from_plans(plans).intensity_clipping["CT"]
+
+    def test_say_what_the_images_look_like(self, extended, new_member):
+        new_member(305)
+        looks = HermesPlans.from_plans(read_json(extended("305:T2").plans, "")).additions[0].looks
+        assert looks.features == FEATURES
+        (look,) = looks.of_modalities
+        assert (look.member, look.modality) == ("New305", "T2")
+        means = dict(zip(FEATURES, look.mean, strict=True))
+        assert means["log_spacing_y"] == pytest.approx(np.log(1.5), abs=1e-6)
+        assert means["log_extent_z"] == pytest.approx(np.log(20 * 1.5), abs=1e-6)
 
     def test_have_the_planners_rule_for_a_new_modality(self, extended, new_member, base):
         """CT, by what is labelled; the base has another modality in its place."""

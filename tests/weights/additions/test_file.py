@@ -58,6 +58,11 @@ class TestRoundTrip:
         assert base.network["3d_fullres"]["class"].endswith("HermesUNet")
         assert len(base.weights) == 64
 
+    def test_of_a_release_that_measured_no_looks(self, path):
+        rewrite(path, lambda content: content.pop("looks"))
+        header = read_header(path)
+        assert (header.looks, header.added.looks) == (None, None)
+
 
 class TestBadInput:
     def test_missing(self, tmp_path):
@@ -91,6 +96,9 @@ class TestBadInput:
             lambda content: content["tasks"][0].update(values=["x"]),
             lambda content: content.update(new_modalities=["CT"]),
             lambda content: content.update(excludes={"other": []}),
+            lambda content: content["looks"]["of_modalities"][0].update(member="other"),
+            lambda content: content["looks"]["of_modalities"][0].update(modality="CT"),
+            lambda content: content["looks"]["of_modalities"][0]["mean"].pop(),
         ],
     )
     def test_damaged_header(self, path, change):

@@ -123,6 +123,23 @@ class TestFirstRows:
             expected = self.priors_of_base(of_base)[:-1].mean(dim=0)
         assert torch.equal(rows[0], expected)
 
+    def test_without_batches_are_the_mean_of_the_bases(self, trainer, base):
+        made = trainer("305:CT")
+        made.first_batches = 0
+        made.initialize()
+        before = self.classifiers_of(made).clone()
+        made.begin()
+        assert torch.equal(self.classifiers_of(made), before)
+        assert torch.equal(self.priors_of(made)[0], self.priors_of_base(read_fold(base, 0))[:-1].mean(dim=0))
+
+    def test_are_drawn_for_networks_with_classifiers_only(self, trainer, monkeypatch):
+        """The paper's have none."""
+        made = trainer("305:CT")
+        made.initialize()
+        monkeypatch.setattr("hermes_nnunet.weights.additions.first_rows._heads_with_classifiers", lambda network: [])
+        made.dataloader_train = iter([])
+        made.begin()
+
     @staticmethod
     def priors_of_base(of_base):
         return next(tensor for name, tensor in of_base.base.items() if name.endswith("priors.tasks"))

@@ -1,5 +1,6 @@
 import json
 import math
+import shlex
 
 import nibabel
 import numpy as np
@@ -223,11 +224,17 @@ class TestCommand:
         file = tmp_path / "cube.hermes"
         call = ["teach", "-m", str(base), "--examples", str(tmp_path / "examples"), "--name", "cube", "-o", str(file)]
         assert main([*call, "--modality", "CT", "--steps", "1", "--leave-out", "1", "-device", "cpu"]) == 0
-        assert "Dice to expect" in capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert "Dice to expect" in printed
+        # The base has two folds.
+        (hint,) = (line for line in printed.splitlines() if line.startswith("Put it into its base with: "))
+        command, *words = shlex.split(hint.partition(": ")[2])
+        assert command == "hermes_nnunet"
+        assert words == ["add", str(file), "-m", str(base), "--into", "ID"]
         header = Addition.load(file).header
         assert (header.name, header.member.dataset_name) == ("cube", "Dataset508_cube")
         assert header.trained_on == {"examples": 2, "steps": 1, "batch_size": 2}
-        assert main(["add", str(file), "-m", str(base), "--into", "903"]) == 0
+        assert main([*words[:-1], "903"]) == 0
         plans = json.loads((folders / "results" / "Dataset903_Both" / base.name / "plans.json").read_text())
         assert plans["hermes"]["tasks"][-1] == "cube"
 

@@ -1,0 +1,53 @@
+"""What the images of a member have in common, as numbers that plans and additions hold."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from hermes_nnunet.schema import OURS, Number, Text
+
+# Features that count for the distance: of all, one that is out of place would be lost among those that are not.
+OUT_OF_PLACE = 5
+
+Deviation = Annotated[Number, Field(gt=0)]
+
+
+@dataclass(frozen=True)
+class MemberLook:
+    """What the images of one modality of a member have in common: mean and deviation of each feature."""
+
+    member: Text
+    modality: Text
+    mean: tuple[Number, ...]
+    deviation: tuple[Deviation, ...]
+
+    __pydantic_config__ = OURS
+
+    def distance(self, features: np.ndarray) -> float:
+        """Root mean square over the features that are most out of place, in standard deviations."""
+        squares = ((features - self.mean) / self.deviation) ** 2
+        return float(np.sqrt(np.sort(squares)[-OUT_OF_PLACE:].mean()))
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What the images of a new member look like, for a model that it is added to.
+
+    Attributes:
+        features: names of what was measured.
+        of_modalities: a look for each of the member's modalities.
+    """
+
+    features: tuple[Text, ...]
+    of_modalities: tuple[MemberLook, ...]
+
+    __pydantic_config__ = OURS
+
+    def __post_init__(self) -> None:
+        """Raises: ValueError where a look has not a number for each feature."""
+        rows = [row for look in self.of_modalities for row in (look.mean, look.deviation)]
+        if any(len(row) != len(self.features) for row in rows):
+            msg = f"there are {len(self.features)} features, but lists of other lengths"
+            raise ValueError(msg)
