@@ -182,7 +182,50 @@ class TestUniversalModel:
             trained.predict(trained.collection, images, tmp_path / "out", HERMES_MODALITY="MRT")
 
 
+class TestFoldOfAll:
+    def test_is_trained_on_all_cases_and_its_view_predicts(self, trained, image_of, tmp_path):
+        trainer = "HermesTrainerOnce"
+        model = ("-tr", trainer, "-p", trained.plans)
+        trained.run("nnUNetv2_train", trained.collection, "3d_fullres", "all", *model, "-device", "cpu")
+        validation = trained.model(trained.collection, trainer) / "fold_all" / "validation"
+        assert len(list(validation.glob("*.nii.gz"))) == 4 * len(trained.members)
+        number = next(iter(trained.members))
+        images = image_of(number)
+        places = ("-i", images, "-o", tmp_path / "out", "-f", "all", "-device", "cpu")
+        trained.run("nnUNetv2_predict", "-d", number, "-c", "3d_fullres", *model, *places, "-npp", 1, "-nps", 1)
+        (segmentation,) = (tmp_path / "out").glob("*.nii.gz")
+        assert values_of(nibabel.load(segmentation)) <= own_values(trained, number)
+        name = trained.dataset(number).partition("_")[2]
+        ours = ("-m", trained.collection, *model, "--member", name, "-f", "all", "-device", "cpu")
+        trained.run("hermes_nnunet", "predict", "-i", images, "-o", tmp_path / "ours", *ours)
+        # It has seen all cases, so there is no Dice to expect.
+        labels = json.loads((tmp_path / "ours" / "labels.json").read_text())["labels"]
+        assert [label["name"].partition("/")[0] for label in labels] == [name] * len(labels)
+        assert not any("expected_dice" in label for label in labels)
+        files = (segmentation, tmp_path / "ours" / segmentation.name)
+        one, other = (np.asarray(nibabel.load(file).dataobj) for file in files)
+        assert np.array_equal(one, other)
+
+
 class TestOtherTools:
+    def test_postprocessing_takes_what_a_view_predicts(self, trained, image_of, tmp_path):
+        number = next(iter(trained.members))
+        trained.predict(number, image_of(number), tmp_path / "out")
+        files = ("-plans_json", tmp_path / "out/plans.json", "-dataset_json", tmp_path / "out/dataset.json", "-np", 1)
+        (segmentation,) = (tmp_path / "out").glob("*.nii.gz")
+        reference = tmp_path / "reference"
+        reference.mkdir()
+        shutil.copy(segmentation, reference)
+        trained.run("nnUNetv2_determine_postprocessing", "-i", tmp_path / "out", "-ref", reference, *files)
+        determined = tmp_path / "out" / "postprocessing.pkl"
+        trained.run(
+            "nnUNetv2_apply_postprocessing", "-i", tmp_path / "out", "-o", tmp_path / "done",
+            "-pp_pkl_file", determined, *files,
+        )  # fmt: skip
+        done, before = (nibabel.load(folder / segmentation.name) for folder in (tmp_path / "done", reference))
+        assert np.array_equal(np.asarray(done.dataobj), np.asarray(before.dataobj))
+        np.testing.assert_allclose(done.affine, before.affine, atol=1e-4)
+
     def test_evaluation_and_cross_validation_tools_work_on_the_collection(self, trained, tmp_path):
         folder = trained.root / "preprocessed" / trained.dataset(trained.collection)
         model = trained.model(trained.collection)
