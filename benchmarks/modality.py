@@ -9,7 +9,6 @@ after the other, which comes as an addition whose looks are those of a single tr
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,9 @@ from measuring import Row, parser, report
 from hermes_nnunet.collection import UNKNOWN_MODALITY
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.data.dicom.folder import read_folder
-from hermes_nnunet.looks import MemberLook
 from hermes_nnunet.planning.image_reader_writer import HermesImageIO
-from hermes_nnunet.planning.modality.classifier import FoundModality, ModalityClassifier
 from hermes_nnunet.planning.modality.features import image_features
+from hermes_nnunet.planning.modality.finder import FoundModality, ModalityFinder
 from hermes_nnunet.planning.modality.fitting import MeasuredCase, fit, looks_of_cases
 from hermes_nnunet.prediction.image_sources import DicomSource
 
@@ -72,26 +70,25 @@ def unlike_all(extra: Path) -> Iterator[tuple[str, np.ndarray]]:
             yield series.paths[0].parent.name, measured(source.image_files(Path(folder))[0])
 
 
-def classifiers(fold: int, cases: Cases, splits: Splits) -> Iterator[tuple[str, ModalityClassifier]]:
-    """What was added, and the classifier that is told it: none, and each data set with few and with all cases."""
+def finders(fold: int, cases: Cases, splits: Splits) -> Iterator[tuple[str, ModalityFinder]]:
+    """What was added, and what it was added to: nothing, and each data set with one and with all cases."""
     training = {dataset: [cases[dataset][case] for case in own[fold]["train"]] for dataset, own in splits.items()}
-    yield "nothing", fit([case for own in training.values() for case in own])
+    yield "nothing", ModalityFinder(fit([case for own in training.values() for case in own]))
     for added, own in training.items():
         of_base = fit([case for dataset, others in training.items() if dataset != added for case in others])
         for number in (1, len(own)):
-            looks: tuple[MemberLook, ...] = (*of_base.looks, *looks_of_cases(own[:number]))
-            yield f"{added}, cases: {number}", replace(of_base, looks=looks)
+            yield f"{added}, cases: {number}", ModalityFinder(of_base, looks_of_cases(own[:number]))
 
 
 def rows_of(
-    added: str, classifier: ModalityClassifier, fold: int, cases: Cases, splits: Splits, others: Images
+    added: str, finder: ModalityFinder, fold: int, cases: Cases, splits: Splits, others: Images
 ) -> Iterator[Row]:
     """A row for the held-out cases of each data set, and one for all images that resemble none."""
     for dataset, own in splits.items():
         held_out = [cases[dataset][case] for case in own[fold]["val"]]
-        found = [classifier.of_features(case.features, case.patient) for case in held_out]
+        found = [finder.of_features(case.features, case.patient) for case in held_out]
         yield row_of(fold, added, dataset, found, MODALITIES[dataset])
-    found = [classifier.of_features(features, name) for name, features in others]
+    found = [finder.of_features(features, name) for name, features in others]
     yield row_of(fold, added, "other data sets", found, UNKNOWN_MODALITY)
 
 
@@ -125,8 +122,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = [
         row
         for fold in FOLDS
-        for added, classifier in classifiers(fold, cases, splits)
-        for row in rows_of(added, classifier, fold, cases, splits, others)
+        for added, finder in finders(fold, cases, splits)
+        for row in rows_of(added, finder, fold, cases, splits, others)
     ]
     report("modality", __doc__, {"folds": list(FOLDS)}, rows, arguments)
 

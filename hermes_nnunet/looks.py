@@ -6,10 +6,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from hermes_nnunet.collection import Member
 from hermes_nnunet.schema import OURS, Number, Text
 
 # Features that count for the distance: of all, one that is out of place would be lost among those that are not.
-OUT_OF_PLACE = 5
+_OUT_OF_PLACE = 5
 
 Deviation = Annotated[Number, Field(gt=0)]
 
@@ -28,7 +29,11 @@ class MemberLook:
     def distance(self, features: np.ndarray) -> float:
         """Root mean square over the features that are most out of place, in standard deviations."""
         squares = ((features - self.mean) / self.deviation) ** 2
-        return float(np.sqrt(np.sort(squares)[-OUT_OF_PLACE:].mean()))
+        return float(np.sqrt(np.sort(squares)[-_OUT_OF_PLACE:].mean()))
+
+    def log_density(self, features: np.ndarray) -> float:
+        """Of a normal distribution, but for a constant; all but the features most out of place count as in place."""
+        return -_OUT_OF_PLACE * self.distance(features) ** 2 / 2 - float(np.log(self.deviation).sum())
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Looks:
     """
 
     features: tuple[Text, ...]
-    of_modalities: tuple[MemberLook, ...]
+    of_modalities: Annotated[tuple[MemberLook, ...], Field(min_length=1)]
 
     __pydantic_config__ = OURS
 
@@ -51,3 +56,8 @@ class Looks:
         if any(len(row) != len(self.features) for row in rows):
             msg = f"there are {len(self.features)} features, but lists of other lengths"
             raise ValueError(msg)
+
+    def are_of(self, member: Member) -> bool:
+        """Whether there is a look for each modality of a member, and no other."""
+        of_member = sorted((member.name, modality) for modality in member.modalities)
+        return sorted((look.member, look.modality) for look in self.of_modalities) == of_member

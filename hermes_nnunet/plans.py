@@ -277,8 +277,8 @@ class HermesPlans:
         names = ", ".join(name for name in self.modalities if name in known)
         return (
             "The modality of the images is not named, and these plans lack what it is found by (a modality_classifier "
-            "of all members, which older releases and their additions do not bring), so less is found in them, or "
-            "nothing: "
+            "of all members, which older releases and their additions do not bring, nor single slices), so less is "
+            "found in them, or nothing: "
             f"set {MODALITY_VARIABLE} to what they are ({names})"
         )
 
@@ -286,7 +286,7 @@ class HermesPlans:
     def finds_modality(self) -> bool:
         """Whether a prediction with the plans' context finds the modality of each image by itself."""
         unnamed = self.context.modality == UNKNOWN_MODALITY and modality_override() is None
-        return unnamed and self.can_find_modality
+        return unnamed and len(_modalities_of(self.members)) > 1 and self.can_find_modality
 
     @property
     def can_find_modality(self) -> bool:
@@ -294,8 +294,8 @@ class HermesPlans:
         if self.modality_classifier is None:
             return False
         measured = {look.get("member") for look in self.modality_classifier.get("looks", [])}
-        features = self.modality_classifier.get("features")
-        measured |= {own.member for own in self.additions if own.looks and list(own.looks.features) == features}
+        features = tuple(self.modality_classifier.get("features") or ())
+        measured |= {own.member for own in self.additions if own.looks and own.looks.features == features}
         return self.members.keys() <= measured
 
     @property
@@ -364,6 +364,12 @@ class HermesPlans:
             named.append((f"additions[{place}].new_modalities", "modality", addition.new_modalities, block.modalities))
         check_members(block.members, block.tasks, where, PLANS_REMEDY)
         check_known(named, where, PLANS_REMEDY)
+        for place, addition in enumerate(block.additions):
+            member = block.members.get(addition.member)
+            if addition.looks is not None and not (member and addition.looks.are_of(member)):
+                raise HermesError(
+                    f"{where}: hermes.additions[{place}].looks are not those of {addition.member}: {PLANS_REMEDY}"
+                )
         return cls(
             tasks=block.tasks,
             modalities=block.modalities,

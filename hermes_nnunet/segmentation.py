@@ -17,7 +17,7 @@ from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.core.pictures.preview import draw_preview
 from hermes_nnunet.core.viewer.scene import PREDICTION, Scene, in_ras
 from hermes_nnunet.core.viewer.widget import notebook_widget
-from hermes_nnunet.planning.modality.classifier import FoundModality
+from hermes_nnunet.planning.modality.finder import FoundModality
 from hermes_nnunet.prediction.names import match_task
 from hermes_nnunet.prediction.statistics import CaseStatistics, statistics_of_label_map
 

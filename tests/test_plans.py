@@ -168,9 +168,19 @@ class TestModalitiesOfAdditions:
         of_another_release = replace(two, looks=replace(two.looks, features=("g",)))
         assert not replace(plans, additions=(one, of_another_release)).can_find_modality
 
+    def test_need_no_finding_where_all_members_have_the_same(self, plans):
+        """Also where that is called unknown."""
+        content = HermesPlans.from_plans(plans)
+        of_base = {"features": ["f"], "looks": [{"member": name} for name in content.members]}
+        told = replace(content.context, modality="unknown")
+        several = replace(content, context=told, modality_classifier=of_base)
+        assert several.finds_modality
+        members = {name: replace(own, channels={"unknown": None}) for name, own in content.members.items()}
+        assert not replace(several, members=members).finds_modality
+
     def test_survive_the_file(self, grown):
         looks = Looks(("f",), (MemberLook("one", "T2", (0.25,), (1.5,)),))
-        grown = replace(grown, additions=(replace(grown.additions[0], looks=looks), grown.additions[1]))
+        grown = self.with_looks(grown, looks)
         block = json.loads(json.dumps(grown.to_block()))
         assert [set(own) for own in block["additions"]] == [
             {"member", "tasks", "new_modalities", "rank", "looks"}, {"member", "tasks", "new_modalities", "rank"},
@@ -179,9 +189,36 @@ class TestModalitiesOfAdditions:
         assert read == grown
         assert [own.looks for own in read.additions] == [looks, None]
 
-    def test_damaged_looks_are_one_line(self, grown):
-        block = grown.to_block()
-        look = {"member": "one", "modality": "T2", "mean": [0.0, 1.0], "deviation": [1.0]}
-        block["additions"][0]["looks"] = {"features": ["f"], "of_modalities": [look]}
-        with pytest.raises(HermesError, match=r"additions\[0\]\.looks.* 1 features, but lists of other lengths"):
-            HermesPlans.from_plans({"hermes": block, "plans_name": "HermesPlans", "dataset_name": "Dataset900_Both"})
+    @staticmethod
+    def with_looks(grown, looks):
+        labels = {"background": 0, "x": 1}
+        member = replace(
+            grown.members["brain"], name="one", tasks=("one/x",), labels=labels, regions_class_order=None,
+            channels={"T2": None},
+        )  # fmt: skip
+        one, two = grown.additions
+        members = {**grown.members, "one": member}
+        return replace(grown, members=members, additions=(replace(one, looks=looks), two))
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"mean": (0.0, 1.0)}, r"additions\[0\]\.looks.* 1 features, but lists of other lengths"),
+            ({"deviation": (0.0,)}, r"additions\[0\]\.looks\.of_modalities\[0\]\.deviation\[0\] must be greater"),
+            ({"member": "two"}, r"hermes\.additions\[0\]\.looks are not those of one"),
+            ({"modality": "T1"}, r"hermes\.additions\[0\]\.looks are not those of one"),
+            (None, r"additions\[0\]\.looks\.of_modalities"),
+        ],
+    )
+    def test_damaged_looks_are_one_line(self, grown, change, message):
+        good = Looks(("f",), (MemberLook("one", "T2", (0.25,), (1.5,)),))
+        block = json.loads(json.dumps(self.with_looks(grown, good).to_block()))
+        looks = block["additions"][0]["looks"]["of_modalities"]
+        if change is None:
+            looks.clear()
+        else:
+            looks[0].update(change)
+        content = {"hermes": json.loads(json.dumps(block)), "plans_name": "P", "dataset_name": "Dataset900_Both"}
+        with pytest.raises(HermesError, match=message) as caught:
+            HermesPlans.from_plans(content)
+        assert "\n" not in str(caught.value)

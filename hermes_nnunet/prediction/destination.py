@@ -10,7 +10,7 @@ from hermes_nnunet.core.shortages import line_of
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import LONGEST_FILE_NAME
-from hermes_nnunet.planning.modality.classifier import FoundModality
+from hermes_nnunet.planning.modality.finder import FoundModality
 from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.image_stamps import ImageStamp
 from hermes_nnunet.prediction.label_table import write_colour_tables

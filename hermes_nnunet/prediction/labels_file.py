@@ -9,7 +9,7 @@ from typing_extensions import NotRequired, TypedDict
 
 from hermes_nnunet.core.expected_dice import EXPECTED_DICE, ExpectedDice
 from hermes_nnunet.core.files import read_json, write_json
-from hermes_nnunet.planning.modality.classifier import FoundModality
+from hermes_nnunet.planning.modality.finder import FoundModality
 from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.image_stamps import ImageStamp
 from hermes_nnunet.prediction.provenance import Provenance

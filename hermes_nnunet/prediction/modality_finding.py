@@ -15,7 +15,7 @@ from hermes_nnunet.data.dicom.sequences import by_header
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.overrides import AUTO
 from hermes_nnunet.planning.image_reader_writer import HermesImageIO
-from hermes_nnunet.planning.modality.classifier import FoundModality, ModalityClassifier
+from hermes_nnunet.planning.modality.finder import FoundModality, ModalityFinder
 from hermes_nnunet.prediction.destination import Destination
 from hermes_nnunet.prediction.failures import Failures
 from hermes_nnunet.prediction.image_sources import DicomSource, FileSource, ImageSource, MemorySource
@@ -50,7 +50,8 @@ def is_to_find(model: ModelFolder, members: Sequence[str], modality: str | None)
     if modality == AUTO:
         raise HermesError(
             f"{model.path / PLANS_FILE} does not say what tells the modalities of all members apart (older releases "
-            "did not measure it, nor do additions of theirs bring it): name the modality of the images"
+            "did not measure it, nor do additions of theirs bring it, or images of a single slice): name the modality "
+            "of the images"
         )
     return False
 
@@ -68,7 +69,7 @@ def find_modality(source: ImageSource, model: ModelFolder, load: "Load") -> Foun
     """
     if _channels(source) > model.image_channels:
         return None
-    classifier = ModalityClassifier.of_plans(model.hermes_plans, str(model.path / PLANS_FILE))
+    finder = ModalityFinder.of_plans(model.hermes_plans, str(model.path / PLANS_FILE))
     among = tuple(_modalities(model, list(model.members)))
     if isinstance(source, DicomSource):
         header = by_header(source.series, among)
@@ -84,16 +85,13 @@ def find_modality(source: ImageSource, model: ModelFolder, load: "Load") -> Foun
     with tempfile.TemporaryDirectory(prefix="hermes_nnunet-") as folder, reading(Path(source.place)):
         file = source.image_files(Path(folder))[0]
         image, properties = HermesImageIO().read_images([str(file)])
-    found = classifier.of_image(image[0], properties["spacing"], source.place, among)
-    close = found.runner_up is not None and found.probability is not None and found.probability < classifier.sure
-    # A modality that is called unknown, or that an addition has brought, was never the network's to tell.
-    of_network = {*classifier.modalities} - {UNKNOWN_MODALITY}
-    if not (close and {found.modality, found.runner_up} <= of_network) or not load().knows_unknown:
+    found = finder.of_image(image[0], properties["spacing"], source.place, among)
+    if not (found.left_to_network and load().knows_unknown):
         return found
     # Not above: it takes seconds.
     from hermes_nnunet.prediction.network_modality import modality_by_network
 
-    return modality_by_network(load(), source, found, classifier.sure)
+    return modality_by_network(load(), source, found, finder.sure)
 
 
 def find_modalities(

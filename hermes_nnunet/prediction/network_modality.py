@@ -12,7 +12,7 @@ from torch.nn import functional
 from hermes_nnunet.collection import UNKNOWN_MODALITY
 from hermes_nnunet.core.evenly import evenly_chosen
 from hermes_nnunet.networks.build import prediction_context
-from hermes_nnunet.planning.modality.classifier import FoundModality
+from hermes_nnunet.planning.modality.finder import FoundModality
 from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.passes import Pass
 from hermes_nnunet.prediction.predictor import HermesPredictor
@@ -37,6 +37,7 @@ def modality_by_network(
     Raises:
         HermesError: the image cannot be read.
     """
+    assert close.probability is not None
     assert close.runner_up is not None
     model = predictor.model
     names = (close.modality, close.runner_up)
@@ -47,7 +48,8 @@ def modality_by_network(
         image, _ = prepared.input_of(one)
     rows = [model.hermes_plans.modalities.index(name) for name in names]
     of_names = [torch.stack([_logits(predictor, told, image)[rows] for told in own]).mean(0) for own in passes.values()]
-    probabilities = torch.stack(of_names).mean(0).softmax(0).tolist()
+    of_either = close.probability + close.runner_up_probability
+    probabilities = (of_either * torch.stack(of_names).mean(0).softmax(0)).tolist()
     (first, its_own), (second, other) = sorted(zip(names, probabilities, strict=True), key=lambda pair: -pair[1])
     return FoundModality(first, its_own, second, other, "network", its_own >= sure)
 

@@ -114,8 +114,8 @@ class TestWhoHasNotNamedTheModality:
         build(plans, 4)
         assert capsys.readouterr().out == (
             "The modality of the images is not named, and these plans lack what it is found by (a modality_classifier "
-            "of all members, which older releases and additions do not bring), so less is found in them, or nothing: "
-            "set HERMES_MODALITY to what they are (CT, T1)\n"
+            "of all members, which older releases and their additions do not bring, nor single slices), so less is "
+            "found in them, or nothing: set HERMES_MODALITY to what they are (CT, T1)\n"
         )
 
     @pytest.mark.parametrize("named", ["CT", "unknown"])

@@ -6,6 +6,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.modality.classifier import ModalityClassifier
+from hermes_nnunet.planning.modality.finder import ModalityFinder
 from hermes_nnunet.planning.resampling.images import resample_linear
 from hermes_nnunet.planning.resampling.logits import resample_logits_by_task
 from hermes_nnunet.plans import HermesPlans
@@ -163,4 +164,4 @@ class TestModalities:
         assert [look.member for look in classifier.looks] == ["abdomen", "brain"]
         assert "right in 5 of 5 cases of a cross-validation" in capsys.readouterr().out
         ct = np.choose(np.arange(216).reshape(6, 6, 6) // 72, [-80, 240, -1000]).astype(np.float32)
-        assert classifier.of_image(ct.T, (1, 1, 1), "image").modality == "CT"
+        assert ModalityFinder(classifier).of_image(ct.T, (1, 1, 1), "image").modality == "CT"

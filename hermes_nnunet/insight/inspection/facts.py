@@ -63,7 +63,9 @@ def _additions(found: Found) -> list[dict[str, Any]]:
     for addition in _plans(found).additions:
         header = headers.get(addition.member)
         told = {} if header is None else {"dice": header.dice, "trained_on": header.trained_on}
-        facts.append({**addition.to_json(), **told})
+        of_plans = addition.to_json()
+        of_plans.pop("looks", None)
+        facts.append({**of_plans, **told})
     return facts
 
 

@@ -24,6 +24,8 @@ _PATIENT_FOLDS = 5
 STRENGTH = 10.0
 # All features are shares, ratios or logarithms: what is alike in a member's few cases may differ by this in others.
 SMALLEST_DEVIATION = 0.2
+# What differs by less does so because numbers were rounded, and would count as much as all else.
+SMALLEST_SCALE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -78,23 +80,30 @@ def classifier_of(
 
 
 def looks_of(
-    collection: Collection, files: Mapping[str, Mapping[str, Sequence[str]]], reader: type[BaseReaderWriter]
+    collection: Collection,
+    files: Mapping[str, Mapping[str, Sequence[str]]],
+    reader: type[BaseReaderWriter],
+    processes: int | None = None,
 ) -> Looks | None:
     """What the images of a collection look like; None where nothing can be told of all images of a modality.
 
     Args:
         files: as of `classifier_of`.
+        processes: see `measure`.
     """
-    measured, missing = _measured_cases(collection, files, reader)
+    measured, missing = _measured_cases(collection, files, reader, processes)
     return None if missing or not measured else Looks(FEATURES, looks_of_cases(measured))
 
 
 def _measured_cases(
-    collection: Collection, files: Mapping[str, Mapping[str, Sequence[str]]], reader: type[BaseReaderWriter]
+    collection: Collection,
+    files: Mapping[str, Mapping[str, Sequence[str]]],
+    reader: type[BaseReaderWriter],
+    processes: int | None = None,
 ) -> tuple[list[MeasuredCase], list[tuple[str, str]]]:
     """Cases of a collection, and (modality, member) of which none could be measured."""
     wanted = {(collection.cases[case].modality, collection.cases[case].member) for case in files}
-    measured = measure(cases_to_measure(collection, files, reader))
+    measured = measure(cases_to_measure(collection, files, reader), processes)
     return measured, sorted(wanted.difference((case.modality, case.member) for case in measured))
 
 
@@ -115,9 +124,14 @@ def cases_to_measure(
     return chosen
 
 
-def measure(cases: Sequence[CaseToMeasure]) -> list[MeasuredCase]:
-    """Read the images; those of which nothing can be told, such as single slices, are left out."""
-    processes = min(default_num_processes, available_cores()) if len(cases) > FEW_CASES else 1
+def measure(cases: Sequence[CaseToMeasure], processes: int | None = None) -> list[MeasuredCase]:
+    """Read the images; those of which nothing can be told, such as single slices, are left out.
+
+    Args:
+        processes: None for as many as there are cores, if there are more than a few images.
+    """
+    if processes is None:
+        processes = min(default_num_processes, available_cores()) if len(cases) > FEW_CASES else 1
     found = map_cases(
         _measured,
         cases,
@@ -181,16 +195,17 @@ def _regression(features: np.ndarray, modalities: np.ndarray) -> tuple[np.ndarra
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(features)
+    mean, scale = scaler.mean_, np.maximum(scaler.scale_, SMALLEST_SCALE)
     if len(set(modalities)) == 1:
-        return scaler.mean_, scaler.scale_, np.zeros_like(features[:1]), np.zeros(1)
+        return mean, scale, np.zeros_like(features[:1]), np.zeros(1)
     model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=1000).fit(
-        scaler.transform(features), modalities
+        (features - mean) / scale, modalities
     )
     coefficients, intercepts = model.coef_, model.intercept_
     if len(coefficients) == 1:  # of two modalities scikit-learn has the second only
         coefficients = np.concatenate([np.zeros_like(coefficients), coefficients])
         intercepts = np.concatenate([np.zeros_like(intercepts), intercepts])
-    return scaler.mean_, scaler.scale_, coefficients, intercepts
+    return mean, scale, coefficients, intercepts
 
 
 def _folds(cases: Sequence[MeasuredCase]) -> list[np.ndarray]:

@@ -21,7 +21,7 @@ from hermes_nnunet.modalities import CT
 from hermes_nnunet.networks.told_by_image import with_mark
 from hermes_nnunet.overrides import MODALITY_VARIABLE
 from hermes_nnunet.planning.image_reader_writer import REMARKS, OwnReaderPlans, check_axes
-from hermes_nnunet.planning.modality.classifier import ModalityClassifier
+from hermes_nnunet.planning.modality.finder import ModalityFinder
 from hermes_nnunet.planning.preprocessing.collection import preprocess
 from hermes_nnunet.planning.preprocessing.intensity import clip_intensities, fixed_normalization, intensity_rule
 from hermes_nnunet.planning.preprocessing.locations import OneClass, sample_locations
@@ -169,8 +169,7 @@ class HermesPreprocessor(DefaultPreprocessor):
             HermesError: it is not clear, or cannot be recognised in such an image.
         """
         where = "the plans of this model"
-        classifier = ModalityClassifier.of_plans(plans, where)
-        found = classifier.of_image(data[0], properties["spacing"], self._name)
+        found = ModalityFinder.of_plans(plans, where).of_image(data[0], properties["spacing"], self._name)
         if not found.sure:
             raise HermesError(
                 f"{self._name}: the modality is not clear, {found.in_words}: set {MODALITY_VARIABLE} to what it is"

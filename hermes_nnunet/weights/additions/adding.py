@@ -8,12 +8,14 @@ from pathlib import Path
 from hermes_nnunet.core.nnunet_folders import dataset_id, datasets_with_id
 from hermes_nnunet.core.wording import did_you_mean, listed
 from hermes_nnunet.errors import HermesError, UsageError
+from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.model_folder import ModelFolder, read_model_folder
 from hermes_nnunet.prediction.views.write import remove_view, write_views
 from hermes_nnunet.weights.additions.base import ModelFold, fold_of
-from hermes_nnunet.weights.additions.file import Addition
+from hermes_nnunet.weights.additions.file import Addition, notices_of_looks
 from hermes_nnunet.weights.additions.model_folder import (
     compose_model,
+    folds_with_weights,
     of_another_base,
     restore_interrupted,
     taken_out_of,
@@ -31,6 +33,7 @@ class AddResult:
         additions: names of all that it has now.
         added: names of those that were given.
         views: a line for each member.
+        notices: lines that people should read.
     """
 
     folder: Path
@@ -38,6 +41,7 @@ class AddResult:
     additions: tuple[str, ...]
     added: tuple[str, ...]
     views: list[str]
+    notices: list[str]
 
 
 def add(
@@ -86,7 +90,7 @@ def add(
     new = _by_fold(folder, [(path, Addition.load(path)) for path in files])
     kept = set(new) if files else set(folder.folds)
     # Unfinished ones among them: a change in place would take their weights away.
-    lost = sorted({path.parent.name.removeprefix("fold_") for path in model.glob("fold_*/checkpoint_*.pth")} - kept)
+    lost = folds_with_weights(model, but=kept)
     if lost and into is None:
         raise HermesError(
             f"{model} also has weights of fold {listed(lost)}, which would not get what others get: make a model of "
@@ -120,7 +124,10 @@ def add(
         write_composed(target, composed)
     views += write_views(target, results, list(folds), replace=replace_views)
     given = {addition.header.name for of_fold in new.values() for addition in of_fold}
-    return AddResult(target, tuple(folds), names, tuple(name for name in names if name in given), views)
+    added = tuple(name for name in names if name in given)
+    plans = HermesPlans.from_plans(composed.plans)
+    notices = notices_of_looks(plans.additions) if folder.hermes_plans.can_find_modality else []
+    return AddResult(target, tuple(folds), names, added, views, notices)
 
 
 def _by_fold(

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -132,10 +132,7 @@ class AdditionHeader:
         if not set(self.new_modalities) <= set(self.member.modalities) <= set(self.intensity_clipping):
             msg = "its modalities are not those of its member"
             raise ValueError(msg)
-        looks = () if self.looks is None else self.looks.of_modalities
-        if looks and {(look.member, look.modality) for look in looks} != {
-            (self.name, modality) for modality in self.member.modalities
-        }:
+        if self.looks is not None and not self.looks.are_of(self.member):
             msg = "its looks are not those of its member"
             raise ValueError(msg)
         if not {*self.excludes, *(task for others in self.excludes.values() for task in others)} <= set(names):
@@ -199,6 +196,16 @@ class Addition:
         means = {task: mean_of_defined(values) if values else None for task, values in dice.items()}
         of_cases = {task: list(values) for task, values in dice.items()}
         return replace(self, header=replace(self.header, dice=means, dice_of_cases=of_cases))
+
+
+def notices_of_looks(additions: Iterable[AddedMember]) -> list[str]:
+    """A line for each addition that does not say what its images look like."""
+    return [
+        f"addition {addition.member} does not say what its images look like (an older release made it, or they are "
+        "single slices), so a model that has it does not find the modality of an image: name it with --modality"
+        for addition in additions
+        if addition.looks is None
+    ]
 
 
 def read_header(path: str | os.PathLike[str]) -> AdditionHeader:

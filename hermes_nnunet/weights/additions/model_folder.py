@@ -2,8 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from hermes_nnunet.core.files import (
 from hermes_nnunet.core.nnunet_folders import datasets_with_id
 from hermes_nnunet.core.trained_for import check_folds_but
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.looks import Looks
 from hermes_nnunet.networks.build import network_of_shapes
-from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.model_folder import DATASET_FILE, PLANS_FILE
 from hermes_nnunet.prediction.views.write import CHECKPOINTS, COPIED_FOLD_FILES, FINGERPRINT
 from hermes_nnunet.schema import OURS, Text, versioned
@@ -38,7 +38,7 @@ from hermes_nnunet.weights.additions.compose import (
     plans_with_additions,
     plans_without_additions,
 )
-from hermes_nnunet.weights.additions.file import Addition
+from hermes_nnunet.weights.additions.file import Addition, AdditionHeader
 
 FORMAT_VERSION = 1
 # Says that a folder may be written again.
@@ -96,8 +96,8 @@ def compose_model(folds: Mapping[str, tuple[ModelFold, Sequence[Addition]]], dat
     """
     plans: dict[str, Any] = {}
     content: dict[str, Any] = {}
-    first: HermesPlans | None = None
     checkpoints = {}
+    looks = _looks_of([addition.header for _, additions in folds.values() for addition in additions])
     for number, (base, additions) in folds.items():
         headers = [addition.header for addition in additions]
         of_base = plans_without_additions(base.plans)
@@ -105,10 +105,7 @@ def compose_model(folds: Mapping[str, tuple[ModelFold, Sequence[Addition]]], dat
         for header in headers:
             if header.base.weights != base.base_hash:
                 raise HermesError(of_another_base(header.name, header.base, base))
-        hermes_plans = plans_with_additions(of_base, headers)
-        if hermes_plans == first:
-            hermes_plans = first  # its looks, which may differ
-        first = first or hermes_plans
+        hermes_plans = plans_with_additions(of_base, [replace(own, looks=looks.get(own.name)) for own in headers])
         assert base.model.collection is not None
         collection = collection_without_additions(base.model.collection, base.plans)
         collection = collection_with_additions(collection, hermes_plans, headers)
@@ -126,6 +123,17 @@ def compose_model(folds: Mapping[str, tuple[ModelFold, Sequence[Addition]]], dat
         }
     sources = {number: base.model.path / f"fold_{base.fold}" for number, (base, _) in folds.items()}
     return ComposedModel(plans, content, checkpoints, sources)
+
+
+def folds_with_weights(folder: Path, but: Collection[str]) -> list[str]:
+    """Folds of a model that have weights, finished or not, but for some."""
+    found = {path.parent.name.removeprefix("fold_") for path in folder.glob("fold_*/checkpoint_*.pth")}
+    return sorted(found.difference(but))
+
+
+def _looks_of(headers: Sequence[AdditionHeader]) -> dict[str, Looks]:
+    """Of each addition, by its name: those of the first fold that has any, for a model has one plans file."""
+    return {own.name: own.looks for own in reversed(headers) if own.looks is not None}
 
 
 def of_another_base(name: str, wanted: Any, base: ModelFold) -> str:

@@ -30,5 +30,5 @@ def print_extension(result: ExtendResult, configuration: str, console: Console) 
 def print_addition(result: AddResult, console: Console) -> None:
     """Print the model, what it has now, and its views."""
     names = ", ".join(result.additions) or "no additions"
-    for line in (f"{result.folder}, fold {', '.join(result.folds)}: {names}", *result.views):
+    for line in (f"{result.folder}, fold {', '.join(result.folds)}: {names}", *result.notices, *result.views):
         console.print(line, soft_wrap=True, highlight=False, markup=False)

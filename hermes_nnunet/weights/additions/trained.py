@@ -16,7 +16,13 @@ from hermes_nnunet.schema import shown
 from hermes_nnunet.voxel_orders import OUR_ORDER
 from hermes_nnunet.weights.additions.base import ModelFold, read_fold, rows_of_addition
 from hermes_nnunet.weights.additions.compose import plans_without_additions, spacing_by_configuration
-from hermes_nnunet.weights.additions.file import FILE_ENDING, Addition, AdditionBase, AdditionHeader
+from hermes_nnunet.weights.additions.file import (
+    FILE_ENDING,
+    Addition,
+    AdditionBase,
+    AdditionHeader,
+    notices_of_looks,
+)
 from hermes_nnunet.weights.additions.model_folder import compose_model, write_composed
 from hermes_nnunet.weights.additions.starting import check_unchanged
 
@@ -166,7 +172,10 @@ def finish_training(
     addition = addition.with_dice(defined_by_task(dice_of_fold(output, collection).get(header.name, {})))
     path = output / f"{header.name}{FILE_ENDING}"
     addition.save(path)
-    messages = [f"addition {header.name}: {path} ({path.stat().st_size / 1e6:.1f} MB)"]
+    messages = [
+        f"addition {header.name}: {path} ({path.stat().st_size / 1e6:.1f} MB)",
+        *notices_of_looks([header.added]),
+    ]
     fold = output.name.removeprefix("fold_")
     folder = results / plans["dataset_name"] / base.model.path.name
     try:

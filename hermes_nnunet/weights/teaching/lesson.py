@@ -115,7 +115,9 @@ def make_lesson(
     rules = dict(base.plans.intensity_clipping)
     if modality not in base.plans.modalities:
         rules |= _planned_rule(modality, labels, collection, files, dataset_json)
-    plans = plans_of_addition(base, collection, dataset_name, rules, rank, looks_of(collection, files, HermesImageIO))
+    # In this process: a script that teaches need not be written so that others can be started from it.
+    looks = looks_of(collection, files, HermesImageIO, processes=1)
+    plans = plans_of_addition(base, collection, dataset_name, rules, rank, looks)
     return Lesson(base, plans, dataset_json, tuple(labels.values()))
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hermes_nnunet.core.dice import mean_by_label
-from hermes_nnunet.prediction.views.write import CHECKPOINTS
+from hermes_nnunet.weights.additions.model_folder import folds_with_weights
 from hermes_nnunet.weights.teaching.teaching import Taught
 
 
@@ -40,8 +40,8 @@ def print_taught(taught: Taught, path: Path, base: Path, console: Console) -> No
 def _command(path: Path, base: Path, fold: str) -> str:
     """What puts an addition into its base, whatever the names of the base's trainer and plans."""
     command = shlex.join(["hermes_nnunet", "add", str(path), "-m", str(base)])
-    others = [own for own in base.glob(f"fold_*/{CHECKPOINTS[0]}") if own.parent.name != f"fold_{fold}"]
-    return f"{command} --into ID" if others else command  # other folds lack it
+    # Other folds would lack it.
+    return f"{command} --into ID" if folds_with_weights(base, but=[fold]) else command
 
 
 def _shown(dice: float) -> str:

@@ -19,7 +19,7 @@ from hermes_nnunet.planning.preprocessing.intensity import intensity_rule
 from hermes_nnunet.prediction.passes import wanted_modality
 from hermes_nnunet.weights.additions.base import ModelFold, rows_of_addition
 from hermes_nnunet.weights.additions.compose import plans_without_additions
-from hermes_nnunet.weights.additions.file import Addition
+from hermes_nnunet.weights.additions.file import Addition, notices_of_looks
 from hermes_nnunet.weights.additions.starting import check_unchanged
 from hermes_nnunet.weights.additions.trained import header_of_collection
 from hermes_nnunet.weights.teaching.cases import TaughtCase, prepare_case
@@ -112,7 +112,8 @@ def teach(
     _check_voxels(cases, lesson)
     left_out = _leave_out(cases, lesson, settings, device, leave_out, tell)
     addition = _addition(lesson, cases, settings, device, tell)
-    return Taught(addition.with_dice(defined_by_task(left_out)), left_out, _notices(lesson, modality))
+    notices = (*_notices(lesson, modality), *notices_of_looks([addition.header.added]))
+    return Taught(addition.with_dice(defined_by_task(left_out)), left_out, notices)
 
 
 def _leave_out(

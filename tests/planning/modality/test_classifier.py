@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hermes_nnunet.additions import AddedMember
@@ -13,6 +13,7 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.looks import Looks
 from hermes_nnunet.planning.modality.classifier import ModalityClassifier
 from hermes_nnunet.planning.modality.features import FEATURES, image_features
+from hermes_nnunet.planning.modality.finder import ModalityFinder
 from hermes_nnunet.planning.modality.fitting import (
     MeasuredCase,
     _regression,
@@ -52,6 +53,11 @@ def cases():
 @pytest.fixture(scope="module")
 def classifier(cases):
     return fit(cases)
+
+
+@pytest.fixture(scope="module")
+def finder(classifier):
+    return ModalityFinder(classifier)
 
 
 class TestFeatures:
@@ -123,7 +129,7 @@ class TestFit:
     def test_of_one_modality_there_is_nothing_to_test(self, cases):
         alone = fit(cases[:6])
         assert (alone.modalities, alone.tested, alone.right) == (("CT",), 0, 0)
-        found = alone.of_image(image_of("CT", 99), SPACING, "a.nii")
+        found = ModalityFinder(alone).of_image(image_of("CT", 99), SPACING, "a.nii")
         assert (found.modality, found.probability, found.runner_up, found.sure) == ("CT", 1.0, None, True)
 
     def test_a_feature_that_is_the_same_everywhere_does_no_harm(self, cases):
@@ -133,36 +139,37 @@ class TestFit:
 
 class TestOfImage:
     @pytest.mark.parametrize("modality", list(KINDS))
-    def test_finds_the_modality_of_an_image_like_the_others(self, classifier, modality):
-        found = classifier.of_image(image_of(modality, 99), SPACING, "a.nii")
+    def test_finds_the_modality_of_an_image_like_the_others(self, finder, modality):
+        found = finder.of_image(image_of(modality, 99), SPACING, "a.nii")
         assert (found.modality, found.by, found.sure, found.remark) == (modality, "image", True, "")
         assert found.probability > 0.8
         assert found.runner_up in KINDS
         assert found.in_words.startswith(f"{modality} ({found.probability:.2f}; {found.runner_up} ")
 
-    def test_an_image_that_resembles_no_member_is_unknown_with_a_remark(self, classifier):
+    def test_an_image_that_resembles_no_member_is_unknown_with_a_remark(self, finder):
         image = np.random.default_rng(0).normal(size=(40, 40, 40)).astype(np.float32)
-        found = classifier.of_image(image, (0.1, 0.1, 0.1), "a.nii")
+        found = finder.of_image(image, (0.1, 0.1, 0.1), "a.nii")
         assert (found.modality, found.probability, found.sure) == ("unknown", None, True)
         assert "a.nii resembles no image that the model was trained on (the nearest are " in found.remark
 
-    def test_a_sure_regression_is_not_taken_where_the_looks_are_those_of_another(self, classifier):
+    def test_a_sure_regression_is_not_taken_where_the_looks_are_those_of_another(self, finder):
         """As of images that were cropped; far from no member."""
-        intercepts = tuple(100.0 if name == "T2" else 0.0 for name in classifier.modalities)
-        found = replace(classifier, intercepts=intercepts, furthest=1000.0).of_image(image_of("CT", 99), SPACING, "a")
+        intercepts = tuple(100.0 if name == "T2" else 0.0 for name in finder.classifier.modalities)
+        sure = replace(finder.classifier, intercepts=intercepts, furthest=1000.0)
+        found = ModalityFinder(sure).of_image(image_of("CT", 99), SPACING, "a")
         assert (found.modality, found.sure) == ("T2", False)
         assert found.probability > 0.99
         assert found.in_words.endswith("), though the nearest images are CT of set of CT")
 
-    def test_what_lies_between_two_is_not_sure(self, classifier, cases):
+    def test_what_lies_between_two_is_not_sure(self, finder, cases):
         first, second = (next(case.features for case in cases if case.modality == name) for name in ("T1", "T2"))
-        probabilities = [classifier.of_features(first * (1 - w) + second * w, "x") for w in np.linspace(0, 1, 101)]
+        probabilities = [finder.of_features(first * (1 - w) + second * w, "x") for w in np.linspace(0, 1, 101)]
         lowest = min(probabilities, key=lambda found: found.probability or 1)
         assert not lowest.sure
         assert {lowest.modality, lowest.runner_up} == {"T1", "T2"}
 
-    def test_chooses_among_those_that_are_possible(self, classifier):
-        found = classifier.of_image(image_of("T1", 99), SPACING, "a.nii", ("T1", "T2"))
+    def test_chooses_among_those_that_are_possible(self, finder):
+        found = finder.of_image(image_of("T1", 99), SPACING, "a.nii", ("T1", "T2"))
         assert (found.modality, found.runner_up) == ("T1", "T2")
         assert found.probability + found.runner_up_probability == pytest.approx(1)
 
@@ -171,65 +178,139 @@ class TestAdditions:
     """Modalities and members that the regression was not fitted on."""
 
     @staticmethod
-    def grown(cases, plans, known, new, number=6, **others):
-        """The classifier of plans whose base has some modalities, and whose addition another."""
-        of_base = fit([case for case in cases if case.modality in known])
+    def grown(cases, known, new, number=6):
+        """The finder of a base that has some modalities, and an addition of another."""
         looks = looks_of_cases([case for case in cases if case.modality == new][:number])
-        features = others.get("features", FEATURES)
-        added = AddedMember("more", ("more/x",), (new,), 4, Looks(features, looks))
-        content = json.loads(json.dumps(of_base.to_json()))
-        return replace(HermesPlans.from_plans(plans), modality_classifier=content, additions=(added,))
+        return ModalityFinder(fit([case for case in cases if case.modality in known]), looks)
 
     @pytest.mark.parametrize("number", [1, 6])
     @pytest.mark.parametrize(("known", "new"), [("CT T1", "T2"), ("CT T2", "T1"), ("T1 T2", "CT"), ("CT", "T2")])
-    def test_bring_a_modality_that_is_found(self, cases, plans, known, new, number):
-        classifier = ModalityClassifier.of_plans(self.grown(cases, plans, known.split(), new, number), "plans")
+    def test_bring_a_modality_that_is_found(self, cases, known, new, number):
+        finder = self.grown(cases, known.split(), new, number)
         for modality in (*known.split(), new):
-            found = classifier.of_image(image_of(modality, 99), SPACING, "a.nii")
+            found = finder.of_image(image_of(modality, 99), SPACING, "a.nii")
             assert (found.modality, found.sure) == (modality, True)
             assert found.probability > 0.8
             assert found.runner_up in {*known.split(), new} - {modality}
-        without = fit([case for case in cases if case.modality in known.split()])
-        assert without.of_image(image_of(new, 99), SPACING, "a.nii").modality != new
+        assert replace(finder, added=()).of_image(image_of(new, 99), SPACING, "a.nii").modality != new
 
-    def test_bring_a_member_whose_images_are_not_strange_any_more(self, classifier):
-        image, spacing = image_of("CT", 99), (0.3, 0.1, 0.1)
-        assert classifier.of_image(image, spacing, "a.nii").modality == "unknown"
-        case = MeasuredCase("more", "CT", "0", image_features(image_of("CT", 7), spacing, "x"))
-        grown = replace(classifier, looks=(*classifier.looks, *looks_of_cases([case])))
-        found = grown.of_image(image, spacing, "a.nii")
+    def test_bring_images_of_a_known_modality_that_look_otherwise(self, classifier):
+        """The regression was never fitted on such."""
+        image, spacing = image_of("T2", 99), (0.3, 0.1, 0.1)
+        assert ModalityFinder(classifier).of_image(image, spacing, "a.nii").modality == "unknown"
+        case = MeasuredCase("more", "CT", "0", image_features(image_of("T2", 7), spacing, "x"))
+        finder = ModalityFinder(classifier, looks_of_cases([case]))
+        found = finder.of_image(image, spacing, "a.nii")
         assert (found.modality, found.sure) == ("CT", True)
+        for modality in KINDS:
+            found = finder.of_image(image_of(modality, 99), SPACING, "a.nii")
+            assert (found.modality, found.sure) == (modality, True)
 
-    def test_what_lies_between_the_new_and_the_old_is_not_sure(self, cases, plans):
-        classifier = ModalityClassifier.of_plans(self.grown(cases, plans, ["CT", "T1"], "T2"), "plans")
+    @pytest.mark.parametrize("deviation", [0.45, 0.6, 0.8])
+    def test_with_images_of_many_kinds_do_not_take_those_of_the_base(self, deviation):
+        """Of which they are less standard deviations away; what may be either is asked for, not taken."""
+        rng = np.random.default_rng(0)
+        shift = np.where(np.arange(len(FEATURES)) < 5, 0.5, 0.0)
+        base = [MeasuredCase("a", "T1", str(n), 0.2 * rng.normal(size=len(FEATURES))) for n in range(20)]
+        wide = [MeasuredCase("b", "T2", str(n), shift + deviation * rng.normal(size=len(FEATURES))) for n in range(20)]
+        finder = ModalityFinder(fit(base), looks_of_cases(wide))
+        found = [finder.of_features(0.2 * rng.normal(size=len(FEATURES)), "x") for _ in range(100)]
+        assert sum(one.modality == "T2" and one.sure for one in found) == 0
+        found = [finder.of_features(shift + deviation * rng.normal(size=len(FEATURES)), "x") for _ in range(100)]
+        assert sum(one.modality == "T1" and one.sure for one in found) <= 2
+
+    def test_what_lies_between_the_new_and_the_old_is_not_sure(self, cases):
+        finder = self.grown(cases, ["CT", "T1"], "T2")
         first, second = (next(case.features for case in cases if case.modality == name) for name in ("T1", "T2"))
         shares = np.linspace(0, 1, 101)
-        found = [classifier.of_features(first * (1 - share) + second * share, "x") for share in shares]
+        found = [finder.of_features(first * (1 - share) + second * share, "x") for share in shares]
         assert (found[0].modality, found[-1].modality) == ("T1", "T2")
         assert not min(found, key=lambda one: one.probability or 1).sure
+        of_new = [one for one in found if "T2" in (one.modality, one.runner_up)]
+        assert of_new
+        assert not any(one.left_to_network for one in of_new)
 
-    @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(seed=st.integers(0, 10**6))
-    def test_probabilities_sum_to_one(self, cases, plans, seed):
-        classifier = ModalityClassifier.of_plans(self.grown(cases, plans, ["CT", "T1"], "T2"), "plans")
-        features = cases[seed % len(cases)].features + np.random.default_rng(seed).normal(size=len(FEATURES)) / 5
-        distances = [look.distance(features) for look in classifier.looks]
-        ranked = classifier._ranked(features, classifier.looks, distances)
-        assert [name for name, _ in ranked] != []
-        assert {name for name, _ in ranked} == {"CT", "T1", "T2"}
+    @settings(max_examples=50, deadline=None)
+    @given(seed=st.integers(0, 10**6), number=st.integers(0, 2))
+    def test_probabilities_sum_to_one(self, cases, seed, number):
+        finder = self.grown(cases, ["CT", "T1"], "T2")
+        among = ("CT", "T1", "T2")[number:]
+        features = cases[seed % len(cases)].features + np.random.default_rng(seed).normal(size=len(FEATURES)) * 5
+        looks = [look for look in finder.classifier.looks if look.modality in among]
+        ranked = finder._ranked(features, looks, finder.added)
+        assert {name for name, _ in ranked} == {*among}
         assert sum(share for _, share in ranked) == pytest.approx(1)
         assert [share for _, share in ranked] == sorted((share for _, share in ranked), reverse=True)
 
-    def test_chooses_among_those_that_are_possible(self, cases, plans):
-        classifier = ModalityClassifier.of_plans(self.grown(cases, plans, ["CT", "T1"], "T2"), "plans")
-        alone = classifier.of_image(image_of("T2", 99), SPACING, "a.nii", ("T2",))
+    def test_chooses_among_those_that_are_possible(self, cases):
+        finder = self.grown(cases, ["CT", "T1"], "T2")
+        alone = finder.of_image(image_of("T2", 99), SPACING, "a.nii", ("T2",))
         assert (alone.modality, alone.probability, alone.runner_up) == ("T2", 1.0, None)
-        other = classifier.of_image(image_of("T1", 99), SPACING, "a.nii", ("T1", "CT"))
+        other = finder.of_image(image_of("T1", 99), SPACING, "a.nii", ("T1", "CT"))
         assert (other.modality, other.runner_up) == ("T1", "CT")
 
     def test_looks_without_a_number_for_each_feature_are_refused(self, cases):
         with pytest.raises(ValueError, match="there are 2 features, but lists of other lengths"):
             Looks(("a", "b"), looks_of_cases(cases))
+
+    def test_are_told_by_the_plans(self, cases, plans):
+        of_base = fit([case for case in cases if case.modality != "T2"])
+        looks = looks_of_cases([case for case in cases if case.modality == "T2"])
+        added = AddedMember("more", ("more/x",), ("T2",), 4, Looks(FEATURES, looks))
+        content = json.loads(json.dumps(of_base.to_json()))
+        grown = replace(HermesPlans.from_plans(plans), modality_classifier=content, additions=(added,))
+        assert ModalityFinder.of_plans(grown, "plans") == ModalityFinder(of_base, looks)
+
+
+class TestNetworksShare:
+    """Which cases are left to a network that was trained on the two modalities in question."""
+
+    @staticmethod
+    def features_between(cases, share):
+        first, second = (next(case.features for case in cases if case.modality == name) for name in ("T1", "T2"))
+        return first * (1 - share) + second * share
+
+    def between(self, finder, cases, share):
+        return finder.of_features(self.features_between(cases, share), "x")
+
+    def test_are_those_between_two_of_the_collection(self, finder, cases):
+        found = [self.between(finder, cases, share) for share in np.linspace(0, 1, 101)]
+        left = [one for one in found if one.left_to_network]
+        assert left
+        assert all(one.probability < 0.8 <= one.probability + one.runner_up_probability for one in left)
+        assert not found[0].left_to_network
+        assert not found[-1].left_to_network
+
+    def test_are_none_that_may_as_well_be_of_a_third(self, classifier, cases):
+        features = np.mean([case.features for case in cases], axis=0)
+        tells_nothing = replace(classifier, coefficients=((0.0,) * len(FEATURES),) * 3, intercepts=(0.0,) * 3)
+        found = ModalityFinder(tells_nothing).of_features(features, "x")
+        assert found.probability == pytest.approx(1 / 3)
+        assert not found.left_to_network
+
+    def test_are_none_whose_nearest_images_came_with_an_addition(self, finder, cases):
+        shares = np.linspace(0, 1, 101)
+        share = next(share for share in shares if self.between(finder, cases, share).left_to_network)
+        features = self.features_between(cases, share)
+        same = looks_of_cases([MeasuredCase("more", "T1", "0", features)])
+        assert not replace(finder, added=same).of_features(features, "x").left_to_network
+
+
+class TestRounding:
+    """A feature that is the same in all cases, but for how it was rounded."""
+
+    def test_decides_nothing(self):
+        rng, others = np.random.default_rng(0), len(FEATURES) - 1
+        cases = [
+            MeasuredCase(name, name, str(n), np.append(rng.normal(size=others) + 3 * place, 1 + 1e-8 * place))
+            for place, name in enumerate(("CT", "T1", "T2"))
+            for n in range(8)
+        ]
+        finder = ModalityFinder(replace(fit(cases), furthest=1000.0))
+        assert finder.of_features(np.append(np.full(others, 3.0), 1.2), "x").modality == "T1"
+        # So far from all that probabilities of some of the modalities would be too small for a float.
+        found = finder.of_features(np.append(np.full(others, 300.0), 9.0), "x", ("CT", "T1"))
+        assert found.probability + found.runner_up_probability == pytest.approx(1)
 
 
 class TestJson:

@@ -8,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from hermes_nnunet import HermesModel
 from hermes_nnunet.core.expected_dice import ExpectedDice
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.errors import HermesError, UsageError
-from hermes_nnunet.planning.modality.classifier import ModalityClassifier
 from hermes_nnunet.planning.modality.features import image_features
+from hermes_nnunet.planning.modality.finder import ModalityFinder
 from hermes_nnunet.planning.modality.fitting import MeasuredCase, fit
 from hermes_nnunet.prediction.modality_finding import is_to_find
 from hermes_nnunet.prediction.model_folder import read_model_folder
@@ -24,6 +25,7 @@ from hermes_nnunet.weights.additions.base import read_fold
 from hermes_nnunet.weights.additions.compose import spacing_by_configuration
 from hermes_nnunet.weights.additions.file import Addition, AdditionBase
 from hermes_nnunet.weights.additions.model_folder import restore_named
+from hermes_nnunet.weights.additions.report import print_addition
 
 
 @pytest.fixture
@@ -120,9 +122,9 @@ class TestModalityOfAnImage:
         path = saved()
         model = read_model_folder(add([path], base, results=results, into=902).folder)
         assert model.hermes_plans.can_find_modality
-        classifier = ModalityClassifier.of_plans(model.hermes_plans, "plans")
+        finder = ModalityFinder.of_plans(model.hermes_plans, "plans")
         for modality, spacing in (("CT", 6.0), ("T1", 0.5), ("T2", 1.5)):
-            found = classifier.of_features(features_of(spacing, 9), "x")
+            found = finder.of_features(features_of(spacing, 9), "x")
             assert (found.modality, found.sure) == (modality, True)
 
     def test_decides_what_is_segmented(self, base, results, saved, folders):
@@ -138,32 +140,41 @@ class TestModalityOfAnImage:
     def test_is_found_as_before_when_the_addition_is_taken_out(self, base, results, saved):
         before = json.loads((base / "plans.json").read_text())["hermes"]
         folder = add([saved()], base, results=results, into=902).folder
+        assert len(ModalityFinder.of_plans(read_model_folder(folder).hermes_plans, "plans").added) == 1
         add([], folder, results=results, without=["New305"])
         assert json.loads((folder / "plans.json").read_text())["hermes"] == before
 
-    def test_is_asked_for_where_an_older_addition_has_not_measured_it(self, base, results, saved):
+    def test_is_asked_for_where_an_older_addition_has_not_measured_it(self, base, results, saved, capsys):
         path = saved()
         addition = Addition.load(path)
         Addition(replace(addition.header, looks=None), addition.tensors).save(path)
-        model = read_model_folder(add([path], base, results=results, into=902).folder)
+        result = add([path], base, results=results, into=902)
+        print_addition(result, Console())
+        assert "addition New305 does not say what its images look like" in capsys.readouterr().out
+        model = read_model_folder(result.folder)
         assert not model.hermes_plans.can_find_modality
         assert not is_to_find(model, [], None)
         with pytest.raises(HermesError, match="does not say what tells the modalities of all members apart"):
             is_to_find(model, [], "auto")
 
-    def test_does_not_part_the_folds_of_a_model(self, base, results, saved, tmp_path):
-        """One of whose additions an older release has written."""
-        first = saved()
-        addition = Addition.load(first)
-        of_other_fold = replace(addition.header.base, weights=read_fold(base, 1).base_hash, fold="1")
-        second = tmp_path / "second.hermes"
-        Addition(replace(addition.header, base=of_other_fold, looks=None), addition.tensors).save(second)
-        model = read_model_folder(add([first, second], base, results=results, into=902).folder)
+    @pytest.mark.parametrize("older", [0, 1])
+    def test_does_not_part_the_folds_of_a_model(self, base, results, saved, tmp_path, older):
+        """Of which an older release has made the addition of one."""
+        path = saved()
+        addition = Addition.load(path)
+        files = []
+        for fold in (0, 1):
+            of_fold = replace(addition.header.base, weights=read_fold(base, fold).base_hash, fold=str(fold))
+            looks = None if fold == older else addition.header.looks
+            files.append(tmp_path / f"fold{fold}.hermes")
+            Addition(replace(addition.header, base=of_fold, looks=looks), addition.tensors).save(files[-1])
+        model = read_model_folder(add(files, base, results=results, into=902).folder)
         assert model.hermes_plans.can_find_modality
         assert [path.parent.name for path in model.checkpoints] == ["fold_0", "fold_1"]
-        assert [own.looks is None for own in (read_fold(model.path, fold).plans.additions[0] for fold in (0, 1))] == [
-            False, False,
-        ]  # fmt: skip
+        of_folds = [read_fold(model.path, fold) for fold in (0, 1)]
+        assert all(own.plans.additions[0].looks is not None for own in of_folds)
+        # A file that is taken out of the weights is what it was.
+        assert [own.additions[0].header.looks is None for own in of_folds] == [older == 0, older == 1]
 
 
 class TestNewMembers:

@@ -96,6 +96,7 @@ class TestBadInput:
             lambda content: content["tasks"][0].update(values=["x"]),
             lambda content: content.update(new_modalities=["CT"]),
             lambda content: content.update(excludes={"other": []}),
+            lambda content: content["looks"].update(of_modalities=[]),
             lambda content: content["looks"]["of_modalities"][0].update(member="other"),
             lambda content: content["looks"]["of_modalities"][0].update(modality="CT"),
             lambda content: content["looks"]["of_modalities"][0]["mean"].pop(),
