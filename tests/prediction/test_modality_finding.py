@@ -14,10 +14,14 @@ from hermes_nnunet import HermesModel
 from hermes_nnunet.data.dicom.sequences import modality_of_words
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.modality.features import image_features
+from hermes_nnunet.planning.modality.finder import FoundModality
 from hermes_nnunet.planning.modality.fitting import MeasuredCase, fit
 from hermes_nnunet.planning.preprocessing.preprocessor import HermesPreprocessor
+from hermes_nnunet.prediction.image_sources import FileSource
 from hermes_nnunet.prediction.modality_finding import is_to_find
 from hermes_nnunet.prediction.model_folder import read_model_folder
+from hermes_nnunet.prediction.network_modality import modality_by_network
+from hermes_nnunet.prediction.predictor import HermesPredictor
 
 from .conftest import make_model
 
@@ -199,6 +203,16 @@ class TestNetwork:
         torch.save(checkpoint, path)
         assert predict("--all") == 1
         assert re.search(r"not clear \(a: \w+ \(0\.50; \w+ 0\.50\)", capsys.readouterr().err)
+
+    def test_shares_what_the_looks_leave_to_the_two(self, model, images):
+        make_unsure(model, "T1")
+        predictor = HermesPredictor(read_model_folder(model, [0]), "cpu")
+        image = FileSource("a", (images / "a_0000.nii.gz",))
+        close = FoundModality("CT", 0.45, "T1", 0.4, "image")
+        for sure in (0.8, 0.9):
+            found = modality_by_network(predictor, image, close, sure)
+            assert (found.modality, found.sure) == ("T1", sure == 0.8)
+            assert found.probability == pytest.approx(0.85)
 
     def test_decides_in_python_too(self, model, images):
         make_unsure(model, "T1")

@@ -1,7 +1,7 @@
 """All facts about a collection or a model, as JSON tells them."""
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from hermes_nnunet.collection import Member
@@ -63,9 +63,7 @@ def _additions(found: Found) -> list[dict[str, Any]]:
     for addition in _plans(found).additions:
         header = headers.get(addition.member)
         told = {} if header is None else {"dice": header.dice, "trained_on": header.trained_on}
-        of_plans = addition.to_json()
-        of_plans.pop("looks", None)
-        facts.append({**of_plans, **told})
+        facts.append({**replace(addition, looks=None).to_json(), **told})
     return facts
 
 

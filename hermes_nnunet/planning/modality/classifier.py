@@ -1,6 +1,6 @@
 """Numbers of the plans that tell the modalities of a collection apart."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from hermes_nnunet.schema import OURS, Number, Text, Whole, checked
 # Of the probability of a modality, below which it is not taken.
 SURE = 0.8
 # Of the distance to the nearest member. Images that a member of benchmarks/modality.py holds out are within 2.2, three
-# of other data sets beyond 3.6; this limit, SURE and the number of features below were chosen on these images.
+# of other data sets beyond 3.6; this limit, SURE and the number of features that count were chosen on these images.
 FURTHEST = 3.0
 
 
@@ -46,18 +46,17 @@ class ModalityClassifier:
 
     __pydantic_config__ = OURS
 
-    def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Of each modality; `features` (..., F) gives (..., modalities)."""
-        return _softmax(self._scores(features))
+    def probabilities(self, features: np.ndarray, among: Collection[str] | None = None) -> np.ndarray:
+        """Of each modality; `features` (..., F) gives (..., modalities).
 
-    def probabilities_among(self, features: np.ndarray, possible: Container[str]) -> dict[str, float]:
-        """Of some modalities, for features (F,) of an image that is of one of them."""
-        names = [name for name in self.modalities if name in possible]
-        scores = self._scores(features)[[self.modalities.index(name) for name in names]]
-        return dict(zip(names, _softmax(scores).tolist(), strict=True))
-
-    def _scores(self, features: np.ndarray) -> np.ndarray:
-        return (features - self.mean) / self.scale @ np.transpose(self.coefficients) + self.intercepts
+        Args:
+            among: the modalities that the image can be of, others have 0; None for all.
+        """
+        scores = (features - self.mean) / self.scale @ np.transpose(self.coefficients) + self.intercepts
+        if among is not None:
+            scores = np.where([name in among for name in self.modalities], scores, -np.inf)
+        scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        return scores / scores.sum(axis=-1, keepdims=True)
 
     def to_json(self) -> dict[str, Any]:
         """For the plans: numbers and names only."""
@@ -97,8 +96,3 @@ class ModalityClassifier:
             raise HermesError(
                 f"{where}: the looks of hermes.modality_classifier are not those of its modalities: {PLANS_REMEDY}"
             )
-
-
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)

@@ -146,9 +146,11 @@ class ModalityFinder:
         shares = (shares / shares.sum()).tolist()
         probabilities: dict[str, float] = defaultdict(float)
         if base:
-            of_base = self.classifier.probabilities_among(features, {look.modality for look in base})
-            for modality, probability in of_base.items():
-                probabilities[modality] += shares[0] * probability
+            possible = {look.modality for look in base}
+            of_base = self.classifier.probabilities(features, possible).tolist()
+            for modality, probability in zip(self.classifier.modalities, of_base, strict=True):
+                if modality in possible:
+                    probabilities[modality] += shares[0] * probability
         for look, share in zip(added, shares[len(shares) - len(added) :], strict=True):
             probabilities[look.modality] += share
         return sorted(probabilities.items(), key=lambda named: -named[1])

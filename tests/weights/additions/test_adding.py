@@ -17,8 +17,10 @@ from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.planning.modality.features import image_features
 from hermes_nnunet.planning.modality.finder import ModalityFinder
 from hermes_nnunet.planning.modality.fitting import MeasuredCase, fit
+from hermes_nnunet.prediction import network_modality
 from hermes_nnunet.prediction.modality_finding import is_to_find
 from hermes_nnunet.prediction.model_folder import read_model_folder
+from hermes_nnunet.prediction.predictor import HermesPredictor
 from hermes_nnunet.weights.additions import adding
 from hermes_nnunet.weights.additions.adding import add
 from hermes_nnunet.weights.additions.base import read_fold
@@ -136,6 +138,21 @@ class TestModalityOfAnImage:
         assert [label.name for label in found.labels] == ["New305/gallbladder"]
         named = model.predict(image, everything=True, modality="T2")
         assert np.array_equal(found.array, named.array)
+
+    def test_is_asked_of_the_bases_members_only_where_the_network_decides(self, base, results, saved):
+        model = read_model_folder(add([saved("305:CT")], base, results=results, into=902).folder, [0])
+        told = network_modality._told_unknown(HermesPredictor(model, "cpu"), "CT")
+        assert [one.members for one in told] == [("abdomen",)]
+
+    def test_is_not_shown_in_numbers_by_inspect(self, base, results, saved, capsys):
+        from hermes_nnunet.cli.main import main
+
+        folder = add([saved()], base, results=results, into=902).folder
+        capsys.readouterr()
+        assert main(["inspect", str(folder), "--json"]) == 0
+        (addition,) = json.loads(capsys.readouterr().out)["additions"]
+        assert (addition["member"], addition["new_modalities"]) == ("New305", ["T2"])
+        assert "looks" not in addition
 
     def test_is_found_as_before_when_the_addition_is_taken_out(self, base, results, saved):
         before = json.loads((base / "plans.json").read_text())["hermes"]
