@@ -1,7 +1,7 @@
-"""Dice and HD95 of held-out cases, by member and task, from the segmentations that a validation left."""
+"""Dice and HD95 by member and task: of held-out cases, whose segmentations a validation left, or of other cases."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,18 +41,31 @@ def scores_of(trainings: Sequence[Training], workplace: Workplace) -> list[Score
     return [score for training in trainings for score in _scores_of_training(training, workplace)]
 
 
+def scores_of_files(files: Mapping[str, Path], member: str, workplace: Workplace) -> list[Score]:
+    """Every task of the cases (name -> segmentation in the member's own labels)."""
+    values = _own_values(workplace, member)
+    return [score for case, file in files.items() for score in _scores_of_case(file, values, member, case, workplace)]
+
+
 def _scores_of_training(training: Training, workplace: Workplace) -> Iterator[Score]:
     values = _values_of_members(training, workplace)
     for file in sorted(training.validation(workplace).glob("*.nii.gz")):
         name = file.name.removesuffix(".nii.gz")
         member, case = member_and_own_case(name) if training.dataset not in MEMBERS else (next(iter(values)), name)
-        reference_file = _reference(workplace, member, case)
-        prediction, reference = (nibabel.load(path) for path in (file, reference_file))
-        spacing = prediction.header.get_zooms()
-        predicted, own = np.asarray(prediction.dataobj), np.asarray(reference.dataobj)
-        for (task, here), there in zip(values[member].items(), _own_values(workplace, member), strict=True):
-            found, true = np.isin(predicted, here), np.isin(own, there)
-            yield Score(member, case, task, dice(found, true), hd95(found, true, spacing))
+        yield from _scores_of_case(file, values[member], member, case, workplace)
+
+
+def _scores_of_case(
+    file: Path, values: Mapping[str, tuple[int, ...]], member: str, case: str, workplace: Workplace
+) -> Iterator[Score]:
+    """Args: values: label values of each task in the segmentation."""
+    reference_file = workplace.raw(workplace.number_of(member)) / "labelsTr" / f"{case}.nii.gz"
+    prediction, reference = (nibabel.load(path) for path in (file, reference_file))
+    spacing = prediction.header.get_zooms()
+    predicted, own = np.asarray(prediction.dataobj), np.asarray(reference.dataobj)
+    for (task, here), there in zip(values.items(), _own_values(workplace, member).values(), strict=True):
+        found, true = np.isin(predicted, here), np.isin(own, there)
+        yield Score(member, case, task, dice(found, true), hd95(found, true, spacing))
 
 
 def _values_of_members(training: Training, workplace: Workplace) -> dict[str, dict[str, tuple[int, ...]]]:
@@ -68,13 +81,9 @@ def _values_of_members(training: Training, workplace: Workplace) -> dict[str, di
     }
 
 
-def _reference(workplace: Workplace, member: str, case: str) -> Path:
-    return workplace.raw(workplace.number_of(member)) / "labelsTr" / f"{case}.nii.gz"
-
-
-def _own_values(workplace: Workplace, member: str) -> list[tuple[int, ...]]:
+def _own_values(workplace: Workplace, member: str) -> dict[str, tuple[int, ...]]:
     dataset_json = read_json(workplace.raw(workplace.number_of(member)) / "dataset.json", "link the members again")
-    return list(foreground_values(dataset_json["labels"]).values())
+    return foreground_values(dataset_json["labels"])
 
 
 def dice(found: np.ndarray, true: np.ndarray) -> float:

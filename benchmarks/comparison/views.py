@@ -1,4 +1,4 @@
-"""Predictions of held-out cases through the views of the trained Hermes, with stock nnUNetv2_predict."""
+"""Predictions of cases through the views of the trained Hermes, or by single models, with stock nnUNetv2_predict."""
 
 import shutil
 from collections.abc import Mapping
@@ -13,6 +13,12 @@ def held_out_cases(workplace: Workplace, member: int, count: int, fold: int = 0)
     """The first held-out cases of a member, by name."""
     folds = read_json(workplace.raw(member) / "splits_final.json", "link the members again")
     return sorted(folds[fold]["val"])[:count]
+
+
+def training_cases(workplace: Workplace, member: int, fold: int = 0) -> list[str]:
+    """The training cases of a member, by name."""
+    folds = read_json(workplace.raw(member) / "splits_final.json", "link the members again")
+    return sorted(folds[fold]["train"])
 
 
 def image_of(workplace: Workplace, member: int, case: str) -> Path:
@@ -50,7 +56,11 @@ def predict(
     device: str,
     environment: Mapping[str, str] | None = None,
 ) -> dict[str, Path]:
-    """Segment images (case -> file) through the view of the member `view`; case -> label map in its labels."""
+    """Segment images (case -> file) through the view of the member `view`, or by its single model.
+
+    Returns:
+        case -> label map in the member's labels.
+    """
     folder = predictions_of(training, workplace, name)
     inputs = folder / "input"
     shutil.rmtree(inputs, ignore_errors=True)
