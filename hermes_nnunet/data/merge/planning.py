@@ -64,9 +64,7 @@ class PlannedCase:
         """Own values that its label file must not hold, each with its label."""
         if self.source.annotated is None:
             return {}
-        renamed = self.member.specification.labels
-        left_out = [label for label, name in renamed.items() if name is None]
-        return values_not_annotated(self.member.labels, self.source.annotated, left_out)
+        return values_not_annotated(self.member.labels, self.source.annotated, self.member.specification.left_out)
 
 
 @dataclass(frozen=True)
