@@ -90,7 +90,7 @@ class TargetFolder:
                 )
 
     def pending(self, tasks: Sequence[CaseTask]) -> list[CaseTask]:
-        """Those of the tasks whose files are not there, or are not known to be made from what they would be made from.
+        """Those of the tasks whose files are not there, or were made from something else, or nobody knows from what.
 
         Raises:
             HermesError: the record of an earlier call cannot be read.
