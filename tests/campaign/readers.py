@@ -139,7 +139,12 @@ def of_summary(_: dict, collection: Collection) -> Read:
 
 def of_conversion(_: dict, __: Collection) -> Read:
     settings = Settings("lits", "1", "/data", False, ("CT",), ("liver",), {"dose": ["high"]}, None)
-    content = {"format_version": 1, **json.loads(json.dumps(vars(settings))), "left_out": {"a": "no label"}}
+    content = {
+        "format_version": 1,
+        **json.loads(json.dumps(vars(settings))),
+        "made_from": {"b": "00ff"},
+        "left_out": {"a": "no label"},
+    }
 
     def read(path: Path) -> None:
         TargetFolder(path.parent).check_free(path.parent.parent, 5, settings)

@@ -27,11 +27,11 @@ stand in its folder gives `resolve`, which returns the converter with these. Mod
 libraries are imported in functions.
 
 What is no NIfTI file (DICOM series, masks as PNG, probability maps) is a `Volume` of the module's own: a frozen
-dataclass of paths with `files`, `grid()` from headers, and `read()`, which returns an image in memory. A label volume
-returns the published values; `Converter.values` names them where they are not 1, 2, ... in the order of the labels.
-Problems are raised as HermesError of one line. The rest is done for all sets: which cases are for testing, the grids
-of images and labels, unknown values, empty labels, writing, copying or linking, folds, dataset.json, going on after a
-kill, leaving out broken cases, the summary.
+dataclass of paths with `files`, `grid()` from headers, and `read()`, which returns an image in memory; `stamps()` too
+where its voxels depend on more than its files. A label volume returns the published values; `Converter.values` names
+them where they are not 1, 2, ... in the order of the labels. Problems are raised as HermesError of one line. The rest
+is done for all sets: which cases are for testing, the grids of images and labels, unknown values, empty labels,
+writing, copying or linking, folds, dataset.json, going on after a kill, leaving out broken cases, the summary.
 """
 
 from hermes_nnunet.data.conversion.checks import compare_grids

@@ -32,6 +32,7 @@ class ConversionResult:
         folder: the nnU-Net data set.
         parts: its cases, without those left out.
         written: number of cases written now; the others were finished before.
+        replaced: those of them that were there, made from something else, or nobody knows from what.
         mended: cases whose label got the image's header, because they differed as far as is allowed.
         aligned: cases in which a channel got the first one's header.
         respaced: files whose headers said two spacings, of which the right one was taken.
@@ -47,6 +48,7 @@ class ConversionResult:
     parts: Parts
     folds: Sequence[Fold]
     written: int
+    replaced: Sequence[str]
     mended: Sequence[str]
     aligned: Sequence[str]
     respaced: Sequence[str]
@@ -122,9 +124,10 @@ def convert(
     parts = _without(parts, left_out)
     folds_of(converter, parts.train, all_training=all_training)
 
-    tasks = target.tasks(converter, parts, link=link)
-    pending = [task for task in tasks if not task.is_finished()]
-    target.begin(settings, tasks, complete=not pending)
+    tasks = target.tasks(converter, source, parts, link=link)
+    pending = target.pending(tasks)
+    replaced = [task.case.name for task in pending if task.is_written()]
+    target.begin(settings, tasks, pending)
     try:
         outcomes = map_cases(write_case, pending, processes, "Converting")
     except OSError as error:
@@ -136,7 +139,7 @@ def convert(
     left_out.update(broken)
     parts = _without(parts, left_out)
     folds = folds_of(converter, parts.train, all_training=all_training)
-    target.finish(dataset_json(converter, parts), folds, settings, sorted(left_out.items()))
+    target.finish(dataset_json(converter, parts), folds, settings, tasks, sorted(left_out.items()))
     kept = [(case.name, found) for case, found in zip(checked, findings, strict=True) if case.name not in left_out]
     return ConversionResult(
         converter=converter,
@@ -144,6 +147,7 @@ def convert(
         parts=parts,
         folds=folds,
         written=len(pending) - len(broken),
+        replaced=[name for name in replaced if name not in broken],
         mended=[name for name, found in kept if found.mended],
         aligned=[name for name, found in kept if found.aligned],
         respaced=[file for _, found in kept for file in found.respaced],

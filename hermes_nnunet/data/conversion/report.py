@@ -8,6 +8,7 @@ from rich.table import Table
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.conversion.converter import Converter
 from hermes_nnunet.data.conversion.converting import ConversionResult
+from hermes_nnunet.data.conversion.target import RECORD_FILE
 
 
 def print_converters(converters: Sequence[Converter], console: Console) -> None:
@@ -54,6 +55,11 @@ def result_lines(result: ConversionResult) -> list[str]:
         f"test: {len(parts.test)} cases, {labelled} with labels",
         f"written now: {result.written} cases, before: {len(parts.train) + len(parts.test) - result.written}",
     ]
+    if result.replaced:
+        lines.append(
+            f"written again, since {RECORD_FILE} did not say that they were made from the files that SOURCE holds now: "
+            f"{len(result.replaced)} cases: {listed(result.replaced)}"
+        )
     if result.mended:
         lines.append(f"header of the label mended in {len(result.mended)} cases: {listed(result.mended)}")
     if result.aligned:

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from typing_extensions import NotRequired, TypedDict
 
 from hermes_nnunet.core.files import folder_written_beside, holds_files, read_json, write_json
 from hermes_nnunet.core.leftovers import remove_leftovers
@@ -12,15 +14,25 @@ from hermes_nnunet.core.nnunet_folders import datasets_with_id
 from hermes_nnunet.data.conversion.converter import Converter, SourceCase
 from hermes_nnunet.data.conversion.parts import Parts
 from hermes_nnunet.data.conversion.volumes import FILE_ENDING
-from hermes_nnunet.data.conversion.writing import CaseTask
+from hermes_nnunet.data.conversion.writing import CaseTask, digest_of
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.schema import Text, shown, versioned
+from hermes_nnunet.schema import WITH_MORE, Text, shown, versioned
 from hermes_nnunet.version import __version__
 
 RECORD_FILE = "conversion.json"
 DATASET_FILE = "dataset.json"
 FORMAT_VERSION = 1
 _PARTS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
+_MADE_FROM: Final = "made_from"
+
+
+class _Record(TypedDict):
+    """conversion.json, beside what is compared with the settings of a call."""
+
+    # Case -> digest of what its files were made from. Releases that compared times only wrote none.
+    made_from: NotRequired[dict[Text, Text]]
+
+    __pydantic_config__ = WITH_MORE  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
@@ -70,25 +82,32 @@ class TargetFolder:
             raise HermesError(f"the id {number} belongs to {raw / others[0]}: choose another -d")
         if not holds_files(self.path):
             return
-        remedy = f"choose another -d, or remove {self.path}"
-        path = self.path / RECORD_FILE
-        record = versioned(dict[Text, Any], read_json(path, remedy), FORMAT_VERSION, str(path), remedy)
+        record: Mapping[str, object] = self._record()
         for key, value in _as_json(settings).items():
             if record.get(key) != value:
                 raise HermesError(
-                    f"{self.path} was made with {key} {shown(record.get(key))}, not {shown(value)}: {remedy}"
+                    f"{self.path} was made with {key} {shown(record.get(key))}, not {shown(value)}: {self._remedy}"
                 )
 
-    def begin(self, settings: Settings, tasks: Sequence[CaseTask], *, complete: bool) -> None:
-        """Make the folders, take away what a killed conversion left half-done, and record the settings.
+    def pending(self, tasks: Sequence[CaseTask]) -> list[CaseTask]:
+        """Those of the tasks whose files are not there, or were made from something else, or nobody knows from what.
 
-        Unless the data set is complete, it has no dataset.json from here to the end.
+        Raises:
+            HermesError: the record of an earlier call cannot be read.
+        """
+        made_from = self._record().get(_MADE_FROM, {}) if holds_files(self.path) else {}
+        return [task for task in tasks if made_from.get(task.case.name) != task.made_from or not task.is_written()]
+
+    def begin(self, settings: Settings, tasks: Sequence[CaseTask], pending: Sequence[CaseTask]) -> None:
+        """Make the folders, take away what is half-done or was made from something else, and record what is made.
+
+        Unless nothing is pending, the data set has no dataset.json from here to the end.
 
         Raises:
             HermesError: the folder holds files of cases that are not among `tasks`, or cannot be written.
         """
         wanted = {path for task in tasks for path in task.outputs}
-        record = {"format_version": FORMAT_VERSION, **_as_json(settings)}
+        record = _as_record(settings, tasks)
         try:
             remove_leftovers(self.path.parent)
             if not holds_files(self.path):
@@ -109,21 +128,25 @@ class TargetFolder:
             raise HermesError(
                 f"{surplus[0]} is of a case that the source does not hold any more: remove it, or all of {self.path}"
             )
-        if not complete:
+        if pending:
             (self.path / DATASET_FILE).unlink(missing_ok=True)
+        for path in (path for task in pending for path in task.outputs):
+            path.unlink(missing_ok=True)
+        # From here on the files of a case in this folder were made from what this record says.
         write_json(record, self.path / RECORD_FILE)
 
-    def tasks(self, converter: Converter, parts: Parts, *, link: bool) -> list[CaseTask]:
-        """What is to be written for every case."""
+    def tasks(self, converter: Converter, source: Path, parts: Parts, *, link: bool) -> list[CaseTask]:
+        """What is to be written for every case of the data set in the folder `source`."""
         return [
-            *(self._task(converter, case, "Tr", link) for case in parts.train),
-            *(self._task(converter, case, "Ts", link) for case in parts.test),
+            *(self._task(converter, source, case, "Tr", link) for case in parts.train),
+            *(self._task(converter, source, case, "Ts", link) for case in parts.test),
         ]
 
-    def _task(self, converter: Converter, case: SourceCase, part: str, link: bool) -> CaseTask:
+    def _task(self, converter: Converter, source: Path, case: SourceCase, part: str, link: bool) -> CaseTask:
         images = self.path / f"images{part}"
         return CaseTask(
             case=case,
+            made_from=digest_of(case, converter.label_values, source),
             images=tuple(images / f"{case.name}_{channel:04d}{FILE_ENDING}" for channel in range(len(case.images))),
             label=None if case.label is None else self.path / f"labels{part}" / f"{case.name}{FILE_ENDING}",
             values=converter.label_values,
@@ -131,12 +154,31 @@ class TargetFolder:
             link=link,
         )
 
-    def finish(self, dataset_json: Any, folds: Any, settings: Settings, left_out: Iterable[tuple[str, str]]) -> None:
+    def finish(
+        self,
+        dataset_json: Any,
+        folds: Any,
+        settings: Settings,
+        tasks: Sequence[CaseTask],
+        left_out: Iterable[tuple[str, str]],
+    ) -> None:
         """Write the JSON files, dataset.json last: with it the data set is complete."""
-        record = {"format_version": FORMAT_VERSION, **_as_json(settings), "left_out": dict(left_out)}
-        write_json(record, self.path / RECORD_FILE)
+        write_json({**_as_record(settings, tasks), "left_out": dict(left_out)}, self.path / RECORD_FILE)
         write_json(folds, self.path / SPLITS_FILE)
         write_json(dataset_json, self.path / DATASET_FILE)
+
+    @property
+    def _remedy(self) -> str:
+        return f"choose another -d, or remove {self.path}"
+
+    def _record(self) -> _Record:
+        path = self.path / RECORD_FILE
+        return versioned(_Record, read_json(path, self._remedy), FORMAT_VERSION, str(path), self._remedy)
+
+
+def _as_record(settings: Settings, tasks: Sequence[CaseTask]) -> dict[str, Any]:
+    made_from = {task.case.name: task.made_from for task in tasks}
+    return {"format_version": FORMAT_VERSION, **_as_json(settings), _MADE_FROM: made_from}
 
 
 def _as_json(settings: Settings) -> dict[str, Any]:

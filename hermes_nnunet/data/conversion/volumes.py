@@ -17,6 +17,7 @@ from hermes_nnunet.core.images.opening import is_gzip, load_nifti, open_bytes
 from hermes_nnunet.core.images.writing import compressed, save_stored
 from hermes_nnunet.core.reading import reading
 from hermes_nnunet.data.conversion.voxel_mending import without_gaps
+from hermes_nnunet.data.merge.record import Stamp, stamp
 from hermes_nnunet.errors import HermesError
 
 FILE_ENDING = ".nii.gz"
@@ -56,6 +57,10 @@ class Volume(ABC):
     @abstractmethod
     def read(self) -> nibabel.Nifti1Image:
         """The image (X, Y, Z) in the units of the data set."""
+
+    def stamps(self, folder: Path) -> list[Stamp]:
+        """Stamps of its files, named as they lie in `folder`; others as soon as its voxels may be others."""
+        return [stamp(path, os.path.relpath(path, folder)) for path in self.files]
 
     def told(self, spacing_from: str | None) -> "Volume":
         """This volume, told what decides the spacing of NIfTI files whose headers say two, see `core.images`."""
@@ -104,6 +109,10 @@ class NiftiVolume(Volume):
     @property
     def files(self) -> tuple[Path, ...]:
         return (self.path,)
+
+    def stamps(self, folder: Path) -> list[Stamp]:
+        place = "" if self.index is None else f", volume {self.index}"
+        return [[f"{name}{place}", *changes] for name, *changes in super().stamps(folder)]
 
     def told(self, spacing_from: str | None) -> "NiftiVolume":
         return replace(self, spacing_from=spacing_from)

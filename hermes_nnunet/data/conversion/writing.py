@@ -1,7 +1,9 @@
 """Write the files of one case."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ class CaseTask:
     """What a worker needs for one case.
 
     Attributes:
+        made_from: digest of what decides the content of its files.
         images: file to write for each channel.
         label: file to write; None for a case without label.
         values: published value -> value to write.
@@ -31,6 +34,7 @@ class CaseTask:
     """
 
     case: SourceCase
+    made_from: str
     images: tuple[Path, ...]
     label: Path | None
     values: Mapping[int, int]
@@ -41,13 +45,20 @@ class CaseTask:
     def outputs(self) -> tuple[Path, ...]:
         return self.images if self.label is None else (*self.images, self.label)
 
-    def is_finished(self) -> bool:
-        """Whether all files are there and none of the data set's has changed since."""
-        volumes = [*self.case.images, *([] if self.case.label is None else [self.case.label])]
-        if not all(path.is_file() for path in self.outputs):
-            return False
-        written = min(path.lstat().st_mtime_ns for path in self.outputs)
-        return all(path.stat().st_mtime_ns <= written for volume in volumes for path in volume.files)
+    def is_written(self) -> bool:
+        """Whether all files are there, whatever they were made from."""
+        return all(path.is_file() for path in self.outputs)
+
+
+def digest_of(case: SourceCase, values: Mapping[int, int], source: Path) -> str:
+    """Digest of what decides the content of a case's files: files in the folder `source`, and label values.
+
+    Files are compared by name, size and time of last change: archives are unpacked with times of long ago, and names
+    that count cases mean others when a case is added.
+    """
+    volumes = [*case.images, *([] if case.label is None else [case.label])]
+    content = [[volume.stamps(source) for volume in volumes], sorted(values.items())]
+    return sha256(json.dumps(content).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

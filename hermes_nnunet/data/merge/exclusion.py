@@ -97,6 +97,7 @@ def absences(
     """Member -> tasks that none of its images show, because its specification says so.
 
     "others" are all tasks that the member does not label, but for those that are, hold or are a part of what it does.
+    Labels that the merge leaves out are labelled all the same: its files show them.
 
     Raises:
         HermesError: a name is not known, or the member labels the task itself.
@@ -104,10 +105,11 @@ def absences(
     said = {frozenset(pair) for group in may_overlap for pair in _pairs_of_group(group, names)}
     found = {}
     for name, specification in members.items():
-        if specification.absent == OTHERS:
-            absent = [task.name for task in names.tasks if _is_elsewhere(task, name, names, said)]
+        absent, left_out = specification.absent, specification.left_out
+        if absent == OTHERS:
+            absent = [task.name for task in names.tasks if _is_elsewhere(task, name, names, said, left_out)]
         else:
-            absent = list(dict.fromkeys(_absent_tasks(name, specification.absent, names)))
+            absent = list(dict.fromkeys(_absent_tasks(name, absent, names, left_out)))
         if absent:
             found[name] = tuple(absent)
     return found
@@ -139,24 +141,35 @@ def _tasks_called(name: str, names: TaskNames, where: str) -> list[str]:
     return tasks
 
 
-def _absent_tasks(member: str, absent: Sequence[str], names: TaskNames) -> Iterator[str]:
+def _absent_tasks(member: str, absent: Sequence[str], names: TaskNames, left_out: Iterable[str]) -> Iterator[str]:
     for name in absent:
-        tasks = _tasks_called(name, names, f"absent of member {member}")
+        where = f"absent of member {member}"
+        tasks = _tasks_called(name, names, where)
         own = [task for task in tasks if member in names.members_of[task]]
         if own:
             raise HermesError(
-                f"absent of member {member}: '{name}' is {own[0]}, which the member labels itself: take it out, or "
-                "name another member's task in full, member/label"
+                f"{where}: '{name}' is {own[0]}, which the member labels itself: take it out, or name another member's "
+                "task in full, member/label"
+            )
+        shown = [] if "/" in name else [task for task in tasks if names.words_of[task].intersection(left_out)]
+        if shown:
+            raise HermesError(
+                f"{where}: '{name}' is {shown[0]}, of which the member has a label that labels: leaves out: take it "
+                "out, or name another member's task in full, member/label"
             )
         yield from tasks
 
 
-def _is_elsewhere(task: Task, member: str, names: TaskNames, said: set[frozenset[str]]) -> bool:
+def _is_elsewhere(
+    task: Task, member: str, names: TaskNames, said: set[frozenset[str]], left_out: Iterable[str]
+) -> bool:
     """Whether a task is none of a member's own, and nothing tells that its images may show it."""
     own = [other for other in names.tasks if member in names.members_of[other.name]]
     if task in own or any(frozenset((task.name, other.name)) in said for other in own):
         return False
-    return all(_overlap(names, task, other) in (None, Overlap.FINDING) for other in own)
+    overlaps = [_overlap(names, task, other) for other in own]
+    overlaps += [overlap_of_names(names.words_of[task.name], [label]) for label in left_out]
+    return all(overlap in (None, Overlap.FINDING) for overlap in overlaps)
 
 
 def _overlap(names: TaskNames, a: Task, b: Task) -> Overlap | None:

@@ -21,14 +21,13 @@ from hermes_nnunet.collection import (
 )
 from hermes_nnunet.core.images import READER_WRITER
 from hermes_nnunet.core.images.opening import open_image
-from hermes_nnunet.core.nnunet_files import SPLITS_FILE
-from hermes_nnunet.core.nnunet_folders import PREPROCESSED, optional_folder
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.merge.annotation import values_not_annotated
 from hermes_nnunet.data.merge.exclusion import TaskNames, absences, exclusions
 from hermes_nnunet.data.merge.fold_planning import CollectionFolds, collection_folds
-from hermes_nnunet.data.merge.folds import Fold, read_own_folds
+from hermes_nnunet.data.merge.folds import Fold
 from hermes_nnunet.data.merge.linking import LinkedCase, link
+from hermes_nnunet.data.merge.own_folds import own_folds
 from hermes_nnunet.data.merge.record import MergeRecord, normalised_specification, stamp
 from hermes_nnunet.data.merge.sources import SourceCase, SourceMember, read_member
 from hermes_nnunet.data.merge.specification import MergeSpecification
@@ -65,9 +64,7 @@ class PlannedCase:
         """Own values that its label file must not hold, each with its label."""
         if self.source.annotated is None:
             return {}
-        renamed = self.member.specification.labels
-        left_out = [label for label, name in renamed.items() if name is None]
-        return values_not_annotated(self.member.labels, self.source.annotated, left_out)
+        return values_not_annotated(self.member.labels, self.source.annotated, self.member.specification.left_out)
 
 
 @dataclass(frozen=True)
@@ -146,7 +143,7 @@ def plan_merge(specification: MergeSpecification, raw: Path) -> MergePlan:
     folder = raw / specification.dataset_name
     cases = _planned_cases(members, specification.spacing_from)
     collection = _collection(members, tasks, cases, specification.may_overlap)
-    own_folds, fold_origins = _own_folds(members)
+    own = own_folds(members)
     references = {
         path: f"{IMAGES_FOLDER}/{case.copies[path]}" if path in case.copies else _reference(path, raw, folder)
         for case in cases.values()
@@ -158,8 +155,8 @@ def plan_merge(specification: MergeSpecification, raw: Path) -> MergePlan:
         collection=collection,
         cases=cases,
         dataset_json=_dataset_json(specification, collection, tasks, members[0].image_channels, cases, references),
-        own_folds=own_folds,
-        fold_origins=fold_origins,
+        own_folds=own.folds,
+        fold_origins=own.origins,
         sharing=specification.sharing([member.name for member in members]),
         record=MergeRecord(
             specification=normalised_specification(specification, members),
@@ -175,7 +172,7 @@ def plan_merge(specification: MergeSpecification, raw: Path) -> MergePlan:
         ),
         spacing_from=specification.spacing_from,
         notes=tuple(note for member in members for note in member.notes),
-        warnings=tuple(warning for member in members for warning in member.warnings),
+        warnings=(*(warning for member in members for warning in member.warnings), *own.warnings),
     )
     _ = plan.folds  # whatever is wrong with them is told before images are read
     return plan
@@ -325,27 +322,6 @@ def _member(member: SourceMember, tasks: TaskPlan, cases: int, unlabelled: int) 
         file_ending=member.file_ending,
         sampling_weight=math.sqrt(cases - (1 - UNLABELLED_SHARE) * unlabelled) if weight is None else float(weight),
     )
-
-
-def _own_folds(members: Sequence[SourceMember]) -> tuple[dict[str, list[Fold] | None], dict[str, str]]:
-    own: dict[str, list[Fold] | None] = {}
-    origins = {}
-    for member in members:
-        path, place = _own_splits_file(member)
-        patients = {case.name: case.patient for case in member.cases}
-        if member.is_unlabelled or member.has_pseudo_labels:
-            path = None
-        own[member.name] = None if path is None else read_own_folds(path, patients)
-        origins[member.name] = "made" if path is None else place
-    return own, origins
-
-
-def _own_splits_file(member: SourceMember) -> tuple[Path | None, str]:
-    preprocessed = optional_folder(PREPROCESSED)
-    places = [(member.folder / SPLITS_FILE, "raw")]
-    if preprocessed is not None:
-        places.append((preprocessed / member.dataset_name / SPLITS_FILE, "preprocessed"))
-    return next(((path, place) for path, place in places if path.is_file()), (None, ""))
 
 
 def _reference(path: Path, raw: Path, folder: Path) -> str:

@@ -18,6 +18,8 @@ RECORD_FILE = "hermes_merge.json"
 FORMAT_VERSION = 1
 
 _ABSENT = object()
+# Of a specification: all else of it that changes what is written of a case is in stamps and values.
+_SPACING_FROM = "spacing_from"
 
 # Reference, size in bytes and time of last change (ns) of a file.
 Stamp = Annotated[list[Text | Whole], must_be("[reference, bytes, time of last change]")]
@@ -74,6 +76,7 @@ class MergeRecord:
             and self.values.get(member) == other.values.get(member)
             # Else a label file may hold what its case is no longer said to annotate.
             and self.annotated.get(case) == other.annotated.get(case)
+            and self.specification.get(_SPACING_FROM) == other.specification.get(_SPACING_FROM)
         )
 
 
@@ -126,7 +129,7 @@ def normalised_specification(specification: MergeSpecification, members: Sequenc
         "shared_tasks": {task: list(labels) for task, labels in specification.shared_tasks.items()},
         **_where_given("may_overlap", [list(group) for group in specification.may_overlap]),
         **_where_given("shared_patients", sorted(specification.sharing([member.name for member in members]))),
-        **_where_given("spacing_from", specification.spacing_from),
+        **_where_given(_SPACING_FROM, specification.spacing_from),
     }
 
 

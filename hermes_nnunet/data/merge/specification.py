@@ -139,6 +139,11 @@ class MemberSpecification:
                 )
 
     @property
+    def left_out(self) -> list[str]:
+        """Own labels that become background."""
+        return [label for label, name in self.labels.items() if name is None]
+
+    @property
     def modality_patterns(self) -> Mapping[str, str]:
         """Modality -> regular expression; empty where all cases have the same modalities."""
         return self.modality if isinstance(self.modality, Mapping) else {}

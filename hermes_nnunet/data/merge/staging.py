@@ -269,9 +269,10 @@ def _cases_of_one_label(plan: MergePlan, cases: Iterable[str]) -> list[list[str]
     """An entry for each case of a member, so that a label file shared by several is read once."""
     by_label: dict[tuple[object, ...], list[str]] = {}
     for case in cases:
-        source = plan.cases[case].source
+        member, source = plan.cases[case].member.name, plan.cases[case].source
         read = source.images if source.label is None else (source.label, source.annotated)
-        by_label.setdefault(read, []).append(case)
+        # Other members may have other values for the same file.
+        by_label.setdefault((member, *read), []).append(case)
     return list(by_label.values())
 
 

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,22 @@ class TestStudies:
         np.testing.assert_array_equal(result.voxels("imagesTr/PETCT_0410759456_0_0000.nii.gz"), suv(STUDIES[1][1]))
         assert result.names("labelsTs") == ["PETCT_36d8219e3f_0.nii.gz"]
         assert result.json("splits_final.json")[0]["val"] == ["PETCT_8aa48809ea_0"]
+
+    def test_that_come_before_others_later_are_converted_with_these(self, autopet, converted, tmp_path):
+        early = autopet.path / "/".join(STUDIES[1])
+        early.rename(tmp_path / "early")
+        for path in (autopet.path / "/".join(STUDIES[0])).iterdir():
+            os.utime(path, (1500000000, 1500000000))
+        converted("autopet")
+        (tmp_path / "early").rename(early)
+        for path in early.iterdir():
+            os.utime(path, (1400000000, 1400000000))
+        result = converted("autopet")
+        for number, (_, study) in enumerate((STUDIES[1], STUDIES[0])):
+            voxels = result.voxels(f"imagesTr/PETCT_0410759456_{number}_0000.nii.gz")
+            np.testing.assert_array_equal(voxels, suv(study))
+        assert result.voxels("labelsTr/PETCT_0410759456_1.nii.gz").sum() == 60
+        assert result.result.replaced == ["PETCT_0410759456_0"]
 
     def test_keep_standardized_uptake_values_and_all_three_axes(self, autopet, converted):
         result = converted("autopet")

@@ -1,7 +1,9 @@
 import gzip
+import json
 import os
 import shutil
 from dataclasses import replace
+from unittest.mock import Mock
 
 import nibabel
 import numpy as np
@@ -9,7 +11,8 @@ import pytest
 import SimpleITK
 
 from hermes_nnunet.core.leftovers import remove_leftovers
-from hermes_nnunet.data.conversion import NiftiVolume, SourceCase
+from hermes_nnunet.data.conversion import NiftiVolume, SourceCase, converting
+from hermes_nnunet.data.conversion.report import result_lines
 from hermes_nnunet.errors import HermesError
 
 EVERY_VALUE = [0, 2, 7, 9]
@@ -336,8 +339,6 @@ class TestSecondRun:
         assert self._times(second.folder) == times
 
     def test_goes_on_after_a_kill_between_cases(self, toy, toy_source, converted, raw, monkeypatch):
-        from hermes_nnunet.data.conversion import converting
-
         original = converting.write_case
         done = []
 
@@ -365,20 +366,85 @@ class TestSecondRun:
         converted(toy())
         assert not left.exists()
 
-    def test_writes_a_case_again_that_has_changed(self, toy, toy_source, converted):
+    @pytest.mark.parametrize("seconds", [1, -1, -(10**9)])
+    def test_writes_a_case_again_that_has_changed_whatever_its_time(self, toy, toy_source, converted, seconds):
         converted(toy())
-        path = toy_source.label("a1_seg.nii.gz", [0, 7])
-        later = path.stat().st_mtime_ns + 10**9
-        os.utime(path, ns=(later, later))
+        self._replace_label(toy_source, [0, 7], seconds)
+        result = converted(toy())
+        assert (result.result.written, result.result.replaced) == (1, ["a1"])
+        assert np.unique(result.voxels("labelsTr/a1.nii.gz")).tolist() == [0, 1]
+        assert (
+            "written again, since conversion.json did not say that they were made from the files that SOURCE holds "
+            "now: 1 cases: a1"
+        ) in result_lines(result.result)
+        assert converted(toy()).result.written == 0
+
+    def test_writes_all_again_where_published_values_mean_other_labels(self, toy, toy_source, converted):
+        before = converted(toy()).voxels("labelsTr/a1.nii.gz")
+        other = converted(toy(values={2: "spleen", 7: "liver", 9: None}))
+        assert other.result.written == 4
+        np.testing.assert_array_equal(other.voxels("labelsTr/a1.nii.gz"), np.array([0, 2, 1])[before])
+
+    def test_writes_a_case_again_that_is_another_volume_of_its_file(self, toy, source, converted):
+        stored = np.random.default_rng(3).integers(-500, 500, (6, 5, 4, 2)).astype(np.int16)
+        for case in ("a1", "b1"):
+            source.write(f"{case}.nii.gz", stored)
+            source.label(f"{case}_seg.nii.gz", EVERY_VALUE)
+
+        def at(index):
+            return toy(
+                find_cases=lambda folder: [
+                    SourceCase(
+                        name=case,
+                        images=(NiftiVolume(folder / f"{case}.nii.gz", index),),
+                        label=NiftiVolume(folder / f"{case}_seg.nii.gz"),
+                    )
+                    for case in ("a1", "b1")
+                ]
+            )
+
+        converted(at(0))
+        np.testing.assert_array_equal(converted(at(1)).voxels("imagesTr/a1_0000.nii.gz"), stored[..., 1])
+
+    def test_writes_all_again_that_a_release_wrote_which_compared_times_only(self, toy, toy_source, converted):
+        first = converted(toy())
+        record = first.json("conversion.json")
+        del record["made_from"]
+        (first.folder / "conversion.json").write_text(json.dumps(record))
+        assert converted(toy()).result.replaced == ["a1", "a2", "b1", "c1"]
+        assert converted(toy()).result.written == 0
+
+    def test_does_not_keep_after_a_kill_what_was_made_from_something_else(
+        self, toy, toy_source, converted, monkeypatch
+    ):
+        converted(toy())
+        self._replace_label(toy_source, [0, 7], -1)
+        with monkeypatch.context() as context:
+            context.setattr(converting, "write_case", Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                converted(toy())
         result = converted(toy())
         assert result.result.written == 1
         assert np.unique(result.voxels("labelsTr/a1.nii.gz")).tolist() == [0, 1]
 
+    def test_refuses_a_record_that_is_damaged(self, toy, toy_source, converted):
+        first = converted(toy())
+        record = first.json("conversion.json")
+        record["made_from"]["a1"] = 3
+        (first.folder / "conversion.json").write_text(json.dumps(record))
+        assert refusal(lambda: converted(toy())) == (
+            f"{first.folder / 'conversion.json'}: made_from.a1 must be text, not 3: choose another -d, or remove "
+            f"{first.folder}"
+        )
+
+    def _replace_label(self, toy_source, values, seconds):
+        before = (toy_source.path / "a1_seg.nii.gz").stat().st_mtime_ns
+        path = toy_source.label("a1_seg.nii.gz", values)
+        os.utime(path, ns=(0, before + seconds * 10**9))
+
     def test_removes_the_files_of_a_case_that_has_become_broken(self, toy, toy_source, converted):
         folder = converted(toy()).folder
-        path = toy_source.label("a1_seg.nii.gz", [0, 3])
-        later = path.stat().st_mtime_ns + 10**9
-        os.utime(path, ns=(later, later))
+        self._replace_label(toy_source, [0, 3], 1)
         assert "holds the values 3" in refusal(lambda: converted(toy()))
         assert not (folder / "dataset.json").exists()
         assert not (folder / "labelsTr/a1.nii.gz").exists()

@@ -7,6 +7,7 @@ import pytest
 from hermes_nnunet.core.paper.members import paper_members
 from hermes_nnunet.data.conversion import registry
 from hermes_nnunet.data.conversion.registry import PACKAGE, all_converters, converter_names, find_converter
+from hermes_nnunet.data.merge.structures import is_known
 from hermes_nnunet.errors import HermesError
 
 FOLDER = Path(__file__).resolve().parents[3] / "dataset_converters"
@@ -45,6 +46,10 @@ class TestConverters:
         for converter in all_converters():
             written = set(converter.label_values.values())
             assert written == set(range(len(converter.labels) + 1)), converter.name
+
+    def test_have_labels_of_which_a_merge_knows_what_they_overlap_with(self):
+        for converter in all_converters():
+            assert not [label for label in converter.labels if not is_known(label)], converter.name
 
     def test_import_heavy_libraries_only_when_used(self):
         heavy = {"torch", "nnunetv2", "SimpleITK", "pydicom", "scipy", "skimage"}

@@ -3,6 +3,8 @@
 import json
 import shutil
 
+import nibabel
+import numpy as np
 import pytest
 
 from hermes_nnunet.data.merge import MemberSpecification, MergeSpecification, merge, workers
@@ -130,3 +132,23 @@ def test_of_all_cases_of_a_member_are_told(raw):
     assert (
         "warning: all cases of Belly are linked by equal images: folds part them, so its validation says little"
     ) in result_lines(result)
+
+
+@pytest.mark.parametrize("labels", [{"lesion": 1, "vessel": 2}, {"finding": [1, 2]}])
+def test_with_the_same_label_files_get_each_members_own_values(raw, read_json, labels):
+    ct = raw.add("Dataset001_CT", {"background": 0, "lesion": 1, "vessel": 2})
+    pet = raw.add("Dataset002_PET", {"background": 0, **labels}, cases=(), regions_class_order=[1])
+    content = read_json(pet / "dataset.json")
+    content["dataset"] = {
+        case: {"images": [f"imagesTr/{case}_0000.nii.gz"], "label": f"../{ct.name}/labelsTr/{case}.nii.gz"}
+        for case in "abcde"
+    }
+    (pet / "dataset.json").write_text(json.dumps(content))
+    for case in content["dataset"]:
+        raw.write_image(pet, f"{case}_0000.nii.gz")
+    members = (MERGE.members[0], MemberSpecification(2, "PET"))
+    folder = merge(MergeSpecification(name="All", into=900, members=members), processes=1).folder
+    for case in content["dataset"]:
+        for member, values in (("CT", [0, 1, 2]), ("PET", [0, 3, 4])):
+            written = nibabel.load(folder / f"labelsTr/{member}__{case}.nii.gz")
+            assert np.unique(written.dataobj).tolist() == values

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from hermes_nnunet.collection import Task
 from hermes_nnunet.data.merge import MemberSpecification, MergeSpecification, merge
-from hermes_nnunet.data.merge.exclusion import TaskNames, exclusions, tasks_of_unknown_names
+from hermes_nnunet.data.merge.exclusion import TaskNames, absences, exclusions, tasks_of_unknown_names
 from hermes_nnunet.data.merge.structures import overlap_of_names
 from hermes_nnunet.errors import HermesError
 
@@ -103,6 +103,18 @@ class TestRules:
                 assert b not in excludes.get(a, ())
         assert all(task not in others for task, others in excludes.items())
 
+    @given(own=WORDS, left_out=WORDS, others=WORDS)
+    def test_a_label_makes_the_same_tasks_absent_whether_it_is_kept_or_left_out(self, own, left_out, others):
+        def absent(kept, dropped):
+            names = [f"A/{word}" for word in dict.fromkeys(kept)] + [f"B/{word}" for word in dict.fromkeys(others)]
+            tasks = tuple(Task(name, (value,), value) for value, name in enumerate(names, start=1))
+            words = {name: frozenset([name[2:]]) for name in names}
+            members = {name: frozenset(name[0]) for name in names}
+            member = MemberSpecification(1, "CT", absent="others", labels=dict.fromkeys(dropped))
+            return absences(TaskNames(tasks, words, members), {"A": member}, [])
+
+        assert absent([*own, *left_out], []) == absent(own, left_out)
+
 
 @pytest.mark.usefixtures("three")
 class TestAbsent:
@@ -133,6 +145,23 @@ class TestAbsent:
         absent = merge(merging, processes=1).collection.absent["Chest"]
         assert absent == ("Head/brainstem", "Head/spinal_cord", "Belly/rhombencephalon")
 
+    def test_others_leave_out_what_labels_show_that_the_merge_leaves_out(self, raw):
+        raw.add("Dataset004_Chest", {"background": 0, "lung": 1, "hepar": 2, "heart": 3})
+        members = [MemberSpecification(n, "CT") for n in (1, 2, 3)]
+        members.append(MemberSpecification(4, "CT", absent="others", labels={"hepar": None, "heart": None}))
+        absent = merge(MergeSpecification(name="All", into=900, members=members), processes=1).collection.absent
+        assert absent == {
+            "Chest": (*(f"Head/{label}" for label in list(HEAD)[1:]), *("Belly/tumor", "Belly/rhombencephalon"))
+        }
+
+    def test_what_is_named_in_full_is_absent_whatever_is_left_out(self):
+        members = [
+            MemberSpecification(1, "CT", absent=["Belly/liver"], labels={"mandible": None}),
+            MemberSpecification(3, "CT"),
+        ]
+        absent = merge(MergeSpecification(name="All", into=900, members=members), processes=1).collection.absent
+        assert absent == {"Head": ("Belly/liver",)}
+
     def test_is_kept_in_the_block_and_a_second_run_has_nothing_to_do(self, read_json, three):
         merged(head=["Heart"])
         block = read_json(three.path / "Dataset900_All/dataset.json")["hermes"]
@@ -156,6 +185,23 @@ class TestAbsent:
 
 
 class TestBadInput:
+    @pytest.mark.parametrize("said", ["liver", "Belly"])
+    def test_absent_of_a_label_that_is_left_out_is_one_line(self, raw, said):
+        raw.add("Dataset003_Belly", BELLY)
+        raw.add("Dataset004_Chest", {"background": 0, "lung": 1, "liver": 2})
+        members = [
+            MemberSpecification(3, "CT"),
+            MemberSpecification(4, "CT", absent=[said], labels={"liver": None}),
+        ]
+        before = raw.files()
+        with pytest.raises(HermesError) as error:
+            merge(MergeSpecification(name="All", into=900, members=members), processes=1)
+        assert str(error.value) == (
+            f"absent of member Chest: '{said}' is Belly/liver, of which the member has a label that labels: leaves "
+            "out: take it out, or name another member's task in full, member/label"
+        )
+        assert raw.files() == before
+
     @pytest.mark.parametrize(
         ("changed", "message"),
         [

@@ -9,6 +9,7 @@ import pytest
 
 from hermes_nnunet.collection import Case, Collection
 from hermes_nnunet.data.merge import MemberSpecification, MergeSpecification, merge
+from hermes_nnunet.data.merge.report import result_lines
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.preprocessing.preprocessor import context_channel
 from hermes_nnunet.plans import HermesPlans
@@ -227,6 +228,11 @@ def test_a_file_ending_without_its_dot_is_understood(raw, read_json):
     assert result.collection.members["Belly"].file_ending == ".nii.gz"
 
 
+FIVE_OF_TWENTY = [
+    {"train": [f"c{number:02d}" for number in range(5) if number != left], "val": [f"c{left:02d}"]} for left in range(5)
+]
+
+
 class TestFolds:
     def test_come_from_the_members_own_file_in_raw_before_the_preprocessed_one(self, raw, tmp_path, read_json):
         own = [{"train": ["a", "b", "c"], "val": ["d"]}, {"train": ["d", "b", "c"], "val": ["a"]}]
@@ -249,6 +255,24 @@ class TestFolds:
         result = merge(specification(MemberSpecification(1, "CT")), processes=1)
         assert result.folds == [{"train": ["Belly__a"], "val": ["Belly__b"]}]
         assert result.fold_origins == {"Belly": "preprocessed"}
+
+    def test_warn_of_labelled_cases_that_the_members_own_file_leaves_out(self, raw):
+        cases = [f"c{number:02d}" for number in range(20)]
+        raw.add("Dataset001_Belly", cases=[*cases, "u"], splits=FIVE_OF_TWENTY)
+        member = MemberSpecification(1, "CT", unlabelled=("u",))
+        result = merge(specification(member), processes=1)
+        file = raw.path / "Dataset001_Belly/splits_final.json"
+        assert (
+            f"warning: {file} leaves out 15 of the 20 labelled cases of Belly, which are neither trained on nor "
+            f"validated: {', '.join(cases[5:15])} and 5 more; if that is not meant, remove the file to have folds made"
+        ) in result_lines(result)
+        assert {name for fold in result.folds for name in fold["val"]} == {f"Belly__{case}" for case in cases[:5]}
+        assert merge(specification(member), processes=1).warnings == result.warnings
+
+    def test_warn_of_nothing_where_the_members_own_file_names_all(self, raw):
+        splits = [{"train": ["a", "b", "c"], "val": ["d"]}, {"train": ["a", "b"], "val": ["e"]}]
+        raw.add("Dataset001_Belly", splits=splits)
+        assert merge(specification(MemberSpecification(1, "CT")), processes=1).warnings == ()
 
     @pytest.mark.parametrize("pattern", [r"(?P<patient>p\d)", r"^(p\d)_", r"p\d"])
     def test_keep_the_cases_of_a_patient_together(self, raw, pattern):

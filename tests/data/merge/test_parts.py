@@ -2,6 +2,8 @@
 
 import json
 
+import nibabel
+import numpy as np
 import pytest
 
 from hermes_nnunet.cli.main import main
@@ -12,6 +14,7 @@ from hermes_nnunet.errors import HermesError
 
 CALL = ("merge", "301:CT", "302:CT", "--into", "900", "--name", "All")
 WHOLE = "Dataset900_All"
+AT_1_5_MM = np.diag([1.5, 1.5, 1.5, 1])
 
 
 @pytest.fixture
@@ -78,6 +81,24 @@ def test_what_has_changed_since_is_done_again(members, written):
     assert main([*CALL, "--processes", "1"]) == 0
     assert written == ["Liver__c"]
     assert hidden(members) == []
+
+
+@pytest.mark.parametrize("part", [("--part", "1/2"), ()])
+def test_what_was_read_with_another_spacing_is_done_again(raw, write_nifti, interrupt_merge, part):
+    folder = raw.add("Dataset301_Liver")
+    for number, case in enumerate("abcde"):
+        voxels = np.random.default_rng(number).integers(-500, 500, (6, 5, 4)).astype(np.int16)
+        for path in (f"imagesTr/{case}_0000.nii.gz", f"labelsTr/{case}.nii.gz"):
+            write_nifti(folder / path, voxels if "images" in path else voxels % 3, AT_1_5_MM, zooms=(3, 3, 3))
+    if part:
+        assert main(["merge", "301:CT", *CALL[3:], "--processes", "1", *part, "--spacing-from", "affine"]) == 0
+    else:
+        members = _members()[:1]
+        interrupt_merge(MergeSpecification(name="All", into=900, members=members, spacing_from="affine"), 3)
+    assert main(["merge", "301:CT", *CALL[3:], "--processes", "1", "--spacing-from", "header"]) == 0
+    written = sorted((raw.path / WHOLE).glob("*Tr/*.nii.gz"))
+    assert len(written) == 10
+    assert {nibabel.load(path).header.get_zooms() for path in written} == {(3, 3, 3)}
 
 
 def test_a_part_that_was_cut_short_goes_on(members, written):

@@ -54,6 +54,9 @@ SAME, PART, FINDING, UNSPECIFIC = Overlap
         ("left_eye", "left_lens", PART),
         ("liver", "portal_and_splenic_vein", PART),
         ("skull", "mandible", PART),
+        ("PZ", "prostate", PART),
+        ("TZ", "prostate_or_uterus", PART),
+        ("transitional zone", "prostate", PART),
         ("foo", "foo_bar", PART),
         # findings
         ("liver", "tumor", FINDING),
@@ -81,6 +84,7 @@ SAME, PART, FINDING, UNSPECIFIC = Overlap
         ("mandible", "right_ventricle", None),
         ("grey_matter", "white_matter", None),
         ("heart", "liver", None),
+        ("PZ", "TZ", None),
         ("foo", "bar", None),
     ],
 )
