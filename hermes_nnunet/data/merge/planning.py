@@ -155,7 +155,6 @@ def plan_merge(specification: MergeSpecification, raw: Path) -> MergePlan:
     folder = raw / specification.dataset_name
     cases = _planned_cases(members, specification.spacing_from)
     collection = _collection(members, tasks, cases, specification.may_overlap)
-    ct_channels(collection.members)  # which may be refused
     own_folds, fold_origins = _own_folds(members)
     references = {
         path: f"{IMAGES_FOLDER}/{case.copies[path]}" if path in case.copies else _reference(path, raw, folder)
@@ -163,6 +162,7 @@ def plan_merge(specification: MergeSpecification, raw: Path) -> MergePlan:
         for path in case.files
     }
     _check_file_names(cases, references)
+    ct_channels(collection.members)  # refuses members that differ in them
     plan = MergePlan(
         folder=folder,
         collection=collection,
