@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
 from pydantic import Field
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from hermes_nnunet.additions import AddedMember, BaseReference, modality_rows
 from hermes_nnunet.collection import (
@@ -34,13 +34,14 @@ PLANS_REMEDY = "plan the collection with 'nnUNetv2_plan_and_preprocess -d ID -pl
 # Low and high.
 Bounds = Annotated[list[Number], Field(min_length=2, max_length=2)]
 Rows = Annotated[Whole, Field(ge=1)]
-
+Channel = Annotated[Whole, Field(ge=0)]
 
 VoxelOrder = Annotated[Text, checked_by(turn_of)]
 
 
 class _Clipped(TypedDict):
     range: Bounds
+    channels: NotRequired[Annotated[list[Channel], Field(min_length=1)]]
 
     __pydantic_config__ = OURS  # type: ignore[misc]
 
@@ -59,7 +60,7 @@ class _ClippedByImage(TypedDict):
 IntensityRule = Annotated[
     dict[str, Any],
     shaped_as(_Clipped | _Normalised | _ClippedByImage),
-    must_be("range: [low, high], which may have mean: and std: beside it, or percentiles: [low, high]"),
+    must_be("range: [low, high], which may have mean: and std:, and channels:, beside it, or percentiles: [low, high]"),
 ]
 
 
@@ -103,7 +104,8 @@ class HermesPlans:
             all members have one modality.
         context_channels: modality -> channel to take of a prediction's input; None where it has the model's channels.
         intensity_clipping: modality (or "default") -> {"range": [low, high]} or {"percentiles": [low, high]}. With a
-            range also "mean" and "std", where all images are normalised alike instead of each by its own.
+            range also "mean" and "std", where all images are normalised alike instead of each by its own, and
+            "channels", where it is not for all channels of an image: the others have the default rule.
         rows_per_case: rows to which every case is padded in training. Networks whose null rows take part in the
             attention are not padded so (see `ContextualNetwork.rows_of`); theirs is the most that a case can have.
         voxel_order: in which the network sees the images of the context; RAS but for imported weights.

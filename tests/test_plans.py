@@ -28,6 +28,14 @@ class TestBlock:
         with pytest.raises(HermesError, match=r"hermes: context is missing: plan the collection"):
             HermesPlans.from_plans(plans)
 
+    @pytest.mark.parametrize("channels", [[], [-1], ["CT"], 0])
+    def test_channels_of_a_rule_are_checked(self, plans, channels):
+        plans["hermes"]["intensity_clipping"]["CT"]["channels"] = [0]
+        assert HermesPlans.from_plans(plans).intensity_clipping["CT"]["channels"] == [0]
+        plans["hermes"]["intensity_clipping"]["CT"]["channels"] = channels
+        with pytest.raises(HermesError, match=r"intensity_clipping.CT must be range: .* and channels:"):
+            HermesPlans.from_plans(plans)
+
 
 class TestUnseenTasks:
     def test_are_those_of_members_without_the_modality(self, plans):

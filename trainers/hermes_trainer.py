@@ -38,7 +38,13 @@ from hermes_nnunet.learning.training.unknown_modality import SHARE_KEY, cases_of
 from hermes_nnunet.networks.build import build_network
 from hermes_nnunet.networks.context_batch import ContextBatch, ContextIndexer
 from hermes_nnunet.networks.output import HermesOutput, joined
-from hermes_nnunet.planning.preprocessing.finished import Preprocessed, check_cases, check_preprocessed
+from hermes_nnunet.planning.preprocessing.finished import (
+    PREPROCESS_REMEDY,
+    Preprocessed,
+    changes_since,
+    check_cases,
+    check_preprocessed,
+)
 from hermes_nnunet.plans import PLANS_REMEDY, HermesPlans
 from hermes_nnunet.prediction.views.write import write_views
 from hermes_nnunet.weights.additions.model_folder import check_free_of_additions
@@ -246,7 +252,28 @@ class HermesTrainer(InterruptibleTrainer):
         """Prepare a new training, which may start from another model."""
         begin_from_environment(self)
 
+    def _check_merge(self) -> None:
+        """See that what is trained on was not merged anew since it was preprocessed; a continued training only says so.
+
+        Raises:
+            HermesError: a new training would learn from old labels.
+        """
+        name = self.plans_manager.dataset_name
+        folder = Path(self.preprocessed_dataset_folder)
+        changes = changes_since(folder, Path(nnUNet_raw) / name) if nnUNet_raw.is_set() else ""
+        if not changes:
+            return
+        line = f"{name} was merged again after {folder} was preprocessed, cases: {changes}"
+        if self._is_continued:
+            self.print_to_log_file(f"WARNING: {line}; the training goes on with the preprocessed cases")
+            return
+        raise HermesError(
+            f"{line}: {PREPROCESS_REMEDY} (nnUNetv2_plan_and_preprocess where cases are new or gone), or unset "
+            "nnUNet_raw to train on the preprocessed cases"
+        )
+
     def on_train_start(self) -> None:
+        self._on_first(self._check_merge)
         # In addition to the checkpoints by time.
         self.save_every = max(1, min(self.save_every, self.num_epochs // 20))
         self.learning_curves = LearningCurves.continued(Path(self.output_folder) / LEARNING_CURVES, self.current_epoch)

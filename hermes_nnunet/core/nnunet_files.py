@@ -12,6 +12,7 @@ from hermes_nnunet.core.files import read_json
 from hermes_nnunet.schema import WITH_MORE, Number, Text, checked, must_be
 
 SPLITS_FILE = "splits_final.json"
+FINGERPRINT = "dataset_fingerprint.json"
 
 _Three = Annotated[list[Annotated[Number, Field(gt=0)]], Field(min_length=3, max_length=3)]
 

@@ -1,4 +1,4 @@
-"""Whether weights are those of the plans beside them: rows of pools have a meaning by the plans' order only."""
+"""Whether weights are those of the plans beside them, which say what rows of pools mean and how images come to them."""
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,9 @@ from hermes_nnunet.collection import HERMES_BLOCK
 from hermes_nnunet.core.files import parse_json
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.schema import Text, checked
+from hermes_nnunet.schema import Text, checked, shown
+
+_OF_IMAGES = ("spacing", "intensity_clipping")
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class _Header:
 
 
 def check_trained_for(checkpoint: Mapping[str, Any], plans: Mapping[str, Any], where: Path | str, remedy: str) -> None:
-    """Check that weights are for the tasks, modalities and additions of plans, in their order.
+    """Check that weights are for the tasks, modalities and additions of plans, in their order, and for their images.
 
     Weights that do not say what they were trained for are taken as they are, such as those that were imported; of those
     that additions were put into, the additions are compared at least.
@@ -59,6 +61,23 @@ def check_trained_for(checkpoint: Mapping[str, Any], plans: Mapping[str, Any], w
             first = next((row for row, pair in enumerate(zip(before, now, strict=False)) if pair[0] != pair[1]), None)
             says = f"{len(before)}, now {len(now)}" if first is None else f"{before[first]} where now {now[first]} is"
             raise HermesError(f"{where} was trained for other {name} than its plans have now ({says}): {remedy}")
+    arguments = checkpoint["init_args"]
+    images = (
+        _images(own, str(arguments.get("configuration")), added["modalities"]) for own in (arguments["plans"], plans)
+    )
+    for name, before, now in zip(_OF_IMAGES, *images, strict=True):
+        if before != now:
+            raise HermesError(
+                f"{where} was trained on images of another {name} ({shown(before)}) than its plans have now "
+                f"({shown(now)}): {remedy}"
+            )
+
+
+def _images(plans: Mapping[str, Any], configuration: str, added: Container[str]) -> tuple[object, object]:
+    """What plans say of the images of a configuration, in the order of _OF_IMAGES, without modalities of additions."""
+    spacing = plans.get("configurations", {}).get(configuration, {}).get("spacing")
+    rules = plans[HERMES_BLOCK].get("intensity_clipping", {})
+    return spacing, {name: rule for name, rule in rules.items() if name not in added}
 
 
 def check_other_folds(fold: Path, plans: Mapping[str, Any]) -> None:
@@ -69,7 +88,7 @@ def check_other_folds(fold: Path, plans: Mapping[str, Any]) -> None:
         plans: of the training, which become the model's.
 
     Raises:
-        HermesError: another fold has weights for other tasks or modalities.
+        HermesError: another fold has weights for other tasks, modalities or images.
     """
     remedy = f"move {fold.parent} away, since all folds of a model have one plans.json, or plan under another name"
     check_folds_but({fold.name}, fold.parent, plans, remedy)
@@ -83,7 +102,7 @@ def check_folds_but(written: Container[str], model: Path, plans: Mapping[str, An
         model: its folder.
 
     Raises:
-        HermesError: another fold has weights for other tasks, modalities or additions.
+        HermesError: another fold has weights for other tasks, modalities, additions or images.
     """
     from hermes_nnunet.core.checkpoints import NAMES, read_checkpoint  # loads torch, which folders are listed without
 

@@ -13,7 +13,7 @@ from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.evenly import evenly_chosen
 from hermes_nnunet.core.processes import available_cores, map_cases
-from hermes_nnunet.modalities import CT
+from hermes_nnunet.modalities import CT, ct_channels
 from hermes_nnunet.planning.preprocessing.intensity import default_intensity_clipping
 
 PERCENTILES = (0.5, 99.5)  # those of nnU-Net's CTNormalization
@@ -30,12 +30,14 @@ class LabelledCase:
 
     Attributes:
         values_of_tasks: label values of each annotated task, by the task's name.
+        channels: of the image; None for all.
     """
 
     images: tuple[str, ...]
     labels: str
     reader: type[BaseReaderWriter]
     values_of_tasks: Mapping[str, tuple[int, ...]]
+    channels: tuple[int, ...] | None = None
 
 
 class Intensities(NamedTuple):
@@ -58,13 +60,17 @@ def planned_intensity_clipping(
     Args:
         files: by case, its 'images' and its 'label', as nnU-Net has them.
         dataset_json: of the collection.
+
+    Raises:
+        HermesError: see `ct_channels`.
     """
-    rules: dict[str, dict[str, Any]] = {**default_intensity_clipping()}
+    channels = ct_channels(collection.members)
+    rules = default_intensity_clipping(channels)
     example = next(iter(files.values()))["images"][0]
     reader = determine_reader_writer_from_dataset_json(dict(dataset_json), example, verbose=False)
-    labelled = labelled_intensities(cases_to_read(collection, files, CT, reader))
+    labelled = labelled_intensities(cases_to_read(collection, files, CT, reader, channels))
     if labelled is not None:
-        rules[CT] = {"range": [labelled.low, labelled.high], "mean": labelled.mean, "std": labelled.std}
+        rules[CT] |= {"range": [labelled.low, labelled.high], "mean": labelled.mean, "std": labelled.std}
     return rules
 
 
@@ -98,10 +104,12 @@ def labelled_intensities(cases: Sequence[LabelledCase]) -> Intensities | None:
 def intensities_of_tasks(case: LabelledCase) -> dict[str, Intensities]:
     """Of each task's voxels, mean and deviation clipped to PERCENTILES; a task without any is left out."""
     reader = case.reader()
-    image, labels = reader.read_images(list(case.images))[0][0], reader.read_seg(case.labels)[0][0]
+    image, labels = reader.read_images(list(case.images))[0], reader.read_seg(case.labels)[0][0]
+    if case.channels is not None:
+        image = image[list(case.channels)]
     found = {}
     for task, values in case.values_of_tasks.items():
-        voxels = image[np.isin(labels, values)]
+        voxels = image[:, np.isin(labels, values)].ravel()
         if len(voxels):
             low, high = np.percentile(voxels, PERCENTILES)
             clipped = voxels.clip(low, high)
@@ -110,12 +118,17 @@ def intensities_of_tasks(case: LabelledCase) -> dict[str, Intensities]:
 
 
 def cases_to_read(
-    collection: Collection, files: Mapping[str, Mapping[str, Any]], modality: str, reader: type[BaseReaderWriter]
+    collection: Collection,
+    files: Mapping[str, Mapping[str, Any]],
+    modality: str,
+    reader: type[BaseReaderWriter],
+    channels: tuple[int, ...] | None = None,
 ) -> list[LabelledCase]:
     """Cases of a modality, evenly over their names: of each task of a member, if there are as many, CASES_PER_MEMBER.
 
     Args:
         files: by case, its 'images' and its 'label', as nnU-Net has them.
+        channels: of its images; None for all.
     """
     of_members = defaultdict(list)
     for name in sorted(files):
@@ -128,7 +141,7 @@ def cases_to_read(
         for name in _of_every_task(collection.members[member].tasks, tasks_of):
             case = files[name]
             own = {task: values[task] for task in tasks_of[name]}
-            chosen.append(LabelledCase(tuple(case["images"]), case["label"], reader, own))
+            chosen.append(LabelledCase(tuple(case["images"]), case["label"], reader, own, channels))
     return chosen
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hermes_nnunet.modalities import ct_channels
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.saved_numbers import count_saved_numbers
 from hermes_nnunet.planning.planner import TOKENS_PER_MODALITY, CollectionPlanner
@@ -78,8 +79,8 @@ class PaperPlanner(CollectionPlanner):
         # Beside the tasks of the largest context a batch has a null row.
         self.hermes_plans = replace(self.hermes_plans, rows_per_case=self.hermes_plans.rows_per_case + 1)
 
-    def _intensity_clipping(self) -> dict[str, dict[str, list[float]]]:
-        return default_intensity_clipping()
+    def _intensity_clipping(self) -> dict[str, dict[str, Any]]:
+        return default_intensity_clipping(ct_channels(self.collection.members))
 
     def _plan_3d_fullres(
         self, spacing: np.ndarray, median_shape: np.ndarray, data_identifier: str, *_: Any

@@ -27,6 +27,7 @@ from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.networks.contextual import ContextualNetwork
 from hermes_nnunet.networks.hermes_unet import HermesUNet
+from hermes_nnunet.planning.fingerprint import BY_CASE, check_fingerprint
 from hermes_nnunet.planning.labelled_intensities import planned_intensity_clipping
 from hermes_nnunet.planning.modality.fitting import classifier_of
 from hermes_nnunet.planning.plain_plans import PLANS_LIKE_VARIABLE, PlainUNet, plain_unet_of_environment
@@ -96,6 +97,7 @@ class CollectionPlanner(ResEncUNetPlanner):
             overwrite_target_spacing,
             suppress_transpose,
         )
+        check_fingerprint(self.dataset_fingerprint, list(self.dataset), Path(nnUNet_preprocessed) / name)
         _check_reader(self.dataset_json, self.dataset_name)
         self.collection = Collection.from_dataset_json(self.dataset_json, self.dataset_name)
         self.hermes_plans = HermesPlans.of_collection(self.collection, default_intensity_clipping())
@@ -115,7 +117,7 @@ class CollectionPlanner(ResEncUNetPlanner):
         if len(labelled) == len(self.dataset):
             return
         there = [case in labelled for case in self.dataset]
-        for key in ("shapes_after_crop", "spacings"):
+        for key in BY_CASE:
             values = self.dataset_fingerprint[key]
             self.dataset_fingerprint[key] = [own for own, kept in zip(values, there, strict=True) if kept]
         self.dataset = {case: files for case, files in self.dataset.items() if case in labelled}

@@ -26,5 +26,5 @@ def check_planned_splits(raw: Path, preprocessed: Path) -> None:
     if not same:
         raise HermesError(
             f"{planned} has other folds than {merged}, because the collection was merged again or the file was edited: "
-            f"delete {planned} to train with the folds of the merge"
+            f"delete {planned} to train with the folds of the merge, and plan with --clean if there are other cases now"
         )

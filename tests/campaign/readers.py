@@ -252,7 +252,10 @@ def of_decathlon(_: dict, __: Collection) -> Read:
 def of_preprocessed(plans: dict, collection: Collection) -> Read:
     hermes_plans = HermesPlans.from_plans(plans)
     wanted = Preprocessed(
-        {task.name: list(task.values) for task in collection.tasks}, [1.5] * 3, hermes_plans.intensity_clipping
+        {task.name: list(task.values) for task in collection.tasks},
+        [1.5] * 3,
+        hermes_plans.intensity_clipping,
+        dict.fromkeys(collection.cases, "0123456789abcdef"),
     )
 
     def read(path: Path) -> None:

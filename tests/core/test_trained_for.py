@@ -37,6 +37,19 @@ class TestWeights:
         with pytest.raises(HermesError, match=r"\(4, now 5\)"):
             check_trained_for(checkpoint, plans, "w.pth", "train")
 
+    @pytest.mark.parametrize(
+        ("name", "change"),
+        [
+            ("spacing", lambda plans: plans["configurations"]["3d_fullres"].update(spacing=[3.0, 3.0, 3.0])),
+            ("intensity_clipping", lambda plans: plans["hermes"]["intensity_clipping"].update(CT={"range": [0, 1]})),
+            ("intensity_clipping", lambda plans: plans["hermes"]["intensity_clipping"].update(T1={"range": [0, 1]})),
+        ],
+    )
+    def test_of_other_images_are_refused(self, checkpoint, plans, name, change):
+        change(plans)
+        with pytest.raises(HermesError, match=rf"^w\.pth was trained on images of another {name} .*\): train$"):
+            check_trained_for(checkpoint, plans, "w.pth", "train")
+
     @pytest.mark.parametrize("arguments", [{}, {"init_args": None}, {"init_args": {"plans": {"plans_name": "x"}}}])
     def test_that_do_not_say_what_for_are_taken_as_they_are(self, plans, arguments):
         check_trained_for(arguments, plans, "w.pth", "train")
@@ -60,6 +73,10 @@ class TestAdditions:
         return checkpoint
 
     def test_that_the_plans_have(self, with_addition, plans):
+        check_trained_for(with_addition, plans, "w.pth", "train")
+
+    def test_bring_rules_of_their_modalities(self, with_addition, plans):
+        plans["hermes"]["intensity_clipping"]["T2"] = {"range": [0, 1]}
         check_trained_for(with_addition, plans, "w.pth", "train")
 
     @pytest.mark.parametrize(

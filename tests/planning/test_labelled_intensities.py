@@ -12,7 +12,9 @@ from hermes_nnunet.planning.labelled_intensities import (
     cases_to_read,
     intensities_of_tasks,
     labelled_intensities,
+    planned_intensity_clipping,
 )
+from hermes_nnunet.plans import HermesPlans
 
 
 @pytest.fixture
@@ -55,6 +57,15 @@ class TestIntensitiesOfTasks:
     def test_a_region_is_all_of_its_values(self, write_case):
         case = write_case("a", {1: [10] * 100, 2: [30] * 100}, {"both": (1, 2), "core": (2,)})
         assert intensities_of_tasks(case) == {"both": (10, 30, 20, 10), "core": (30, 30, 30, 0)}
+
+    def test_are_read_in_the_channels_of_the_modality(self, write_case):
+        pet, ct = write_case("pet", {1: [9000] * 100}), write_case("ct", {1: [40] * 100})
+        both = replace(pet, images=(*pet.images, *ct.images))
+        found = {
+            channels: intensities_of_tasks(replace(both, channels=channels))["1"].mean
+            for channels in ((0,), (1,), (0, 1), None)
+        }
+        assert found == {(0,): 9000, (1,): 40, (0, 1): 4520, None: 4520}
 
     def test_a_task_that_the_case_does_not_show_is_left_out(self, write_case):
         case = write_case("a", {1: [10] * 100}, {"shown": (1,), "absent": (2,)})
@@ -107,3 +118,30 @@ def test_every_task_is_read_where_cases_annotate_different_ones(collection):
     assert [list(case.values_of_tasks) for case in chosen] == [["abdomen/liver"]] * CASES_PER_MEMBER + [
         ["abdomen/spleen"]
     ] * 3
+
+
+class TestRulesOfSeveralChannels:
+    @pytest.fixture
+    def planned(self, collection, write_case):
+        """A function that plans for PET/CTs with channels of these names, and liver of 9000 Bq/ml and 40 HU."""
+        pet, ct = (write_case(name, {1: [value] * 100}) for name, value in (("pet", 9000), ("ct", 40)))
+
+        def plan(*names):
+            member = replace(
+                collection.members["abdomen"], channels={"CT": None}, channel_names=dict(zip("01", names, strict=True))
+            )
+            own = {name: case for name, case in collection.cases.items() if case.member == "abdomen"}
+            files = {name: {"images": [*pet.images, *ct.images], "label": ct.labels} for name in own}
+            of_member = replace(collection, members={"abdomen": member}, cases=own)
+            rules = planned_intensity_clipping(of_member, files, {"file_ending": ".nii.gz"})
+            HermesPlans.of_collection(of_member, rules).to_block()
+            return rules
+
+        return plan
+
+    def test_ct_is_the_channel_of_this_name(self, planned):
+        assert planned("PET", "CT")["CT"] == {"range": [40, 40], "mean": 40, "std": 1, "channels": [1]}
+
+    def test_two_cts_have_one_rule(self, planned):
+        rule = planned("CT", "CT")["CT"]
+        assert (rule["range"], rule["channels"]) == ([40, 9000], [0, 1])

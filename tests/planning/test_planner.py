@@ -1,4 +1,7 @@
+import json
 import math
+import os
+import time
 
 import numpy as np
 import pytest
@@ -131,6 +134,39 @@ class TestImageReader:
         monkeypatch.setitem(dataset_json, "overwrite_image_reader_writer", "NotInstalledIO")
         with pytest.raises(HermesError, match="nnU-Net does not find the image reader NotInstalledIO of"):
             planned("HermesPlanner")
+
+
+class TestFingerprint:
+    @pytest.fixture
+    def plan_again(self, planned, dataset_json, tmp_path):
+        """A function that plans a second time, when the collection was merged again with cases of these names."""
+        planned("HermesPlannerS")
+
+        def plan(cases):
+            from nnunetv2.experiment_planning.experiment_planners.hermes.hermes_planner import HermesPlannerS
+
+            for part in (dataset_json["hermes"]["cases"], dataset_json["dataset"]):
+                entry = part["brain__y"]
+                part.clear()
+                part |= dict.fromkeys(cases, entry)
+            (tmp_path / "raw" / "Dataset900_Both" / "dataset.json").write_text(json.dumps(dataset_json))
+            HermesPlannerS(900)
+
+        return plan
+
+    @pytest.mark.parametrize("cases", ["bcxyz", "abcxyz", "bcxy", "bacxy"])
+    def test_of_other_cases_is_refused(self, plan_again, cases):
+        line = rf"fingerprint.json was made of 5 cases, not of the {len(cases)} that .*: plan with --clean"
+        with pytest.raises(HermesError, match=line):
+            plan_again([f"{'abdomen' if name in 'abc' else 'brain'}__{name}" for name in cases])
+
+    def test_that_was_made_since_is_of_the_cases_that_are_there(self, plan_again, tmp_path):
+        file = tmp_path / "preprocessed" / "Dataset900_Both" / "dataset_fingerprint.json"
+        os.utime(file, ns=(time.time_ns() + 10**9,) * 2)
+        plan_again(["abdomen__b", "abdomen__c", "brain__x", "brain__y", "brain__z"])
+
+    def test_of_the_same_cases_is_used_again(self, plan_again):
+        plan_again(["abdomen__a", "abdomen__b", "abdomen__c", "brain__x", "brain__y"])
 
 
 def test_images_without_labels_change_no_plan(planned, dataset_json):

@@ -35,5 +35,7 @@ def test_a_first_planning_passes(folders):
 def test_folds_of_an_earlier_merge_are_named_with_the_remedy(folders, planned):
     write(folders[0], FOLDS)
     write(folders[1], planned)
-    with pytest.raises(HermesError, match=r"preprocessed/splits_final\.json has other folds .* delete "):
+    with pytest.raises(
+        HermesError, match=r"preprocessed/splits_final\.json has other folds .* delete .* and plan with --clean"
+    ):
         check_planned_splits(*folders)

@@ -1,5 +1,7 @@
 """Structures of an RTSTRUCT as masks: its contours, filled on the slices that they were drawn on."""
 
+from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +19,8 @@ CLOSED_TYPES = ("CLOSED_PLANAR", "CLOSED_PLANAR_XOR")
 _FEWEST_POINTS = 3
 # Share of the slice distance by which a contour may lie off its slice.
 _OFF_SLICE = 0.1
+# Slices may be left out on purpose, or be forgotten, once.
+_FEWEST_STEPS = 2
 
 
 def contours_by_name(dataset: "Dataset") -> dict[str, list[np.ndarray]]:
@@ -46,7 +50,8 @@ def filled(contours: list[np.ndarray], grid: Grid) -> np.ndarray:
     """Mask (X, Y, Z) of the voxels whose centre lies in an odd number of contours.
 
     Raises:
-        HermesError: a contour does not lie on one of the grid's slices.
+        HermesError: a contour does not lie on one of the grid's slices, or there is one on every second (third, ...)
+            slice only.
     """
     from skimage.draw import polygon
 
@@ -59,7 +64,20 @@ def filled(contours: list[np.ndarray], grid: Grid) -> np.ndarray:
         x, y = polygon(x, y, grid.shape[:2])
         plane = mask[..., _slice_index(z, grid, contour)]
         plane[x, y] = ~plane[x, y]
+    _check_steps(mask)
     return mask
+
+
+def _check_steps(mask: np.ndarray) -> None:
+    """Raises: HermesError where most contours of one part, which lie over each other, leave out the same slices."""
+    drawn = np.flatnonzero(mask.any(axis=(0, 1))).tolist()
+    steps = [above - below for below, above in pairwise(drawn) if (mask[..., below] & mask[..., above]).any()]
+    for step, count in Counter(steps).items():
+        if step > 1 and count >= _FEWEST_STEPS and 2 * count > len(steps):
+            raise HermesError(
+                f"its contours lie {step} slices apart, so that the slices between would be background: interpolate "
+                "them in the program that drew them, or leave the structure out with --labels"
+            )
 
 
 def _slice_index(z: np.ndarray, grid: Grid, contour: np.ndarray) -> int:

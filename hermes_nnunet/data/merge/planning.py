@@ -34,6 +34,7 @@ from hermes_nnunet.data.merge.specification import MergeSpecification
 from hermes_nnunet.data.merge.task_plan import NO_TASKS, LabelledMember, TaskPlan, plan_tasks, task_of_labels
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import LONGEST_FILE_NAME, check_case_name
+from hermes_nnunet.modalities import CT, ONE_CHANNEL_REMEDY, channels_named_ct, ct_channels
 
 FILE_ENDING = ".nii.gz"
 LABELS_FOLDER = "labelsTr"
@@ -58,6 +59,14 @@ class PlannedCase:
     def files(self) -> tuple[Path, ...]:
         """The images, then the label file where there is one."""
         return self.images if self.source.label is None else (*self.images, self.source.label)
+
+    @property
+    def cts(self) -> tuple[Path, ...]:
+        """Those of the images that have to be in Hounsfield units."""
+        if self.modality != CT:
+            return ()
+        several = len(self.images) > 1
+        return tuple(self.images[n] for n in channels_named_ct(self.member.channel_names)) if several else self.images
 
     @property
     def not_annotated(self) -> dict[int, str]:
@@ -150,6 +159,7 @@ def plan_merge(specification: MergeSpecification, raw: Path) -> MergePlan:
         for path in case.files
     }
     _check_file_names(cases, references)
+    ct_channels(collection.members)  # refuses members that differ in them
     plan = MergePlan(
         folder=folder,
         collection=collection,
@@ -212,10 +222,7 @@ def _check_together(members: Sequence[SourceMember]) -> None:
         raise HermesError("all members are unlabelled, or labelled by a model: a collection needs one with own labels")
     if len({member.image_channels for member in members}) > 1:
         counts = ", ".join(f"{member.dataset_name} {member.image_channels}" for member in members)
-        raise HermesError(
-            f"members have different numbers of channels ({counts}): choose one with channel:, or make each a case "
-            "of its own with channels:, in a YAML file"
-        )
+        raise HermesError(f"members have different numbers of channels ({counts}): {ONE_CHANNEL_REMEDY}")
 
 
 def _planned_cases(members: Sequence[SourceMember], spacing_from: str | None) -> dict[str, PlannedCase]:

@@ -28,6 +28,7 @@ from hermes_nnunet.data.merge.own_labels import OwnLabels, read_own_labels
 from hermes_nnunet.data.merge.specification import SHOWN, MemberSpecification, check_word
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import check_case_name, check_file_name, quoted
+from hermes_nnunet.modalities import CT, ONE_CHANNEL_REMEDY, channels_named_ct
 from hermes_nnunet.schema import shown
 
 _MEND_FILES = "every case needs an image for each channel, and a label file unless unlabelled names it"
@@ -186,7 +187,18 @@ def _channels(
             raise HermesError(f"channels of member {specification.dataset} name one channel twice: once each")
         return chosen
     channel = None if specification.channel is None else _channel_index(specification.channel, channel_names, where)
+    if channel is None and len(channel_names) > 1 and CT in specification.modalities:
+        _check_named_ct(channel_names, where)
     return dict.fromkeys(specification.modalities, channel)
+
+
+def _check_named_ct(channel_names: Mapping[str, str], where: str) -> None:
+    """Raises: HermesError where none of several channels is named CT, so that any of them may be another modality."""
+    if not channels_named_ct(channel_names):
+        raise HermesError(
+            f"{where}: its modality is CT, but none of its channels ({listed(channel_names.values())}) is named CT: "
+            f'name those that are in Hounsfield units "CT" in channel_names, or {ONE_CHANNEL_REMEDY}'
+        )
 
 
 def _channel_index(channel: int | str, channel_names: Mapping[str, str], where: str) -> int:

@@ -25,7 +25,6 @@ from hermes_nnunet.data.merge.planning import FILE_ENDING, IMAGES_FOLDER, LABELS
 from hermes_nnunet.data.merge.record import RECORD_FILE, MergeRecord, read_record
 from hermes_nnunet.data.merge.workers import rewrite_cases
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.modalities import CT
 
 DATASET_FILE = "dataset.json"
 LOCK_FILE = ".lock"
@@ -252,9 +251,7 @@ def _case_files(plan: MergePlan, cases: Sequence[str], staging: Path) -> list[Ca
             dtype=plan.label_dtype,
             hashes=tuple(path for case in names for path in _hash_files(staging, plan, case)),
             spacing_from=plan.spacing_from,
-            cts=frozenset(
-                image for case in names if plan.cases[case].modality == CT for image in plan.cases[case].images
-            ),
+            cts=frozenset(image for case in names for image in plan.cases[case].cts),
             copies={
                 image: staging / IMAGES_FOLDER / copy
                 for case in names

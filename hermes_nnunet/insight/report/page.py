@@ -11,6 +11,7 @@ from hermes_nnunet.core.annotated_cases import annotated_cases
 from hermes_nnunet.core.dice import mean_dice, mean_of_defined
 from hermes_nnunet.core.files import written_beside
 from hermes_nnunet.core.versions import package_versions
+from hermes_nnunet.core.wording import listed
 from hermes_nnunet.insight.report.case_pictures import MemberPictures, short_name
 from hermes_nnunet.insight.report.figures import draw_dice_boxes, draw_learning_curves
 from hermes_nnunet.insight.report.statistics import dice_by_task
@@ -129,7 +130,8 @@ def _rule(rule: Mapping[str, Any]) -> str:
     if "range" in rule:
         low, high = rule["range"]
         scaled = f", mean {rule['mean']:g} and deviation {rule['std']:g} of all images" if "mean" in rule else ""
-        return f"clipped to {low:g} to {high:g}{scaled}"
+        channels = f", only channel {listed(rule['channels'])}" if "channels" in rule else ""
+        return f"clipped to {low:g} to {high:g}{scaled}{channels}"
     low, high = rule["percentiles"]
     return f"clipped to each image's percentiles {low:g} to {high:g}"
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from hermes_nnunet.core.versions import package_versions
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.planning.preprocessing.finished import Preprocessed, record_of
+from hermes_nnunet.planning.preprocessing.finished import Preprocessed, digests_of_merge, record_of
 from hermes_nnunet.planning.preprocessing.finished_cases import FinishedCases, stamp_of
 from hermes_nnunet.planning.preprocessing.one_case import TrainingCase, preprocess_case
 from hermes_nnunet.planning.preprocessing.unknown_copies import folder_of_copies
@@ -79,6 +79,8 @@ def preprocess(
             f"{folder / plans_name}.json has no configuration {listed(configurations)}, but "
             f"{listed(plans['configurations'])}: choose with -c"
         )
+    # Of before the first case is read: who merges meanwhile is told of it by the training.
+    merged = digests_of_merge(raw)
     cases = [case for name in known for case in _cases(raw, folder, plans, name, verbose)]
     own = set(part.of(sorted({case.name for case in cases}))) if part is not None else {case.name for case in cases}
     to_do = [
@@ -104,12 +106,12 @@ def preprocess(
     mine = [case for case in cases if case.name in own]
     # Of several parts the last to finish says that all is there.
     if all(case.finished.holds(case.name, case.made_from) for case in cases if case.name not in own):
-        _say_finished(folder, plans, known)
+        _say_finished(folder, plans, known, {case.name: merged[case.name] for case in cases if case.name in merged})
     return PreprocessingResult(folder, known, len(to_do), len(mine) - len(to_do))
 
 
-def _say_finished(folder: Path, plans: dict[str, Any], configurations: Sequence[str]) -> None:
-    """Say, behind the last case, what the cases were made for."""
+def _say_finished(folder: Path, plans: dict[str, Any], configurations: Sequence[str], merged: dict[str, str]) -> None:
+    """Say, behind the last case, what the cases were made for, and from."""
     dataset_json = read_dataset_json(folder / "dataset.json", PLANS_REMEDY)
     if HERMES_BLOCK not in dataset_json:
         return
@@ -117,7 +119,7 @@ def _say_finished(folder: Path, plans: dict[str, Any], configurations: Sequence[
     for name in configurations:
         configuration = manager.get_configuration(name)
         wanted = Preprocessed.of_plans(manager, configuration, dataset_json)
-        wanted.write(folder / configuration.data_identifier)
+        replace(wanted, merged=merged).write(folder / configuration.data_identifier)
 
 
 def _folders_of(dataset: int | str) -> tuple[Path, Path]:

@@ -5,22 +5,25 @@ after them, so that an interrupted preprocessing has none.
 """
 
 from collections.abc import Collection as AnyCollection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from pydantic import Field
 
-from hermes_nnunet.collection import Collection
+from hermes_nnunet.collection import CASE_SEPARATOR, Collection
+from hermes_nnunet.core.digests import digest_of_json
 from hermes_nnunet.core.files import read_json, write_json
 from hermes_nnunet.core.wording import listed
+from hermes_nnunet.data.merge.record import RECORD_FILE, read_record
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.plans import HermesPlans, IntensityRule
 from hermes_nnunet.schema import OURS, Number, Text, Whole, versioned
 
 FORMAT_VERSION = 1
 PREPROCESS_REMEDY = "run 'nnUNetv2_preprocess -d ID -plans_name PLANS -c 3d_fullres' to its end"
+_DIGITS = 16
 _IN_WORDS = {
     "tasks": "other tasks or label values",
     "spacing": "another spacing",
@@ -30,17 +33,19 @@ _IN_WORDS = {
 
 @dataclass(frozen=True)
 class Preprocessed:
-    """What decides the voxels of preprocessed cases.
+    """What decides the voxels of preprocessed cases, and what these were made from.
 
     Attributes:
         tasks: name of each -> its values in the label maps.
         spacing: in mm.
         intensity_clipping: see HermesPlans.
+        merged: see `digests_of_merge`, of the preprocessed cases; releases that did not keep it wrote none.
     """
 
     tasks: dict[Text, list[Whole]]
     spacing: Annotated[list[Number], Field(min_length=3, max_length=3)]
     intensity_clipping: dict[Text, IntensityRule]
+    merged: dict[Text, Text] = field(default_factory=dict)
 
     __pydantic_config__ = OURS
 
@@ -76,13 +81,56 @@ def check_preprocessed(folder: Path, wanted: Preprocessed) -> None:
     """
     if not folder.is_dir():
         raise HermesError(f"{folder} does not exist: {PREPROCESS_REMEDY}")
-    path = record_of(folder)
-    if not path.is_file():
+    there = _read(folder)
+    if there is None:
         return
-    there = versioned(Preprocessed, read_json(path, PREPROCESS_REMEDY), FORMAT_VERSION, str(path), PREPROCESS_REMEDY)
     for name, words in _IN_WORDS.items():
         if getattr(there, name) != getattr(wanted, name):
             raise HermesError(f"{folder} was preprocessed for {words} than its plans have now: {PREPROCESS_REMEDY}")
+
+
+def _read(folder: Path) -> Preprocessed | None:
+    """The record of a folder; None where there is none."""
+    path = record_of(folder)
+    if not path.is_file():
+        return None
+    return versioned(Preprocessed, read_json(path, PREPROCESS_REMEDY), FORMAT_VERSION, str(path), PREPROCESS_REMEDY)
+
+
+def digests_of_merge(raw: Path) -> dict[str, str]:
+    """Case -> digest of what a collection in nnUNet_raw has made it from; none where it has no record of its merge.
+
+    Raises:
+        HermesError: the record cannot be read.
+    """
+    if not (raw / RECORD_FILE).is_file():
+        return {}
+    record = read_record(raw, "run the merge again")
+    digests = {}
+    for case, stamps in record.cases.items():
+        member = case.partition(CASE_SEPARATOR)[0]
+        made_from = [stamps, record.values.get(member), record.annotated.get(case)]
+        digests[case] = digest_of_json(made_from)[:_DIGITS]
+    return digests
+
+
+def changes_since(folder: Path, raw: Path) -> str:
+    """What a merge has changed in a collection since a folder of preprocessed cases was made of it, in words.
+
+    Nothing where one of the two keeps no record of the merge, as on a machine without the collection in nnUNet_raw.
+
+    Raises:
+        HermesError: one of the two records cannot be read.
+    """
+    there, now = _read(folder), digests_of_merge(raw)
+    if there is None or not there.merged or not now:
+        return ""
+    differences = {
+        "changed": [case for case, digest in there.merged.items() if now.get(case, digest) != digest],
+        "new": [case for case in now if case not in there.merged],
+        "gone": [case for case in there.merged if case not in now],
+    }
+    return ", ".join(f"{len(cases)} {what} ({listed(cases)})" for what, cases in differences.items() if cases)
 
 
 def check_cases(folder: Path, cases: AnyCollection[str]) -> None:

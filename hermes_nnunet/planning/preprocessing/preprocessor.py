@@ -23,7 +23,12 @@ from hermes_nnunet.overrides import MODALITY_VARIABLE
 from hermes_nnunet.planning.image_reader_writer import REMARKS, OwnReaderPlans, check_axes
 from hermes_nnunet.planning.modality.finder import ModalityFinder
 from hermes_nnunet.planning.preprocessing.collection import preprocess
-from hermes_nnunet.planning.preprocessing.intensity import clip_intensities, fixed_normalization, intensity_rule
+from hermes_nnunet.planning.preprocessing.intensity import (
+    channel_rules,
+    clip_intensities,
+    fixed_normalization,
+    own_channels,
+)
 from hermes_nnunet.planning.preprocessing.locations import OneClass, sample_locations
 from hermes_nnunet.planning.preprocessing.one_case import MEMORY_REMEDY
 from hermes_nnunet.planning.preprocessing.unknown_copies import folder_of_copies, needs_copy
@@ -154,7 +159,11 @@ class HermesPreprocessor(DefaultPreprocessor):
     def _say_remarks(self, data: np.ndarray, properties: dict[str, Any]) -> None:
         """Complete what people should know of an image's voxels, and print it unless whoever predicts tells it."""
         known = properties.get(REMARKS, [])
-        new = [NOT_HOUNSFIELD] if self._modality == CT and not may_be_hounsfield(data.min(), data.max()) else []
+        new = []
+        if self._modality == CT:
+            cts = [data[channel] for channel in own_channels(CT, self._rules, len(data))]
+            if not all(may_be_hounsfield(ct.min(), ct.max()) for ct in cts):
+                new = [NOT_HOUNSFIELD]
         if new:
             properties[REMARKS] = [*known, *new]
         if self.prints_remarks:
@@ -186,15 +195,20 @@ class HermesPreprocessor(DefaultPreprocessor):
     ) -> np.ndarray:
         # The last step before the image is resampled.
         check_size(data.shape, self._spacing, configuration_manager.spacing, self._name)
-        rule = intensity_rule(self._modality, self._rules)
-        fixed = fixed_normalization(rule)
-        if fixed is not None:
-            for number, channel in enumerate(data):
-                data[number] = fixed.run(channel, seg[0])
-            return data
-        for channel in data:
-            clip_intensities(channel, rule)
-        return super()._normalize(data, seg, configuration_manager, foreground_intensity_properties_per_channel)
+        rules = channel_rules(self._modality, self._rules, len(data))
+        fixed = {channel: own for channel, rule in enumerate(rules) if (own := fixed_normalization(rule)) is not None}
+        if len(fixed) < len(data):
+            # nnU-Net's normalisation is of all channels.
+            kept = {channel: data[channel].copy() for channel in fixed}
+            for channel, rule in enumerate(rules):
+                if channel not in fixed:
+                    clip_intensities(data[channel], rule)
+            data = super()._normalize(data, seg, configuration_manager, foreground_intensity_properties_per_channel)
+            for channel, image in kept.items():
+                data[channel] = image
+        for channel, normalization in fixed.items():
+            data[channel] = normalization.run(data[channel], seg[0])
+        return data
 
     @staticmethod
     def _sample_foreground_locations(

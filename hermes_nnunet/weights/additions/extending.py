@@ -22,6 +22,7 @@ from hermes_nnunet.data.merge import MergeResult, MergeSpecification, merge
 from hermes_nnunet.data.merge.planning import MergePlan, plan_merge
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.looks import Looks
+from hermes_nnunet.modalities import CT, ONE_CHANNEL_REMEDY, channels_named_ct, ct_channels
 from hermes_nnunet.planning.image_reader_writer import HermesImageIO
 from hermes_nnunet.planning.labelled_intensities import planned_intensity_clipping
 from hermes_nnunet.planning.modality.fitting import looks_of
@@ -108,6 +109,13 @@ def _check_member(base: ModelFold, planned: MergePlan, specification: MergeSpeci
     (member,) = planned.collection.members.values()
     for modality in member.modalities:
         check_spelling(modality, base.plans.modalities, f"modality {modality} of {member.name}")
+    cts = base.plans.intensity_clipping.get(CT, {}).get("channels") if CT in member.modalities else None
+    if cts is not None and cts != list(channels_named_ct(member.channel_names)):
+        raise HermesError(
+            f"the base takes channel {listed(cts)} of its CT images for CT, of data set "
+            f"{specification.members[0].dataset} other channels are named so: give it the base's order of channels, or "
+            f"{ONE_CHANNEL_REMEDY} (--members)"
+        )
     # Also what additions have brought into it: the model that comes of the training has these, too.
     if base.plans.addition_of(member.name) is not None:
         raise HermesError(
@@ -219,7 +227,7 @@ def _planned_rules(
 ) -> dict[str, dict[str, Any]]:
     """Intensity rules as the base's planner makes them."""
     if not base.model.merges_members:  # a network of the paper, whose planners have the paper's rules
-        return {**default_intensity_clipping()}
+        return default_intensity_clipping(ct_channels(collection.members))
     return planned_intensity_clipping(collection, files, dataset_json)
 
 

@@ -243,6 +243,17 @@ class TestChannels:
         raw.add("Dataset002_Brain", channels=("T1", "FLAIR"))
         assert "has no channel 2" in refused(MemberSpecification(2, "FLAIR", channel=2))
 
+    def test_a_ct_of_several_of_which_none_is_named_so_is_told(self, raw, refused):
+        folder = raw.add("Dataset001_Belly", channels=("ct_scan", "suv"))
+        message = refused(CT)
+        assert f"{folder / 'dataset.json'}: its modality is CT, but none of its channels (ct_scan, suv) is" in message
+        assert "channel_names, or choose one with channel:, or make each a case of its own with channels:" in message
+
+    def test_cts_in_several_places_are_told(self, raw, refused):
+        raw.add("Dataset001_Belly", channels=("CT", "PET"))
+        raw.add("Dataset002_Heart", channels=("PET", "CT"))
+        assert "differ in which of their channels are named CT (Belly: 0, Heart: 1)" in refused(CT, HEART)
+
     def test_one_under_two_names_is_told(self, raw, refused):
         raw.add("Dataset002_Brain", channels=("T1", "FLAIR"))
         assert "name one channel twice" in refused(MemberSpecification(2, channels={"T1": "T1", 0: "T2"}))

@@ -232,6 +232,13 @@ class TestVoxels:
         said = [note for note in notes if note.startswith(f"{NOT_HOUNSFIELD} (3 files)")]
         assert bool(said) == (is_said and modality == "CT")
 
+    def test_only_the_channel_that_is_ct_needs_hounsfield_units(self, raw):
+        folder = raw.add("Dataset001_PETCT", channels=("CT", "PET"))
+        for path in (folder / "imagesTr").glob("*_0001.nii.gz"):
+            pet = nibabel.load(path)
+            nibabel.save(nibabel.Nifti1Image(np.abs(pet.get_fdata()), pet.affine), path)
+        assert merged().notes == ()
+
     def test_singular_sform_is_refused(self, belly):
         belly(affine=np.diag([2.0, 2, 0, 1]), zooms=(2, 2, 2))
         with pytest.raises(HermesError, match="does not say where its voxels lie"):

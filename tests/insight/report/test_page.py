@@ -100,6 +100,7 @@ class TestPage:
 
         told = _rule({"range": [-125, 1590], "mean": 150, "std": 350})
         assert told == "clipped to -125 to 1590, mean 150 and deviation 350 of all images"
+        assert _rule({"range": [-991, 500], "channels": [0, 1]}) == "clipped to -991 to 500, only channel 0, 1"
 
     def test_pictures_are_whole(self, write, tmp_path):
         images = {image["alt"]: image["src"] for image in write().images()}

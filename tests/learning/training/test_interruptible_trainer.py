@@ -15,7 +15,7 @@ from nnunetv2.run.run_training import maybe_load_checkpoint
 
 from hermes_nnunet.errors import HermesError, TrainingEndedError
 from hermes_nnunet.learning.training.fold_folder import locked
-from hermes_nnunet.planning.preprocessing.finished import Preprocessed
+from hermes_nnunet.planning.preprocessing.finished import Preprocessed, digests_of_merge
 
 
 @pytest.fixture(autouse=True)
@@ -154,6 +154,48 @@ class TestPreprocessedCases:
             trainer.initialize()
         asked.write(folder)
         trainer.initialize()
+
+    @pytest.fixture
+    def merge(self, tmp_path):
+        """A function that writes the record of a merge whose cases come from files of this time."""
+        raw = tmp_path / "raw" / "Dataset900_Both"
+        raw.mkdir()
+
+        def write(time):
+            cases = {"abdomen__a": [["a_0000.nii.gz", 5, 1], ["a.nii.gz", 5, time]]}
+            content = {"format_version": 1, "specification": {"members": []}, "values": {}, "cases": cases}
+            (raw / "hermes_merge.json").write_text(json.dumps(content))
+            return raw
+
+        return write
+
+    @pytest.fixture
+    def merged_again(self, make_trainer, merge):
+        """A function that makes a trainer, of a collection that was merged again after it was preprocessed."""
+        trainer = make_trainer()
+        asked = Preprocessed.of_plans(trainer.plans_manager, trainer.configuration_manager, trainer.dataset_json)
+        folder = Path(trainer.preprocessed_dataset_folder)
+        replace(asked, merged=digests_of_merge(merge(1))).write(folder)
+        trained(make_trainer)
+        merge(2)
+        return make_trainer
+
+    def test_of_an_earlier_merge_are_refused(self, merged_again, monkeypatch):
+        monkeypatch.setenv("HERMES_OVERWRITE", "1")
+        with pytest.raises(TrainingEndedError, match=r"again after .*, cases: 1 changed \(abdomen__a\): run 'nnU"):
+            merged_again().run_training()
+
+    def test_of_an_earlier_merge_are_trained_on_where_there_is_no_raw_data(self, merged_again, monkeypatch):
+        monkeypatch.setenv("HERMES_OVERWRITE", "1")
+        monkeypatch.delenv("nnUNet_raw")
+        trained(merged_again)
+
+    def test_of_an_earlier_merge_are_told_by_a_training_that_is_continued(self, merged_again):
+        trainer = merged_again(continue_training=True)
+        maybe_load_checkpoint(trainer, continue_training=True, validation_only=False)
+        trainer.run_training()
+        assert trainer.current_epoch == 2
+        assert "WARNING: Dataset900_Both was merged again after" in Path(trainer.log_file).read_text()
 
     def test_that_are_missing_are_named(self, make_trainer):
         trainer = make_trainer()

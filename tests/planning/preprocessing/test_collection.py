@@ -17,7 +17,7 @@ from hermes_nnunet.core.engine import Pool
 from hermes_nnunet.errors import CommandEndedError, HermesError
 from hermes_nnunet.planning.preprocessing import collection as module
 from hermes_nnunet.planning.preprocessing import one_case
-from hermes_nnunet.planning.preprocessing.finished import record_of
+from hermes_nnunet.planning.preprocessing.finished import changes_since, record_of
 from hermes_nnunet.planning.preprocessing.preprocessor import HermesPreprocessor
 
 PLANS = "HermesSPlans"
@@ -252,3 +252,62 @@ def test_a_worker_gets_a_case_and_nothing_of_others(folder, monkeypatch):
         assert "dataset" not in case.dataset_json
         others = [other.encode() for other in CASES if other != case.name]
         assert not any(other in pickle.dumps(case) for other in others)
+
+
+class TestMergedAgain:
+    """After preprocessing, with the same command."""
+
+    @pytest.fixture
+    def merged(self, folder):
+        """A function that writes the record of a merge, and returns the collection's folder in nnUNet_raw."""
+        raw = folder.parents[1] / "raw" / folder.name
+
+        def write(cases=CASES, changed=(), **entries):
+            stamps = {case: [["a.nii.gz", 5, 1], [f"{case}.nii.gz", 5, 2 + (case in changed)]] for case in cases}
+            values = {"abdomen": {"1": 1}, "brain": {"1": 2}}
+            content = {"specification": {"members": []}, "values": values, "cases": stamps, **entries}
+            (raw / "hermes_merge.json").write_text(json.dumps({"format_version": 1, **content}))
+            return raw
+
+        return write
+
+    def test_without_changes_it_changes_nothing(self, images, merged):
+        raw = merged()
+        assert main(CALL) == 0
+        assert set(json.loads(record_of(images).read_text())["merged"]) == set(CASES)
+        merged(hashes={case: ["0"] for case in CASES})
+        assert changes_since(images, raw) == ""
+
+    @pytest.mark.parametrize(
+        ("again", "told"),
+        [
+            ({"changed": CASES[:2]}, "2 changed (abdomen__a, abdomen__b)"),
+            ({"values": {"abdomen": {"1": 1}, "brain": {"1": 3}}}, "2 changed (brain__x, brain__y)"),
+            ({"annotated": {"brain__x": ["brain/core"]}}, "1 changed (brain__x)"),
+            ({"cases": [*CASES[1:], "brain__z"]}, "1 new (brain__z), 1 gone (abdomen__a)"),
+        ],
+    )
+    def test_what_it_changes_is_known(self, images, merged, again, told):
+        merged()
+        assert main(CALL) == 0
+        assert changes_since(images, merged(**again)) == told
+
+    def test_while_cases_are_preprocessed_it_is_known_too(self, images, merged, monkeypatch):
+        raw = merged()
+        preprocess_case = one_case.preprocess_case
+
+        def merging(case):
+            merged(changed=CASES[:1])
+            return preprocess_case(case)
+
+        monkeypatch.setattr(module, "preprocess_case", merging)
+        assert main(CALL) == 0
+        assert changes_since(images, raw) == "1 changed (abdomen__a)"
+
+    def test_nothing_is_known_without_one_of_the_records(self, images, merged):
+        assert main(CALL) == 0  # of a collection without a record
+        assert changes_since(images, merged()) == ""
+        assert main(CALL) == 0
+        assert changes_since(images, images) == ""
+        record_of(images).unlink()
+        assert changes_since(images, merged(changed=CASES)) == ""

@@ -79,6 +79,59 @@ class TestModality:
         assert np.array_equal(preprocessed(plans, dataset_json, image)[0], as_ct)
 
 
+class TestSeveralChannels:
+    """A PET/CT: CT in Hounsfield units, PET in Bq/ml."""
+
+    @pytest.fixture
+    def images(self):
+        rng = np.random.default_rng(0)
+        return rng.normal(0, 200, (16, 16, 16)).astype(np.float32), rng.gamma(2, 4000, (16, 16, 16)).astype(np.float32)
+
+    @pytest.fixture
+    def voxels_of(self, plans, dataset_json, images, tmp_path):
+        """A function that preprocesses the two channels under a rule of CT, as for a training and as to predict."""
+        files = [written_image(tmp_path / f"x_000{n}.nii.gz", image) for n, image in enumerate(images)]
+        label = written_image(tmp_path / "x.nii.gz", np.ones((16, 16, 16), np.uint8))
+        plans["configurations"]["3d_fullres"]["normalization_schemes"] *= 2
+        plans["configurations"]["3d_fullres"]["use_mask_for_norm"] *= 2
+        plans["foreground_intensity_properties_per_channel"]["1"] = {}
+        dataset_json["channel_names"] = {"0": "image_0", "1": "image_1"}
+
+        def preprocess(rule):
+            plans["hermes"]["intensity_clipping"]["CT"] = rule
+            of_view = {**plans, "hermes": HermesPlans.from_plans(plans).of_member("abdomen").to_block()}
+            found = []
+            for own in (plans, of_view):
+                manager = PlansManager(own)
+                preprocessor = HermesPreprocessor(verbose=False)
+                if own is plans:
+                    preprocessor._training_modality = "CT"
+                arguments = (manager, manager.get_configuration("3d_fullres"), dataset_json)
+                found.append(preprocessor.run_case(files, label if own is plans else None, *arguments))
+            (trained, _, said), (predicted, _, also_said) = found
+            assert np.array_equal(trained, predicted)
+            assert said.get("remarks") == also_said.get("remarks")
+            return trained, said.get("remarks", [])
+
+        return preprocess
+
+    @pytest.mark.parametrize("fixed", [{}, {"mean": 40, "std": 60}])
+    @pytest.mark.parametrize("channels", [{}, {"channels": [0]}, {"channels": [1]}, {"channels": [0, 1]}])
+    def test_each_has_the_rule_that_is_for_it(self, voxels_of, images, fixed, channels):
+        got, _ = voxels_of({"range": [-100, 300], **fixed, **channels})
+        for channel, image in enumerate(images):
+            is_ct = channel in channels.get("channels", [0, 1])
+            expected = image.transpose(2, 1, 0).clip(*((-100, 300) if is_ct else np.percentile(image, (2, 98))))
+            mean, std = (40, 60) if is_ct and fixed else (expected.mean(), expected.std())
+            np.testing.assert_allclose(got[channel], (expected - mean) / std, atol=1e-3)
+
+    @pytest.mark.parametrize(
+        ("channels", "is_said"), [({}, True), ({"channels": [0]}, False), ({"channels": [1]}, True)]
+    )
+    def test_only_a_ct_needs_hounsfield_units(self, voxels_of, channels, is_said):
+        assert voxels_of({"range": [-100, 300], **channels})[1] == [NOT_HOUNSFIELD] * is_said
+
+
 class TestHounsfieldUnits:
     @pytest.mark.parametrize(
         ("member", "lowest", "is_told"), [("abdomen", 0, True), ("abdomen", -1, False), ("brain", 0, False)]

@@ -155,6 +155,17 @@ class TestBadInput:
         with pytest.raises(HermesError, match=r"no checkpoint_final.pth in fold_1: train the base to its end"):
             extended("305:T2", fold=1)
 
+    def test_ct_in_another_channel_than_the_bases(self, base, extended, new_member):
+        content = read_json(base / "plans.json", "")
+        content["hermes"]["intensity_clipping"]["CT"] = {"range": [0, 1], "channels": [0]}
+        (base / "plans.json").write_text(json.dumps(content))
+        for path, names in ((base, ("image_0", "image_1")), (new_member(305, channels=2), ("PET", "CT"))):
+            content = read_json(path / "dataset.json", "")
+            content["channel_names"] = dict(zip("01", names, strict=True))
+            (path / "dataset.json").write_text(json.dumps(content))
+        with pytest.raises(HermesError, match="takes channel 0 of its CT images for CT, of data set 305 other"):
+            extended("305:CT")
+
     def test_fewer_channels_than_the_base(self, base, extended, new_member):
         new_member(305, channels=2)
         with pytest.raises(HermesError, match="305 has 2 channels, the base takes 1"):

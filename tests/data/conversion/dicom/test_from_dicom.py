@@ -264,6 +264,18 @@ class TestOptions:
         assert "mnm takes no --labels: leave it out" in capsys.readouterr().err
 
 
+def test_a_case_with_contours_on_every_second_slice_is_told(patient, run, dicom, tmp_path):
+    for name in ("p1", "p2", "p3"):
+        patient(name, {"Liver": LIVER})
+    grid = DicomVolume(tuple(sorted((tmp_path / "source" / "p2" / "images").iterdir()))).grid()
+    uid = f"1.2.{int.from_bytes(b'p2', 'big') % 10**9}"
+    sparse = {"Liver": [contour(grid, (0.5, 3.5), (1.5, 5.5), z) for z in (0, 2, 4)]}
+    dicom.structure_set(tmp_path / "source" / "p2" / "labels" / "RS.1", sparse, series=uid, frame=f"{uid}.1")
+    with pytest.raises(HermesError, match=r"case p2: .*RS\.1: Liver: its contours lie 2 slices apart"):
+        run()
+    assert list(run(skip_broken=True).left_out) == ["p2"]
+
+
 @pytest.mark.skipif(not REAL_SERIES.is_dir(), reason="the real images are not here")
 def test_real_series_gets_the_structure_drawn_on_it(dicom, noise, patient, run, tmp_path):
     patient("p2", {"Body": LIVER})

@@ -116,6 +116,34 @@ class TestBadContours:
             filled([contour], grid)
 
 
+class TestContoursOnSomeSlices:
+    @staticmethod
+    def drawn_on(slices, shift=0.0):
+        grid = Grid((30, 10, 40), np.eye(4))
+        return filled([rectangle(grid, (1.5 + shift * z, 4.5 + shift * z), (2.5, 8.4), z) for z in slices], grid)
+
+    @pytest.mark.parametrize(
+        ("slices", "step"),
+        [
+            ((2, 4, 6, 8, 10, 12), 2),
+            ((12, 10, 8), 2),
+            ((0, 5, 10, 15), 5),
+            ((2, 4, 6, 7, 8, 10, 12), 2),
+            ((1, 4, 7, 30), 3),
+        ],
+    )
+    def test_that_follow_regularly_are_told(self, slices, step):
+        with pytest.raises(HermesError, match=f"its contours lie {step} slices apart, .*: interpolate them"):
+            self.drawn_on(slices)
+
+    @pytest.mark.parametrize("slices", [(3,), (3, 5), (2, 3, 4, 6, 7), (1, 2, 3, 5, 6, 7, 9, 10, 11), (1, 3, 8)])
+    def test_that_leave_out_few_stay(self, slices):
+        assert np.flatnonzero(self.drawn_on(slices).any(axis=(0, 1))).tolist() == list(slices)
+
+    def test_of_parts_beside_each_other_stay(self):
+        assert self.drawn_on((2, 4, 6), shift=2).sum() == 3 * 18
+
+
 class TestNames:
     def test_are_those_of_structures_with_closed_contours(self, dicom, grid, tmp_path):
         square = rectangle(grid, (1, 4), (2, 8), 2)
