@@ -19,6 +19,7 @@ from hermes_nnunet.core.found_files import is_broken_link
 from hermes_nnunet.core.images.endings import KNOWN, is_nifti, split_ending
 from hermes_nnunet.core.images.geometry import Geometry, axis_lengths, check_plausible, is_usable
 from hermes_nnunet.core.images.itk import itk_geometry, read_information, read_voxels, voxel_bytes, voxels_of
+from hermes_nnunet.core.images.itk_headers import check_header
 from hermes_nnunet.core.images.nifti_headers import NiftiGeometry, nifti_geometry
 from hermes_nnunet.core.images.remarks import PADDING, Remark
 from hermes_nnunet.core.images.voxels import EXTREME, image_voxels, is_small, label_voxels
@@ -177,7 +178,9 @@ def open_image(path: Path, spacing_from: str | None = None) -> OpenImage:
     header = read_information(path)
     geometry = itk_geometry(header, str(path))
     check_length(path, voxel_bytes(header), geometry.shape)
-    return ItkFile(str(path), geometry, path)
+    with reading(path):
+        remarks = tuple(Remark(what, str(path)) for what in check_header(path))
+    return ItkFile(str(path), geometry, path, remarks=remarks)
 
 
 def read_geometry(path: Path) -> Geometry:
