@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from hermes_nnunet.errors import HermesError
+
 
 def files_in(folder: Path) -> list[Path]:
     """Files in a folder but hidden ones, and links to what is not there, which fail when they are read."""
@@ -24,10 +26,10 @@ def files_under(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
         above: folders, without links in their names, whose own links have led here.
 
     Raises:
-        OSError: a folder cannot be read.
+        HermesError: a folder cannot be read.
     """
     roots = (*above, folder.resolve())
-    for place, folders, files in os.walk(folder, onerror=_raise):
+    for place, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not _is_hidden(name)]
         yield from (path for name in files if _is_file(path := Path(place, name)))
         for path in (Path(place, name) for name in folders):
@@ -41,8 +43,10 @@ def is_broken_link(path: str | os.PathLike[str]) -> bool:
     return os.path.islink(path) and not os.path.exists(path)
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _refuse(error: OSError) -> None:
+    raise HermesError(
+        f"{error.filename} cannot be looked through ({error.strerror}): mend that, or take the folder away from there"
+    ) from None
 
 
 def _is_visible_in(root: Path, folder: Path) -> bool:

@@ -84,7 +84,7 @@ def _holds_dicom(folder: Path) -> bool:
     """Whether a folder that is not looked through for cases has DICOM among its first files."""
     try:
         return any(looks_like_dicom(path) for path in islice(files_under(folder), _MOST_LOOKED_AT))
-    except OSError:
+    except (OSError, HermesError):
         return False
 
 

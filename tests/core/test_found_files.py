@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hermes_nnunet.core.found_files import files_in, files_under, folders_in, is_broken_link
+from hermes_nnunet.errors import HermesError
 
 FOLDERS = 4
 
@@ -65,7 +66,7 @@ def test_a_folder_that_cannot_be_read_is_no_empty_one(folder, monkeypatch):
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(PermissionError, match="inner"):
+    with pytest.raises(HermesError, match=r"inner cannot be looked through \(Permission denied\)"):
         list(files_under(folder))
 
 

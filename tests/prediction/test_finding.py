@@ -1,3 +1,5 @@
+import os
+
 import nibabel
 import numpy as np
 import pytest
@@ -107,6 +109,16 @@ class TestWhatIsNotUsed:
             (tmp_path / path / written).write_bytes(content if written == name else b"no DICOM")
         (line,) = unused_lines(folder("a.nii.gz"))
         assert line.endswith(f"give them as the input of their own): series in {tmp_path}")
+
+    def test_a_folder_that_cannot_be_read_does_not_matter_beside_images(self, folder, tmp_path, monkeypatch):
+        (tmp_path / "lost+found").mkdir()
+
+        def refuse(path):
+            raise PermissionError(13, "Permission denied", str(path))
+
+        source = folder("a.nii.gz")
+        monkeypatch.setattr(os, "scandir", refuse)
+        assert unused_lines(source) == []
 
 
 class TestHeaders:

@@ -18,8 +18,7 @@ def files_by_key(folder: Path, pattern: str) -> dict[str, Path]:
     Paths are written with forward slashes. Hidden files, such as those that macOS leaves in archives, are no files.
 
     Raises:
-        HermesError: two files have one key.
-        OSError: a folder cannot be read.
+        HermesError: two files have one key, or a folder cannot be read.
     """
     found: dict[str, Path] = {}
     expression = re.compile(pattern)

@@ -133,8 +133,7 @@ def read_folder(source: Path) -> DicomFolder:
 
     Raises:
         HermesError: a DICOM file is damaged, or a link to what is not there, or it is not clear which slices are one
-            image.
-        OSError: a folder cannot be read.
+            image; or a folder cannot be read.
     """
     slices: dict[_SeriesKey, list[tuple[Path, Dataset]]] = defaultdict(list)
     labels = []
