@@ -14,6 +14,7 @@ from nibabel.spatialimages import SpatialImage
 from hermes_nnunet.additions import RANK
 from hermes_nnunet.collection import Member
 from hermes_nnunet.core.expected_dice import ExpectedDice
+from hermes_nnunet.core.images.geometry import in_axes_of
 from hermes_nnunet.core.images.opening import OpenImage, open_array, open_image, open_itk, open_nibabel
 from hermes_nnunet.core.images.remarks import remark_lines
 from hermes_nnunet.core.images.spacing_choice import check_spacing_from
@@ -22,7 +23,7 @@ from hermes_nnunet.errors import HermesError
 from hermes_nnunet.overrides import AUTO
 from hermes_nnunet.planning.image_reader_writer import in_own_direction
 from hermes_nnunet.prediction.decisions import CaseDecision
-from hermes_nnunet.prediction.finding import find_cases
+from hermes_nnunet.prediction.finding import find_cases, unused_lines
 from hermes_nnunet.prediction.image_sources import FileSource, ImageSource, MemorySource
 from hermes_nnunet.prediction.modality_finding import check_sure, find_modality, is_to_find
 from hermes_nnunet.prediction.model_folder import (
@@ -33,9 +34,9 @@ from hermes_nnunet.prediction.model_folder import (
     find_model_folder,
     read_model_folder,
 )
-from hermes_nnunet.prediction.passes import choose, wanted_modality
+from hermes_nnunet.prediction.passes import Pass, choose, wanted_modality
 from hermes_nnunet.prediction.predictor import HermesPredictor
-from hermes_nnunet.prediction.preparing import prepare
+from hermes_nnunet.prediction.preparing import Prepared, prepare
 from hermes_nnunet.prediction.running import explained, run_pass
 from hermes_nnunet.segmentation import Segmentation
 from hermes_nnunet.weights.additions.base import read_fold
@@ -142,7 +143,7 @@ class HermesModel:
 
         Args:
             image: a path (image file, or folder of one DICOM series), a nibabel or SimpleITK image, or an array
-                (X, Y, Z) with its spacing in mm; a list of such for the channels of a case.
+                (X, Y, Z) with its spacing in mm; a list of such for the channels of a case, in their order.
             tasks: names of the tasks to segment. Give one of `tasks`, `members` and `everything`, or none of them for a
                 model with a single member.
             members: names of members, all of whose tasks to segment.
@@ -169,6 +170,7 @@ class HermesModel:
         wanted = wanted_modality(modality)
         choice = ask(modality=None if wanted == AUTO else wanted)
         source = _source(image, spacing_from)
+        unused = unused_lines(Path(image)) if isinstance(image, str | Path) else []
         remarks = source.check()
         found = None
         if is_to_find(predictor.model, members, wanted):
@@ -178,7 +180,7 @@ class HermesModel:
             check_sure({source.place: found})
             choice = ask(modality=found.modality)
         remark = "" if found is None else found.remark
-        for warning in filter(None, (remark, *choice.warnings)):
+        for warning in filter(None, (remark, *choice.warnings, *unused)):
             warnings.warn(warning, stacklevel=2)
         with explained(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="hermes_nnunet-") as folder:
             prepared = prepare(source, choice.passes, predictor.model, predictor.configuration_manager, Path(folder))
@@ -187,17 +189,18 @@ class HermesModel:
             decision = CaseDecision(predictor.plans_manager, predictor.configuration_manager)
             for one in choice.passes:
                 decision.add(one, *run_pass(predictor, one, prepared))
-            # Read into memory, since the temporary files go.
-            shown = open_image(prepared.image_file(choice.passes[0]))
-            geometry = shown.geometry
+            images = _images(prepared, choice.passes)
             return Segmentation(
                 array=in_own_direction(decision.label_map, prepared.geometry),
-                affine=geometry.affine,
+                affine=images[0].affine,
                 labels=choice.labels,
-                image=nifti_on(shown.voxels(), geometry.affine, geometry.header),
+                image=images[0],
                 modality=choice.passes[0].context.modality,
                 found_modality=found,
                 expected_dice=choice.expected_dice,
+                image_of={
+                    label.name: seen for one, seen in zip(choice.passes, images, strict=True) for label in one.labels
+                },
             )
 
     def teach(
@@ -272,6 +275,18 @@ def _source(image: Any, spacing_from: str | None) -> ImageSource:
     return MemorySource(
         "image", tuple(_opened(channel, name, spacing_from) for channel, name in zip(image, names, strict=True))
     )
+
+
+def _images(prepared: Prepared, passes: Sequence[Pass]) -> list[nibabel.Nifti1Image]:
+    """The image that each pass looks at, on the voxels of the first one's; in memory, since temporary files go."""
+    files = [prepared.image_file(one) for one in passes]
+    geometry = open_image(files[0]).geometry
+    of_file = {}
+    for file in dict.fromkeys(files):
+        image = open_image(file)
+        voxels = in_axes_of(geometry, image.voxels(), image.geometry)
+        of_file[file] = nifti_on(voxels, geometry.affine, geometry.header)
+    return [of_file[file] for file in files]
 
 
 def _opened(image: Any, name: str, spacing_from: str | None) -> OpenImage:

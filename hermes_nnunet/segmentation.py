@@ -1,5 +1,6 @@
 """The result of `HermesModel.predict`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ class Segmentation:
         found_modality: how certain that is, if it was recognised rather than named.
         expected_dice: by task, the Dice of the held-out cases of the model's final validation, as far as it is known.
             It says what the model reaches in images like these, not how good this segmentation is.
+        image_of: by task, the image that its pass used, on the same voxels; `image` for tasks that are not in it.
     """
 
     array: np.ndarray
@@ -48,6 +50,7 @@ class Segmentation:
     modality: str
     found_modality: FoundModality | None = None
     expected_dice: ExpectedOfTasks = field(default_factory=dict)
+    image_of: Mapping[str, nibabel.Nifti1Image] = field(default_factory=dict, repr=False)
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -70,9 +73,15 @@ class Segmentation:
         return np.isin(self.array, next(label.values for label in self.labels if label.name == name))
 
     def statistics(self) -> CaseStatistics:
-        """Volume (ml) and mean intensity of each task."""
-        voxels = np.asarray(self.image.dataobj, dtype=np.float32)
-        return statistics_of_label_map(self.array, voxels, self.labels, float(abs(np.linalg.det(self.affine[:3, :3]))))
+        """Volume (ml) of each task, and its mean intensity in the image that its pass used."""
+        images = [self.image_of.get(label.name, self.image) for label in self.labels]
+        voxel_mm3 = float(abs(np.linalg.det(self.affine[:3, :3])))
+        measured: CaseStatistics = {}
+        for image in {id(image): image for image in images}.values():
+            labels = [label for label, own in zip(self.labels, images, strict=True) if own is image]
+            voxels = np.asarray(image.dataobj, dtype=np.float32)
+            measured |= statistics_of_label_map(self.array, voxels, labels, voxel_mm3)
+        return {label.name: measured[label.name] for label in self.labels}
 
     def to_nifti(self, path: str | Path | None = None) -> nibabel.Nifti1Image:
         """The label map as a NIfTI image with the codes of the image's header, also written to `path` where given."""

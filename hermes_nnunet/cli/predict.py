@@ -126,12 +126,11 @@ def _run(
     arguments: argparse.Namespace, before: dict[str, Any] | None, part: Part | None, cluster: "Cluster | None"
 ) -> int:
     from hermes_nnunet.core.leftovers import remove_leftovers
-    from hermes_nnunet.core.wording import listed
     from hermes_nnunet.overrides import AUTO
     from hermes_nnunet.prediction.checking import check_cases, check_wishes
     from hermes_nnunet.prediction.destination import Destination
     from hermes_nnunet.prediction.failures import Failures
-    from hermes_nnunet.prediction.finding import find_cases, unused_files
+    from hermes_nnunet.prediction.finding import find_cases, unused_lines
     from hermes_nnunet.prediction.modality_finding import is_to_find, lines_of, with_found_modalities
     from hermes_nnunet.prediction.model_folder import find_model_folder, read_model_folder
     from hermes_nnunet.prediction.parts import gather
@@ -200,12 +199,11 @@ def _run(
         destination.check_free(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
         destination = with_found_modalities(destination, model, ask, load, cases, failures)
     to_do, redone = destination.to_do(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
-    unused = unused_files(arguments.input)
-    notes = [f"not used, since no images of a known format: {listed(unused)} in {arguments.input}"] if unused else []
     found = {case.name: destination.found[case.name] for case in to_do if case.name in destination.found}
     for line in lines_of(found):
         print(escaped(line))
-    warnings = [*destination.choice.warnings, *notes, *redone, *check_cases(to_do, destination, failures)]
+    notes = [*destination.choice.warnings, *unused_lines(arguments.input), *redone]
+    warnings = [*notes, *check_cases(to_do, destination, failures)]
     _warn(warnings)
     readable = [case for case in to_do if case.name not in failures]
     if readable:

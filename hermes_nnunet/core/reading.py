@@ -8,7 +8,8 @@ from pathlib import Path
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
-from hermes_nnunet.core.shortages import is_of_all_files
+from hermes_nnunet.core.found_files import is_broken_link
+from hermes_nnunet.core.shortages import broken_link_line, is_of_all_files
 from hermes_nnunet.errors import HermesError
 
 UNREADABLE = (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError)
@@ -28,6 +29,8 @@ def reading(path: Path | str) -> Iterator[None]:
         if is_of_all_files(error) and isinstance(error, OSError):
             error.filename = error.filename or str(path)
             raise
+        if is_broken_link(path):
+            raise HermesError(broken_link_line(path)) from None
         reason = " ".join(str(error).split())
         raise HermesError(
             f"{path} cannot be read ({type(error).__name__}: {reason}): copy it again, or leave it out"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hermes_nnunet.core.found_files import is_broken_link
 from hermes_nnunet.core.leftovers import place_of
 from hermes_nnunet.errors import CommandEndedError, HermesError
 from hermes_nnunet.file_names import escaped
@@ -101,6 +102,11 @@ def ending_in_one_line(
         raise end(escaped(line)) from None
 
 
+def broken_link_line(path: Path | str) -> str:
+    """What a link to what is not there says to a person."""
+    return f"{path} is a link to {os.readlink(path)}, which is not there: bring that back, or remove the link"
+
+
 def is_of_memory(error: BaseException) -> bool:
     """Whether there was not enough memory, of this machine or its GPU, for what was asked for."""
     if isinstance(error, MemoryError):
@@ -150,8 +156,8 @@ def _of_file_system(error: OSError, place: Path | str | None) -> str:
     folder = Path(tempfile.gettempdir()) if name is None else Path(path).parent
     if name is not None and os.path.isdir(path):
         folder = Path(path)
-    if os.path.islink(path) and not os.path.exists(path):
-        return f"{path} is a link to {os.readlink(path)}, which is not there: bring that back, or remove the link"
+    if is_broken_link(path):
+        return broken_link_line(path)
     if error.errno == errno.ENOSPC:
         return (
             f"{path} cannot be written, since its disk is full ({_free(folder)} MB are free in {folder}): make room, "

@@ -3,17 +3,24 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
+from hermes_nnunet.core.found_files import files_in, files_under, folders_in, is_broken_link
 from hermes_nnunet.core.images.endings import KNOWN, split_ending
+from hermes_nnunet.core.shortages import broken_link_line
 from hermes_nnunet.core.wording import listed
+from hermes_nnunet.data.dicom.files import looks_like_dicom
 from hermes_nnunet.data.dicom.folder import DicomFolder, ImageSeries, read_folder
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.image_sources import DicomSource, FileSource, ImageSource, UnclearSource
+from hermes_nnunet.prediction.seg_nrrd import is_seg_nrrd
+from hermes_nnunet.prediction.wishes import SEG_NRRD_ENDING
 
 # A channel is below 100, so that the year in scan_2019.nii.gz is none.
 _NAME = re.compile(r"(?P<case>.+?)(_(?P<channel>00\d\d))?", re.DOTALL)
 _FIRST_CHANNEL = "0000"
+_MOST_LOOKED_AT = 1000
 
 
 def find_cases(source: Path, spacing_from: str | None = None) -> list[ImageSource]:
@@ -28,15 +35,18 @@ def find_cases(source: Path, spacing_from: str | None = None) -> list[ImageSourc
     Raises:
         HermesError: there are no images, or it is not clear which belong together.
     """
+    if is_broken_link(source):
+        raise HermesError(broken_link_line(source))
     if not source.exists():
         raise HermesError(f"{source} does not exist: give an image file, or a folder of image files or DICOM files")
     if source.is_file():
+        if is_seg_nrrd(source):
+            raise HermesError(f"{source} is a segmentation by its name ({SEG_NRRD_ENDING}): give the image")
         match = _match(source)
         if match is None:
             raise HermesError(f"{source} is no image file ({KNOWN}): give one, or the folder of a DICOM series")
         return [FileSource(match["case"], (source,), spacing_from)]
-    files = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
-    return file_cases(files, source, spacing_from) or dicom_cases(source)
+    return file_cases(files_in(source), source, spacing_from) or dicom_cases(source)
 
 
 def file_cases(files: Iterable[Path], source: Path, spacing_from: str | None = None) -> list[ImageSource]:
@@ -52,13 +62,30 @@ def file_cases(files: Iterable[Path], source: Path, spacing_from: str | None = N
     return _file_cases(matches, source, spacing_from) if matches else []
 
 
-def unused_files(source: Path) -> list[str]:
-    """Names of the files in a folder of image files that are none."""
+def unused_lines(source: Path) -> list[str]:
+    """What in a folder of image files is none of its cases, a line for each kind: files, and folders with DICOM."""
     if not source.is_dir():
         return []
-    files = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
+    files = files_in(source)
+    if not any(_match(path) for path in files):
+        return []
+    segmentations = [path.name for path in files if is_seg_nrrd(path)]
     others = [path.name for path in files if split_ending(path.name) is None]
-    return others if len(others) < len(files) else []
+    folders = [path.name for path in folders_in(source) if _holds_dicom(path)]
+    kinds = {
+        "no images of a known format": others,
+        "segmentations by their names": segmentations,
+        "folders with DICOM beside image files (give them as the input of their own)": folders,
+    }
+    return [f"not used, since {what}: {listed(names)} in {source}" for what, names in kinds.items() if names]
+
+
+def _holds_dicom(folder: Path) -> bool:
+    """Whether a folder that is not looked through for cases has DICOM among its first files."""
+    try:
+        return any(looks_like_dicom(path) for path in islice(files_under(folder), _MOST_LOOKED_AT))
+    except (OSError, HermesError):
+        return False
 
 
 def taken_channel(case: ImageSource) -> str | None:
@@ -69,7 +96,8 @@ def taken_channel(case: ImageSource) -> str | None:
 
 
 def _match(path: Path) -> re.Match[str] | None:
-    parts = split_ending(path.name)
+    """The parts of an image's name; None of another file."""
+    parts = None if is_seg_nrrd(path) else split_ending(path.name)
     return None if parts is None else _NAME.fullmatch(parts[0])
 
 

@@ -15,7 +15,6 @@ from hermes_nnunet.core.reading import reading
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.image_reader_writer import REMARKS
-from hermes_nnunet.planning.preprocessing.preprocessor import context_channel
 from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.model_folder import ModelFolder
 from hermes_nnunet.prediction.passes import Pass
@@ -28,7 +27,7 @@ class Prepared:
     Attributes:
         source: where it comes from.
         folder: where files are written for it.
-        files: a file for each channel.
+        files: a file for each channel, in their order.
         inputs: tensor (channels, d, h, w) and nnU-Net's properties, for each modality and channel that a pass needs.
     """
 
@@ -56,9 +55,13 @@ class Prepared:
         """Volume of a voxel of the image."""
         return float(abs(np.linalg.det(self.geometry["nibabel_stuff"]["original_affine"][:3, :3])))
 
+    def files_of(self, one: Pass) -> list[Path]:
+        """The channels that a pass looks at: by their order, whatever the files are called."""
+        return self.files if one.channel is None or len(self.files) == 1 else [self.files[one.channel]]
+
     def image_file(self, one: Pass) -> Path:
         """The image that a pass looks at; the first channel where it looks at several."""
-        return Path(context_channel([str(file) for file in self.files], one.hermes_plans)[0])
+        return self.files_of(one)[0]
 
     def remove_files(self) -> None:
         """Remove what was written for the case and has no place elsewhere."""
@@ -107,7 +110,7 @@ def prepare(
         preprocessor.prints_remarks = False
         with reading(Path(source.place)):
             data, _, properties = preprocessor.run_case(
-                [str(file) for file in files],
+                [str(file) for file in prepared.files_of(one)],
                 None,
                 PlansManager(one.plans(model)),
                 configuration,

@@ -5,6 +5,7 @@ import os
 import shutil
 
 import pytest
+import SimpleITK
 
 from hermes_nnunet.prediction import running
 from hermes_nnunet.prediction.model_folder import read_model_folder
@@ -32,6 +33,24 @@ def labels_file(out):
 
 
 class TestContinue:
+    def test_takes_no_segmentation_beside_its_image_for_an_image(self, predict, write_image, tmp_path, capsys):
+        folder = tmp_path / "slicer"
+        folder.mkdir()
+
+        def run(case, *options):
+            image = SimpleITK.ReadImage(str(write_image(tmp_path / "image.nii.gz")))
+            SimpleITK.WriteImage(image, str(folder / f"{case}.nrrd"))
+            written = ("--output-type", "seg_nrrd", "--statistics", "-f", "0")
+            assert predict("--member", "abdomen", *written, *options, source=folder, output=folder) == 0
+            return capsys.readouterr()
+
+        run("b")
+        said = run("a", "--continue")
+        assert said.out == f"1 case segmented to {folder}, 1 were finished before\n"
+        assert f"not used, since segmentations by their names: b.seg.nrrd in {folder}" in said.err
+        assert sorted(path.name for path in folder.glob("*.nrrd")) == ["a.nrrd", "a.seg.nrrd", "b.nrrd", "b.seg.nrrd"]
+        assert list(json.loads((folder / "statistics.json").read_text())["cases"]) == ["a", "b"]
+
     def test_leaves_what_the_same_model_has_finished(self, again, out):
         assert again() == (f"0 cases segmented to {out}, 2 were finished before\n", [])
 

@@ -8,7 +8,7 @@ import pytest
 
 from hermes_nnunet import HermesModel
 from hermes_nnunet.cli.main import main
-from hermes_nnunet.core.images.remarks import SLICE_COPY
+from hermes_nnunet.core.images.remarks import NO_SLICE, SLICE_COPY
 from hermes_nnunet.core.pictures.labels import Label
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.dicom_objects import write_dicom
@@ -135,6 +135,33 @@ class TestReading:
         write_series(series / "series", voxels, uid="1.2.8")
         with pytest.raises(HermesError, match="would both be called case series"):
             find_cases(series)
+
+    def test_slices_that_are_links_to_what_is_not_there_are_refused_by_name(self, series, predict):
+        gone = sorted(series.iterdir())[:3]
+        for path in gone:
+            path.unlink()
+            path.symlink_to("../.git/annex/" + path.name)
+        (series / "report.pdf").symlink_to("../.git/annex/report.pdf")
+        with pytest.raises(HermesError) as raised:
+            find_cases(series)
+        assert f"{gone[0]} is a link to ../.git/annex/{gone[0].name}, which is not there" in str(raised.value)
+        assert f"(one of 3 such links: {', '.join(map(str, gone))})" in str(raised.value)
+
+    def test_a_link_to_a_folder_that_is_not_there_is_refused_by_name(self, series):
+        (series.parent / "p1").symlink_to("/archive/p1")
+        with pytest.raises(HermesError, match="p1 is a link to /archive/p1, which is not there"):
+            find_cases(series.parent)
+
+    def test_another_link_to_what_is_not_there_is_told(self, series):
+        (series / "report.pdf").symlink_to("../.git/annex/report.pdf")
+        (case,) = find_cases(series)
+        assert [(remark.what, remark.name) for remark in case.check()] == [(NO_SLICE, str(series / "report.pdf"))]
+
+    def test_a_linked_folder_is_a_case(self, series, voxels):
+        write_series(series.parent / "all" / "p2", voxels, uid="1.2.8")
+        (series.parent / "all" / "p1").symlink_to(series)
+        (series.parent / "all" / "latest").symlink_to("p2")
+        assert [case.name for case in find_cases(series.parent / "all")] == ["p1", "p2"]
 
     def test_a_missing_slice_is_found_before_the_model_is_loaded(self, series):
         sorted(series.iterdir())[4].unlink()

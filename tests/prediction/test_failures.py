@@ -118,6 +118,16 @@ class TestGoesOn:
         assert list(json.loads((out / "statistics.json").read_text())["cases"]) == ["b"]
         assert list(json.loads((out / "labels.json").read_text())["cases"]) == ["b"]
 
+    def test_after_a_case_that_is_a_link_to_what_is_not_there(self, predict, images, out, errors):
+        gone = images / "c_0000.nii.gz"
+        gone.symlink_to("../.git/annex/c")
+        assert predict("--member", "abdomen") == 1
+        first, of_c = errors()
+        assert first == "1 of 3 cases failed, the others are finished:"
+        line = f"{gone} is a link to ../.git/annex/c, which is not there: bring that back, or remove the link"
+        assert of_c == f"c: {line}"
+        assert results(out) == ["a.nii.gz", "b.nii.gz"]
+
     def test_after_a_case_whose_header_would_take_too_much_memory(self, predict, images, out, errors, monkeypatch):
         monkeypatch.setattr(size, "memory_bytes", lambda: 2**30)
         image = nibabel.Nifti1Image(np.ones((2, 2, 2), np.float32), np.diag([4e3, 4e3, 4e3, 1]))

@@ -1,9 +1,11 @@
+import os
+
 import nibabel
 import numpy as np
 import pytest
 
 from hermes_nnunet.errors import HermesError
-from hermes_nnunet.prediction.finding import find_cases
+from hermes_nnunet.prediction.finding import find_cases, unused_lines
 
 
 @pytest.fixture
@@ -54,6 +56,23 @@ class TestNifti:
         with pytest.raises(HermesError, match=r"holds no image files .*nii.* and no DICOM images"):
             find_cases(tmp_path)
 
+    def test_a_link_to_what_is_not_there_is_a_case_that_fails_by_name(self, folder, tmp_path):
+        for name in ("b.nii.gz", "c.nrrd"):
+            (tmp_path / name).symlink_to(tmp_path / "gone")
+        whole, *broken = find_cases(folder("a.nii.gz"))
+        assert whole.name == "a"
+        assert [case.name for case in broken] == ["b", "c"]
+        for case in broken:
+            with pytest.raises(HermesError, match=rf"^{case.place} is a link to .*/gone, which is not there: "):
+                case.check()
+            with pytest.raises(HermesError, match=r"is a link to .*/gone, which is not there"):
+                find_cases(case.files[0])
+
+    def test_a_segmentation_is_no_case(self, folder):
+        assert list(names(find_cases(folder("a.nrrd", "a.seg.nrrd", "b.SEG.NRRD")))) == ["a"]
+        with pytest.raises(HermesError, match=r"a\.seg\.nrrd is a segmentation by its name .*: give the image"):
+            find_cases(folder() / "a.seg.nrrd")
+
     def test_another_kind_of_file_is_refused(self, folder):
         with pytest.raises(HermesError, match=r"x\.tif is no image file"):
             find_cases(folder("x.tif") / "x.tif")
@@ -61,6 +80,45 @@ class TestNifti:
     def test_what_is_not_there_is_refused(self, tmp_path):
         with pytest.raises(HermesError, match="nowhere does not exist"):
             find_cases(tmp_path / "nowhere")
+
+
+class TestWhatIsNotUsed:
+    def test_is_named_by_its_kind(self, folder):
+        source = folder("a.nrrd", "a.seg.nrrd", "notes.txt", "x.dcm", ".hidden")
+        assert unused_lines(source) == [
+            f"not used, since no images of a known format: notes.txt, x.dcm in {source}",
+            f"not used, since segmentations by their names: a.seg.nrrd in {source}",
+        ]
+        assert unused_lines(source / "a.nrrd") == []
+
+    def test_is_nothing_where_there_are_no_images(self, folder):
+        assert unused_lines(folder("1.dcm", "notes.txt")) == []
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("1.dcm", b""),
+            ("1", bytes(128) + b"DICM"),
+            ("1", b"\x08\x00\x05\x00CS"),
+            ("1.2.840", b"\x02\x00\x00\x00UL"),
+        ],
+    )
+    def test_a_folder_with_dicom_beside_images_is_named(self, folder, tmp_path, name, content):
+        for path, written in (("series/inner", name), (".cache", name), ("results", "a.txt")):
+            (tmp_path / path).mkdir(parents=True)
+            (tmp_path / path / written).write_bytes(content if written == name else b"no DICOM")
+        (line,) = unused_lines(folder("a.nii.gz"))
+        assert line.endswith(f"give them as the input of their own): series in {tmp_path}")
+
+    def test_a_folder_that_cannot_be_read_does_not_matter_beside_images(self, folder, tmp_path, monkeypatch):
+        (tmp_path / "lost+found").mkdir()
+
+        def refuse(path):
+            raise PermissionError(13, "Permission denied", str(path))
+
+        source = folder("a.nii.gz")
+        monkeypatch.setattr(os, "scandir", refuse)
+        assert unused_lines(source) == []
 
 
 class TestHeaders:

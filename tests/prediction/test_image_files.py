@@ -9,7 +9,7 @@ import SimpleITK
 
 from hermes_nnunet import HermesModel
 from hermes_nnunet.cli.main import main
-from hermes_nnunet.core.images.remarks import NO_CODES, PADDING, QFORM
+from hermes_nnunet.core.images.remarks import NO_CODES, NO_SPACE, PADDING, QFORM
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.prediction.views.write import write_views
 
@@ -159,6 +159,21 @@ class TestEndings:
             np.testing.assert_allclose(image.GetDirection(), expected.GetDirection(), atol=1e-6)
             np.testing.assert_allclose(image.GetOrigin(), expected.GetOrigin(), atol=1e-5)
             assert image.GetSpacing() == expected.GetSpacing()
+
+    def test_without_directions_are_said_and_without_spacing_refused(self, loaded, predict, refused, folder, capsys):
+        image = SimpleITK.GetImageFromArray(smooth().T)
+        SimpleITK.WriteImage(image, str(folder / "a.mha"), useCompression=False)
+        whole = (folder / "a.mha").read_bytes()
+        (folder / "a.mha").write_bytes(whole.replace(b"ElementSpacing = 1 1 1\n", b""))
+        assert "a.mha does not say how far its voxels are apart" in refused(folder)
+        for given in (folder / "a.mha", folder):
+            with pytest.raises(HermesError, match="does not say how far its voxels are apart"):
+                loaded.predict(given, members=["abdomen"])
+        (folder / "a.mha").write_bytes(whole.replace(b"TransformMatrix = 1 0 0 0 1 0 0 0 1\n", b""))
+        assert predict(folder) == 0
+        assert f"{NO_SPACE} (1 file): {folder / 'a.mha'}" in capsys.readouterr().err
+        with pytest.warns(UserWarning, match="the header names no directions in the patient"):
+            loaded.predict(folder / "a.mha", members=["abdomen"])
 
 
 class TestChannels:

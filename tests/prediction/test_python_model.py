@@ -1,7 +1,9 @@
 """HermesModel and Segmentation."""
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -85,6 +87,22 @@ class TestKindsOfImages:
         np.testing.assert_array_equal(channels.array, loaded.predict(path, members=["brain"]).array)
 
     @pytest.mark.parametrize(
+        "names", [("scan_0001", "scan_0002"), ("flair", "t1"), ("x_0001", "x_0000"), ("image_0000", "image_0001")]
+    )
+    def test_the_order_of_paths_decides_whatever_their_names(self, loaded, images, names):
+        t1 = images / "a_0000.nii.gz"
+        paths = [images / f"{name}.nii.gz" for name in names]
+        image = nibabel.load(t1)
+        noise = np.random.default_rng(5).normal(size=image.shape).astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(noise, image.affine), paths[0])
+        paths[1].write_bytes(t1.read_bytes())
+        expected = loaded.predict(t1, members=["brain"])
+        found = loaded.predict(paths, members=["brain"])
+        assert len(np.unique(expected.array)) > 1
+        np.testing.assert_array_equal(found.array, expected.array)
+        np.testing.assert_array_equal(found.image.get_fdata(), image.get_fdata())
+
+    @pytest.mark.parametrize(
         ("image", "says"),
         [
             (3, "an image cannot be a int"),
@@ -97,6 +115,14 @@ class TestKindsOfImages:
     def test_what_is_no_image_is_refused(self, loaded, image, says):
         with pytest.raises(HermesError, match=says):
             loaded.predict(image, members=["abdomen"])
+
+    def test_what_lies_beside_an_image_and_is_not_used_is_a_warning(self, loaded, images):
+        (images / "b_0000.nii.gz").rename(images / "b.seg.nrrd")
+        (images / "1.dcm").touch()
+        with pytest.warns(UserWarning, match="not used, since") as said:
+            loaded.predict(images, members=["abdomen"])
+        named = [str(one.message).rpartition(": ")[2] for one in said]
+        assert named == [f"1.dcm in {images}", f"b.seg.nrrd in {images}"]
 
     def test_a_folder_of_several_cases_is_refused(self, loaded, images):
         with pytest.raises(HermesError, match="holds 2 cases: give one"):
@@ -139,6 +165,36 @@ class TestSegmentation:
         figure = segmentation.plot(tmp_path / "out.png")
         assert len(figure.axes) == 4
         assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+class TestChannelsOfPasses:
+    @pytest.fixture
+    def collection(self, collection):
+        """The same, its CTs with a T1 beside them."""
+        abdomen = replace(collection.members["abdomen"], channels={"CT": 0}, channel_names={"0": "CT", "1": "T1"})
+        return replace(collection, members={**collection.members, "abdomen": abdomen})
+
+    def test_are_what_intensities_are_measured_in(self, loaded, model, tmp_path):
+        """The second channel is stored on other axes than the first."""
+        folder = tmp_path / "in"
+        folder.mkdir()
+        rng = np.random.default_rng(7)
+        ct, t1 = (rng.normal(size=(18, 20, 22)).cumsum(0).astype(np.float32) * 20 + mean for mean in (-500, 5000))
+        affine = np.diag([2.0, 2, 2, 1])
+        turned = np.array([[-2.0, 0, 0, 34], [0, 0, 2, 0], [0, 2, 0, 0], [0, 0, 0, 1]])
+        nibabel.save(nibabel.Nifti1Image(ct, affine), folder / "a_0000.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(t1[::-1].swapaxes(1, 2), turned), folder / "a_0001.nii.gz")
+        tasks = ["liver", "spleen", "whole", "core"]
+        call = ["predict", "-i", str(folder), "-o", str(tmp_path / "out"), "-m", str(model), "--device", "cpu"]
+        assert main([*call, "--statistics", "--tasks", *tasks]) == 0
+        written = json.loads((tmp_path / "out" / "statistics.json").read_text())["cases"]["a"]
+        with pytest.warns(UserWarning, match="the images are taken for"):
+            segmentation = loaded.predict(folder, tasks=tasks)
+        measured = segmentation.statistics()
+        assert list(measured) == [label.name for label in segmentation.labels]
+        assert {task: pytest.approx(own) for task, own in written.items()} == measured
+        means = [measured[task]["mean_intensity"] for task in ("abdomen/liver", "brain/whole")]
+        assert means[0] < 2000 < means[1]
 
 
 class TestImport:

@@ -15,13 +15,16 @@ from nibabel.filebasedimages import FileBasedImage
 from nibabel.openers import ImageOpener
 from nibabel.spatialimages import SpatialImage
 
+from hermes_nnunet.core.found_files import is_broken_link
 from hermes_nnunet.core.images.endings import KNOWN, is_nifti, split_ending
 from hermes_nnunet.core.images.geometry import Geometry, axis_lengths, check_plausible, is_usable
 from hermes_nnunet.core.images.itk import itk_geometry, read_information, read_voxels, voxel_bytes, voxels_of
+from hermes_nnunet.core.images.itk_headers import check_header
 from hermes_nnunet.core.images.nifti_headers import NiftiGeometry, nifti_geometry
 from hermes_nnunet.core.images.remarks import PADDING, Remark
 from hermes_nnunet.core.images.voxels import EXTREME, image_voxels, is_small, label_voxels
 from hermes_nnunet.core.reading import reading
+from hermes_nnunet.core.shortages import broken_link_line
 from hermes_nnunet.errors import HermesError
 
 if TYPE_CHECKING:
@@ -168,12 +171,16 @@ def open_image(path: Path, spacing_from: str | None = None) -> OpenImage:
         if isinstance(proxy, ArrayProxy):
             check_length(path, proxy.offset + math.prod(proxy.shape) * proxy.dtype.itemsize, opened.shape)
         return opened
+    if is_broken_link(path):
+        raise HermesError(broken_link_line(path))
     if not path.is_file():
         raise HermesError(f"{path} does not exist: correct its name")
     header = read_information(path)
     geometry = itk_geometry(header, str(path))
     check_length(path, voxel_bytes(header), geometry.shape)
-    return ItkFile(str(path), geometry, path)
+    with reading(path):
+        remarks = tuple(Remark(what, str(path)) for what in check_header(path))
+    return ItkFile(str(path), geometry, path, remarks=remarks)
 
 
 def read_geometry(path: Path) -> Geometry:

@@ -8,6 +8,7 @@ from hermes_nnunet.core.wording import listed
 
 QFORM = "spacing and place taken from the qform, since the sform's spacing is not the header's (pixdim)"
 NO_CODES = "neither sform nor qform has a code: axes taken to run to the left, the front and the head"
+NO_SPACE = "the header names no directions in the patient: axes taken as they stand for left, back and head (LPS)"
 SIDES = "sform and qform look other ways, which other programs may read otherwise: the sform is taken"
 OTHER_UNIT = "the header's lengths are in another unit, and were read as mm"
 NOT_THE_UNIT = "the unit in the header cannot be, since no image is of that size: mm are taken"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hermes_nnunet.core.found_files import files_under
 from hermes_nnunet.core.paper.case_lists import CaseLists
 from hermes_nnunet.data.conversion.converter import SourceCase
 from hermes_nnunet.data.conversion.volumes import NiftiVolume, Volume
@@ -17,14 +18,13 @@ def files_by_key(folder: Path, pattern: str) -> dict[str, Path]:
     Paths are written with forward slashes. Hidden files, such as those that macOS leaves in archives, are no files.
 
     Raises:
-        HermesError: two files have one key.
+        HermesError: two files have one key, or a folder cannot be read.
     """
     found: dict[str, Path] = {}
     expression = re.compile(pattern)
-    for path in sorted(folder.rglob("*")):
-        below = path.relative_to(folder)
-        match = expression.fullmatch(below.as_posix())
-        if match is None or any(part.startswith(".") for part in below.parts) or not path.is_file():
+    for path in sorted(files_under(folder)):
+        match = expression.fullmatch(path.relative_to(folder).as_posix())
+        if match is None:
             continue
         if match[1] in found:
             raise HermesError(f"{found[match[1]]} and {path} are both {match[1]}: remove one of them")

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hermes_nnunet.core.found_files import is_broken_link
 from hermes_nnunet.errors import HermesError
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ _SIGNS = ("SOPClassUID", "SOPInstanceUID", "Modality")
 _DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 _DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 _LOOKED_AT_BYTES = 4096
+_PREAMBLE_BYTES, _MARK = 128, b"DICM"
+# Of the first element of a file without a preamble: 0002 of its own header, 0008 of the object; elements are below 256.
+_FIRST_GROUPS = (b"\2", b"\x08")
 
 
 def read_dicom(path: Path, *, pixels: bool = False, tags: Sequence[str] | None = None) -> "Dataset | None":
@@ -81,9 +85,25 @@ def _is_object(dataset: "Dataset") -> bool:
     return any(dataset.get(sign) for sign in _SIGNS)
 
 
+def looks_like_dicom(path: Path) -> bool:
+    """Whether a file is likely a DICOM object, by its name or its first bytes, for which pydicom need not be there."""
+    if _ending(path) in _DICOM_ENDINGS:
+        return True
+    if is_broken_link(path):
+        return False
+    with open(path, "rb") as file:
+        start = file.read(_PREAMBLE_BYTES + len(_MARK))
+    return start.endswith(_MARK) or (start[:1] in _FIRST_GROUPS and start[1:2] == start[3:4] == b"\0")
+
+
 def could_be_dicom(path: Path, others: Sequence[Path]) -> bool:
-    """Whether a file that cannot be read is likely a damaged slice, by its name and those of slices beside it."""
+    """Whether a file that cannot be read is likely a damaged slice, by its name and those of slices beside it.
+
+    So is every link without an ending to what is not there: that may have been a slice, or a folder of them.
+    """
     endings = {_ending(other) for other in others}
+    if is_broken_link(path):
+        return _ending(path) in (*_DICOM_ENDINGS, *endings, "")
     return _ending(path) in (*_DICOM_ENDINGS, *endings) and not _is_text(path)
 
 

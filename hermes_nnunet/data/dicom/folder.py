@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tqdm import tqdm
 
+from hermes_nnunet.core.found_files import files_under, is_broken_link
+from hermes_nnunet.core.shortages import broken_link_line
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.data.dicom.files import could_be_dicom, decoding, read_dicom
 from hermes_nnunet.data.dicom.segmentations import segment_numbers
@@ -84,7 +86,7 @@ class DicomFolder:
 
     Attributes:
         others: modality ("no modality" where the header has none) -> DICOM files that are neither images nor labels.
-        unread: files that are not DICOM.
+        unread: files that are not DICOM, and links that do not say that they were.
     """
 
     series: tuple[ImageSeries, ...]
@@ -125,20 +127,20 @@ class _SeriesKey(NamedTuple):
 
 
 def read_folder(source: Path) -> DicomFolder:
-    """Read the headers of all files under a folder but hidden ones.
+    """Read the headers of all files under a folder but hidden ones, those of linked folders too.
 
     A series is what has one uid, patient and frame of reference and lies in one folder.
 
     Raises:
-        HermesError: a DICOM file is damaged, or it is not clear which slices are one image.
+        HermesError: a DICOM file is damaged, or a link to what is not there, or it is not clear which slices are one
+            image; or a folder cannot be read.
     """
     slices: dict[_SeriesKey, list[tuple[Path, Dataset]]] = defaultdict(list)
     labels = []
     others: dict[str, list[Path]] = defaultdict(list)
     unread = []
-    files = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
-    for path in tqdm(files, desc="Reading headers", unit="file"):
-        header = read_dicom(path, tags=_TAGS)
+    for path in tqdm(sorted(files_under(source)), desc="Reading headers", unit="file"):
+        header = None if is_broken_link(path) else read_dicom(path, tags=_TAGS)
         if header is None:
             unread.append(path)
             continue
@@ -177,11 +179,15 @@ def _modality(header: "Dataset") -> str:
 
 
 def _check_damaged(unread: Iterable[Path], slices: Iterable[Path]) -> None:
-    """Raises: HermesError where files are not DICOM, but named as if they were slices."""
+    """Raises: HermesError where files are not DICOM, or not there, but named as if they were slices."""
     beside = defaultdict(list)
     for path in slices:
         beside[path.parent].append(path)
     damaged = [path for path in unread if could_be_dicom(path, beside[path.parent])]
+    broken = [path for path in damaged if is_broken_link(path)]
+    if broken:
+        others = f" (one of {len(broken)} such links: {listed(broken)})" if len(broken) > 1 else ""
+        raise HermesError(broken_link_line(broken[0]) + others)
     if damaged:
         raise HermesError(
             f"{damaged[0].parent}: {listed(path.name for path in damaged)}: not readable as DICOM, but called like it: "

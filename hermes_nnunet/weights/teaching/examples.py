@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hermes_nnunet.core.found_files import files_in
 from hermes_nnunet.core.images.endings import KNOWN, split_ending
 from hermes_nnunet.core.images.geometry import grid_problem
 from hermes_nnunet.core.images.opening import open_image
@@ -51,7 +52,7 @@ def find_examples(folder: Path) -> list[Example]:
         images = {case.name: _files(case) for case in find_cases(folder / IMAGES)}
         masks = _by_name(folder / MASKS, {path: _stem(path) for path in sorted((folder / MASKS).glob("*"))}, "mask")
         return _paired(folder, images, masks)
-    stems = {path: _stem(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    stems = {path: _stem(path) for path in files_in(folder)}
     masks = _by_name(folder, {path: _case_of_mask(stem) for path, stem in stems.items()}, "mask")
     others = {path: stem for path, stem in stems.items() if stem and path not in masks.values()}
     whole = _by_name(folder, {path: stem for path, stem in others.items() if stem in masks}, "image")

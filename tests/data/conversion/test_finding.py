@@ -19,6 +19,14 @@ class TestFilesByKey:
             (tmp_path / name).touch()
         assert files_by_key(tmp_path, r"(?:.*/)?(?:\._)?(a)\.nii\.gz") == {"a": tmp_path / "a.nii.gz"}
 
+    def test_follows_links_and_keeps_those_to_what_is_not_there(self, tmp_path, tmp_path_factory):
+        archive = tmp_path_factory.mktemp("archive")
+        (archive / "a.nii.gz").touch()
+        (tmp_path / "linked").symlink_to(archive)
+        (tmp_path / "b.nii.gz").symlink_to("gone")
+        found = files_by_key(tmp_path, r"(?:.*/)?(.)\.nii\.gz")
+        assert found == {"a": tmp_path / "linked/a.nii.gz", "b": tmp_path / "b.nii.gz"}
+
     def test_refuses_a_key_that_stands_twice(self, tmp_path):
         (tmp_path / "a.nii").touch()
         (tmp_path / "a.nii.gz").touch()

@@ -10,7 +10,7 @@ import SimpleITK
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 
 from hermes_nnunet.cli.main import main
-from hermes_nnunet.core.images.remarks import NO_CODES, NOT_HOUNSFIELD, PADDING, QFORM
+from hermes_nnunet.core.images.remarks import NO_CODES, NO_SPACE, NOT_HOUNSFIELD, PADDING, QFORM
 from hermes_nnunet.data.merge import MemberSpecification, MergeSpecification, merge
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.image_reader_writer import HermesImageIO
@@ -178,6 +178,28 @@ class TestEndings:
         assert spacing == [4, 3, 2]
         assert result.collection.members["Belly"].file_ending == ending
         assert nibabel.aff2axcodes(nibabel.load(result.folder / "labelsTr/Belly__a.nii.gz").affine) == ("L", "P", "S")
+
+    def test_without_directions_are_said_and_without_spacing_refused(self, raw):
+        folder = raw.add("Dataset001_Belly", cases=(), ending=".nrrd", numTraining=2)
+
+        def write(*lines):
+            sizes = f"sizes: {' '.join(map(str, SHAPE))}"
+            for case in "ab":
+                for name, array in ((f"imagesTr/{case}_0000", voxels_of(case)), (f"labelsTr/{case}", LABELS)):
+                    kind = f"type: {array.dtype}"
+                    header = ["NRRD0004", kind, "dimension: 3", sizes, "endian: little", "encoding: raw", *lines]
+                    content = "\n".join([*header, "", ""]).encode() + array.tobytes(order="F")
+                    (folder / f"{name}.nrrd").write_bytes(content)
+
+        write("spacings: 2 3 4")
+        result = merged()
+        assert [note.partition(" (2 files)")[0] for note in result.notes] == [NO_SPACE]
+        image, _, spacing = read(result)
+        np.testing.assert_array_equal(image, VOXELS[::-1, ::-1].T)
+        assert spacing == [4, 3, 2]
+        write()
+        with pytest.raises(HermesError, match=r"a_0000\.nrrd does not say how far its voxels are apart"):
+            merged()
 
 
 class TestVoxels:

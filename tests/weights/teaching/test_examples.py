@@ -45,6 +45,16 @@ class TestFinding:
         with pytest.raises(HermesError, match=r"channels are 0000 to 0001: add the missing"):
             find_examples(folder)
 
+    def test_an_example_of_links_to_what_is_not_there_is_refused(self, write_example, tmp_path):
+        write_example("a")
+        for path in write_example("b"):
+            path.unlink()
+            path.symlink_to("../.git/annex/b")
+        examples = find_examples(tmp_path / "examples")
+        assert [example.name for example in examples] == ["a", "b"]
+        with pytest.raises(HermesError, match=r"b_mask\.nii\.gz is a link to .*, which is not there"):
+            check_examples(examples, {"organ": 1}, 1)
+
     def test_folders_of_nnunet(self, write_example, tmp_path):
         image, mask = write_example("a")
         for folder, path, name in (("imagesTr", image, "a_0000.nii.gz"), ("labelsTr", mask, "a.nii.gz")):
