@@ -281,7 +281,8 @@ class Destination:
         """What goes and does not come again, or not at once."""
         names = [str(file.relative_to(self.folder)) for file in files]
         names += [f"{case} in {STATISTICS_FILE}" for case in measured]
-        return [f"removed, since other weights, options, images or tasks made it: {listed(names)}"] * bool(names)
+        line = f"will be removed, since other weights, options, images or tasks made it: {listed(names)}"
+        return [line] * bool(names)
 
     def _check_replaceable(self, case: ImageSource) -> None:
         longest = max((path.name for path in self.files(case.name)), key=lambda name: len(name.encode()))

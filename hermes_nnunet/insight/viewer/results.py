@@ -124,7 +124,8 @@ def _label_maps(folder: Path, said: LabelsFile | None = None) -> dict[str, Path]
         parts = split_ending(path.name)
         if parts is not None and path.is_file() and not path.name.startswith("."):
             case = path.name[: -len(SEG_NRRD_ENDING)] if is_seg_nrrd(path) else parts[0]
-            if said is None or path.name.removeprefix(case) in said.files.get(case, [path.name.removeprefix(case)]):
+            ending = path.name[len(case) :]
+            if said is None or ending in said.files.get(case, [ending]):
                 found[case] = path
     return found
 
