@@ -251,8 +251,9 @@ class Destination:
         written = {*earlier.labels.files.get(case.name, ())}
         endings = written | {*self.endings} if case.name in earlier.foreign else written - {*self.endings}
         places = [self._place(case.name, ending) for ending in sorted(endings - {_FOLDER_OF_MASKS})]
-        if _FOLDER_OF_MASKS in endings:
-            places += [self._place(case.name, _FOLDER_OF_MASKS) / name for name in sorted(earlier.masks)]
+        masks = self._place(case.name, _FOLDER_OF_MASKS)
+        if _FOLDER_OF_MASKS in endings and not masks.is_symlink():  # what a link leads to was not written here
+            places += [masks / name for name in sorted(earlier.masks)]
         places = [place for place in places if place.is_file()]
         images = {path.resolve() for path in case.paths} if places else {}
         return [place for place in places if place.resolve() not in images]

@@ -153,6 +153,13 @@ class TestOfOtherTasks:
         assert [path.name for path in (out / "a").iterdir()] == ["mine.txt"]
         assert not (out / "b").exists()
 
+    def test_masks_in_a_folder_that_a_link_leads_to_stay(self, predict, out, tmp_path):
+        assert predict(*CT, "--per-task") == 0
+        (out / "a").rename(tmp_path / "elsewhere")
+        (out / "a").symlink_to(tmp_path / "elsewhere")
+        assert predict(*CT, "--overwrite") == 0
+        assert len(names(tmp_path / "elsewhere")) == 2
+
 
 class TestStays:
     def test_what_the_same_run_made_before(self, predict, out, capsys):
