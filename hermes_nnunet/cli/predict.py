@@ -19,7 +19,7 @@ from hermes_nnunet.prediction.wishes import OUTPUT_TYPES, Wishes
 if TYPE_CHECKING:
     from hermes_nnunet.core.cluster.cluster import Cluster
     from hermes_nnunet.core.cluster.wish import ClusterWish
-    from hermes_nnunet.prediction.destination import Destination
+    from hermes_nnunet.prediction.destination import Destination, ToDo
     from hermes_nnunet.prediction.failures import Failures
     from hermes_nnunet.prediction.image_sources import ImageSource
     from hermes_nnunet.prediction.model_folder import ModelFolder
@@ -180,7 +180,7 @@ def _run(
     remove_leftovers(destination.folder)
     gathered = []
     if part is None and (arguments.go_on or arguments.overwrite):
-        gathered = gather(destination.folder, drop=arguments.overwrite)
+        gathered = gather(destination.folder, overwrite=arguments.overwrite)
     failures = Failures()
 
     @cache
@@ -198,19 +198,20 @@ def _run(
     if to_find:
         destination.check_free(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
         destination = with_found_modalities(destination, model, ask, load, cases, failures)
-    to_do, redone = destination.to_do(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
+    work = destination.to_do(cases, overwrite=arguments.overwrite, go_on=arguments.go_on)
+    to_do = work.cases
     found = {case.name: destination.found[case.name] for case in to_do if case.name in destination.found}
     for line in lines_of(found):
         print(escaped(line))
-    notes = [*destination.choice.warnings, *unused_lines(arguments.input), *redone]
+    notes = [*destination.choice.warnings, *unused_lines(arguments.input), *work.lines]
     warnings = [*notes, *check_cases(to_do, destination, failures)]
     _warn(warnings)
     readable = [case for case in to_do if case.name not in failures]
     if readable:
-        _predict(arguments, model, load, readable, destination, failures, warnings, before, cluster)
+        _predict(arguments, model, load, readable, work, destination, failures, warnings, before, cluster)
     else:
-        if gathered:
-            destination.open()
+        if gathered and not to_do:
+            destination.open(work)
         failures.raise_any(len(to_do))
     done = f", {len(cases) - len(to_do)} were finished before" if len(to_do) < len(cases) else ""
     print(f"{len(to_do)} case{'s' * (len(to_do) != 1)} segmented to {escaped(str(arguments.output))}{done}")
@@ -222,6 +223,7 @@ def _predict(
     model: "ModelFolder",
     load: "Callable[[], HermesPredictor]",
     cases: "Sequence[ImageSource]",
+    work: "ToDo",
     destination: "Destination",
     failures: "Failures",
     warnings: "Sequence[str]",
@@ -238,16 +240,14 @@ def _predict(
         if cluster is None
         else _predicting_on(cluster, arguments, model, destination, len(cases))
     )
-    measured = destination.measured() if arguments.go_on and arguments.statistics else {}
     options = recorded(arguments, model.folds)
     run = described_run(model, device, destination, options, arguments.input, warnings)
     others = [] if like is None else other_circumstances(run, like, arguments.like)
     _warn(others)
     run["warnings"] += others
-    destination.open()
-    predict(
-        cases, destination, FolderRecord(destination, measured, RunRecord(destination.records, before, run)), failures
-    )
+    destination.open(work)
+    record = FolderRecord(destination, work.measured, RunRecord(destination.records, before, run))
+    predict(cases, destination, record, failures)
 
 
 def _predicting_here(predictor: "HermesPredictor") -> tuple[Callable[..., None], str]:

@@ -59,7 +59,7 @@ def check_cases(cases: Sequence[ImageSource], destination: Destination, failures
         check_channels(case, files, destination.choice_of(case.name).passes)
         if wishes.output_type in DICOM_OBJECTS and not isinstance(case, DicomSource):
             raise HermesError(f"{case.place} is not DICOM, so {wishes.output_type} cannot refer to it: leave that out")
-    dicom = [case for case in cases if isinstance(case, DicomSource)]
+    dicom = [case for case in cases if isinstance(case, DicomSource) and case.name not in failures]
     said = {
         (case.series.modality, one.context.modality): case
         for case in dicom

@@ -1,6 +1,7 @@
 """The folder that predictions are written to: what is there already, and what is still to do."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,15 +12,41 @@ from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import LONGEST_FILE_NAME
 from hermes_nnunet.planning.modality.finder import FoundModality
+from hermes_nnunet.prediction.earlier import Earlier, measured_in, read_earlier, read_labels
 from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.image_stamps import ImageStamp
-from hermes_nnunet.prediction.label_table import write_colour_tables
+from hermes_nnunet.prediction.label_table import remove_colour_tables, write_colour_tables
 from hermes_nnunet.prediction.labels_file import LABELS_FILE, LabelsFile
-from hermes_nnunet.prediction.parts import records_of_part
+from hermes_nnunet.prediction.parts import records_of_part, records_of_parts
 from hermes_nnunet.prediction.passes import Choice
 from hermes_nnunet.prediction.provenance import Provenance
-from hermes_nnunet.prediction.statistics import CaseStatistics, read_statistics
+from hermes_nnunet.prediction.statistics import JSON_FILE as STATISTICS_FILE
+from hermes_nnunet.prediction.statistics import CaseStatistics, write_statistics
 from hermes_nnunet.prediction.wishes import DICOM_OBJECTS, NIFTI, SEG_NRRD, SEG_NRRD_ENDING, Wishes
+
+_FOLDER_OF_MASKS = "/"
+_PROBABILITIES, _PREVIEW, _VIEWER = ".npz", ".png", ".viewer.html"
+
+
+@dataclass(frozen=True)
+class ToDo:
+    """What a run has before it.
+
+    Attributes:
+        cases: to predict.
+        anew: those of which nothing can stay, since they were made otherwise, or nobody knows how.
+        leftovers: files of these that the run does not write itself, or that would mean something else meanwhile.
+        measured: statistics of the other cases.
+        earlier: what is known of all.
+        lines: for people to read.
+    """
+
+    cases: list[ImageSource]
+    anew: frozenset[str]
+    leftovers: tuple[Path, ...]
+    measured: dict[str, CaseStatistics]
+    earlier: Earlier
+    lines: list[str]
 
 
 @dataclass(frozen=True)
@@ -55,68 +82,73 @@ class Destination:
 
     def result(self, case: str) -> Path:
         """The segmentation: a file, or with `per_task` a folder."""
-        if self.wishes.per_task:
-            return self.folder / case
-        endings = {NIFTI: self.file_ending, SEG_NRRD: SEG_NRRD_ENDING}
-        endings |= {name: written_as.ending for name, written_as in DICOM_OBJECTS.items()}
-        return self.folder / f"{case}{endings[self.wishes.output_type]}"
+        return self._place(case, self.endings[0])
 
     def mask_name(self, task: str) -> str:
         """File name of a task's mask within the folder of a case."""
         return f"{task.replace('/', '__')}{self.file_ending}"
 
     def probabilities(self, case: str) -> Path:
-        return self.folder / f"{case}.npz"
+        return self._place(case, _PROBABILITIES)
 
     def preview(self, case: str) -> Path:
-        return self.folder / f"{case}.png"
+        return self._place(case, _PREVIEW)
 
     def viewer(self, case: str) -> Path:
-        return self.folder / f"{case}.viewer.html"
+        return self._place(case, _VIEWER)
+
+    @property
+    def endings(self) -> list[str]:
+        """What follows the name of a case in the names of its files; that of the segmentation comes first."""
+        of_type = {NIFTI: self.file_ending, SEG_NRRD: SEG_NRRD_ENDING}
+        of_type |= {name: written_as.ending for name, written_as in DICOM_OBJECTS.items()}
+        wished = {
+            _PROBABILITIES: self.wishes.probabilities,
+            _PREVIEW: self.wishes.preview,
+            _VIEWER: self.wishes.viewer,
+        }
+        result = _FOLDER_OF_MASKS if self.wishes.per_task else of_type[self.wishes.output_type]
+        return [result, *(ending for ending, is_wished in wished.items() if is_wished)]
 
     def files(self, case: str) -> list[Path]:
         """All that is written for a case alone."""
-        files = [self.result(case)]
-        if self.wishes.probabilities:
-            files.append(self.probabilities(case))
-        if self.wishes.preview:
-            files.append(self.preview(case))
-        if self.wishes.viewer:
-            files.append(self.viewer(case))
-        return files
+        return [self._place(case, ending) for ending in self.endings]
 
-    def to_do(
-        self, cases: Sequence[ImageSource], *, overwrite: bool, go_on: bool
-    ) -> tuple[list[ImageSource], list[str]]:
-        """The cases to predict, with `go_on` those that this very model has not finished; lines for people to read.
+    def to_do(self, cases: Sequence[ImageSource], *, overwrite: bool, go_on: bool) -> ToDo:
+        """The cases to predict, with `go_on` those that this very model has not finished.
 
         Raises:
             HermesError: there are results, and neither `overwrite` nor `go_on` was asked for; or they are of other
                 tasks, so that they cannot be gone on with; or what would be replaced is no result.
         """
         self.check_free(cases, overwrite=overwrite, go_on=go_on)
-        if overwrite:
-            return list(cases), self._unexplained(cases)
-        if not go_on:
-            return list(cases), []
-        there = [case for case in cases if all(path.exists() for path in self.files(case.name))]
-        earlier = self._earlier_of_same_labels()
-        of_others = {case.name for case in there if earlier.cases.get(case.name) != self.provenance.hash}
-        of_other_images = {case.name for case in there if earlier.has_other_images(case)} - of_others
-        measured = self.measured() if self.wishes.statistics else {case.name: {} for case in cases}
-        finished = {case.name for case in there if case.name in measured} - of_others - of_other_images
-        lines = self._redone(earlier, sorted(of_others))
-        if of_other_images:
-            lines.append(f"predicted again, since their images have changed: {listed(sorted(of_other_images))}")
-        return [case for case in cases if case.name not in finished], lines
-
-    def measured(self) -> dict[str, CaseStatistics]:
-        """Statistics of the cases that were finished before.
-
-        Raises:
-            HermesError: a file of them is not one of this release.
-        """
-        return {name: of_case for folder in self._places() for name, of_case in read_statistics(folder).items()}
+        names = [case.name for case in cases]
+        earlier = read_earlier(
+            [self.folder, *records_of_parts(self.folder)],
+            self.records,
+            self._labels,
+            names,
+            go_on=go_on,
+            statistics=self.wishes.statistics,
+        )
+        said = earlier.labels
+        of_model = {name for name in names if said.cases.get(name) == self.provenance.hash}
+        of_other_images = {case.name for case in cases if case.name in of_model and said.has_other_images(case)}
+        right = of_model - of_other_images
+        left = [case for case in cases if not (go_on and case.name in right and self._is_complete(case.name, earlier))]
+        anew = [case for case in left if case.name not in right]
+        leftovers = tuple(path for case in anew for path in self._leftovers(case, earlier))
+        measured = measured_in(self.records)
+        gone = earlier.superseded.union(case.name for case in anew)
+        stay = {} if earlier.replaced else {case: entry for case, entry in measured.items() if case not in gone}
+        lines = []
+        if go_on:
+            lines = self._redone(said, [case.name for case in anew if case.name not in of_model])
+            if of_other_images:
+                lines.append(f"predicted again, since their images have changed: {listed(sorted(of_other_images))}")
+        lost = sorted(measured.keys() - stay.keys() - {*(names if self.wishes.statistics else ())})
+        lines += self._unexplained(earlier, names) + self._removed(leftovers, lost)
+        return ToDo(left, frozenset(case.name for case in anew), leftovers, stay, earlier, lines)
 
     def check_free(self, cases: Sequence[ImageSource], *, overwrite: bool, go_on: bool) -> None:
         """See that there is a place for the results of all cases; needs no choice of what is segmented.
@@ -135,7 +167,7 @@ class Destination:
 
     def found_before(self, cases: Sequence[ImageSource]) -> dict[str, FoundModality]:
         """Modalities of cases that a run of this very model has found and finished."""
-        earlier = self._earlier()
+        earlier = read_labels(self.records)
         if earlier is None:
             return {}
         return {
@@ -146,17 +178,36 @@ class Destination:
             and not earlier.has_other_images(case)
         }
 
-    def open(self) -> None:
-        """Make the folder and write the tables of labels.
+    def modalities_before(self) -> list[str]:
+        """The modalities that labels.json has contexts of, in its order."""
+        earlier = read_labels(self.records)
+        return [] if earlier is None else [*dict.fromkeys(one["modality"] for one in earlier.passes)]
+
+    def open(self, work: ToDo) -> None:
+        """Make the folder, remove what is not to be taken for a result of this run, and write the tables of labels.
+
+        From here on no record says of which run the files of a case are that is done anew, until it is finished: a kill
+        at any moment leaves none that another run would take for finished.
 
         Raises:
             HermesError: it cannot be written to.
         """
         try:
             self.records.mkdir(parents=True, exist_ok=True)
-            earlier = self._earlier()
-            if earlier is not None and earlier.says_the_same(self._labels):
-                self._labels.keep_cases_of(earlier)
+            for path in work.leftovers:
+                path.unlink(missing_ok=True)
+                if path.parent != self.folder:
+                    with suppress(OSError):  # it holds others
+                        path.parent.rmdir()
+            if measured_in(self.records) != work.measured:
+                write_statistics(work.measured, self.records)
+            if work.earlier.replaced is not None:
+                remove_colour_tables(self.records)
+            own = work.earlier.own - work.earlier.superseded
+            stay = own.union(case.name for case in work.cases) - work.anew
+            self._labels.keep_cases_of(work.earlier.labels.of_cases(stay))
+            for case in sorted(work.anew):
+                self._labels.begin(case, self.endings)
             self._labels.write(self.records)
             if self.wishes.output_type == NIFTI and not self.wishes.per_task:
                 write_colour_tables(self.choice.labels, self.records)
@@ -166,7 +217,7 @@ class Destination:
     def record(self, cases: Mapping[str, ImageStamp | None]) -> None:
         """Say in labels.json what has made the results of cases, which are in their places, and of which images."""
         for case, images in cases.items():
-            self._labels.finished(case, self.provenance, self.found.get(case), images)
+            self._labels.finished(case, self.provenance, self.endings, self.found.get(case), images)
         self._labels.write(self.records)
 
     @cached_property
@@ -176,36 +227,43 @@ class Destination:
             labels = [{**label, "value": 1, "values": [1], "file": self.mask_name(label["name"])} for label in labels]
         return LabelsFile(labels, [one.to_json() for one in self.choice.passes])
 
-    def _earlier(self) -> LabelsFile | None:
-        """What an earlier run has written, where it can be read."""
-        try:
-            return LabelsFile.read(self.records)
-        except HermesError:
-            return None
+    def _place(self, case: str, ending: str) -> Path:
+        return self.folder / f"{case}{ending}"
 
-    def _earlier_of_same_labels(self) -> LabelsFile:
-        known = LabelsFile([], [])
-        for folder in self._places():
-            earlier = LabelsFile.read(folder)
-            if earlier is None:
-                continue
-            if not earlier.says_the_same(self._labels):
-                raise HermesError(
-                    f"{folder / LABELS_FILE} is of other tasks, modalities or kinds of files than asked for now: "
-                    "choose another folder, or add --overwrite instead of --continue"
-                )
-            earlier.keep_cases_of(known)
-            known = earlier
-        return known
+    def _is_complete(self, case: str, earlier: Earlier) -> bool:
+        """Whether a finished case has all that is wished for now, and has it from the run that finished it."""
+        # Older releases did not say which files were written.
+        written = earlier.labels.files.get(case, self.endings)
+        files = self.files(case)
+        if self.wishes.per_task:
+            files += [self.result(case) / self.mask_name(label.name) for label in self.choice_of(case).labels]
+        return (
+            {*self.endings} <= {*written}
+            and all(file.exists() for file in files)
+            and not (self.wishes.statistics and case not in earlier.measured)
+        )
 
-    def _places(self) -> list[Path]:
-        """Where something may be said of cases that are finished; what is newer comes last."""
-        return [self.folder] if self.part is None else [self.folder, self.records]
+    def _leftovers(self, case: ImageSource, earlier: Earlier) -> list[Path]:
+        """Files that earlier runs wrote of a case and that have to go before it is done anew.
+
+        What it gets again stays until then, if its values still mean the same.
+        """
+        written = {*earlier.labels.files.get(case.name, ())}
+        endings = written | {*self.endings} if case.name in earlier.foreign else written - {*self.endings}
+        places = [self._place(case.name, ending) for ending in sorted(endings - {_FOLDER_OF_MASKS})]
+        masks = self._place(case.name, _FOLDER_OF_MASKS)
+        if _FOLDER_OF_MASKS in endings and not masks.is_symlink():  # what a link leads to was not written here
+            places += [masks / name for name in sorted(earlier.masks)]
+        places = [place for place in places if place.is_file()]
+        images = {path.resolve() for path in case.paths} if places else {}
+        return [place for place in places if place.resolve() not in images]
 
     def _redone(self, earlier: LabelsFile, cases: Sequence[str]) -> list[str]:
-        """Why finished cases are predicted again, a line for each reason."""
+        """Why cases that have results are predicted again, a line for each reason."""
         by_reason: dict[str, list[str]] = {}
         for case in cases:
+            if case not in earlier.cases and not all(file.exists() for file in self.files(case)):
+                continue
             run = earlier.runs.get(earlier.cases.get(case, ""))
             reason = (
                 f"{LABELS_FILE} does not say what made them"
@@ -215,13 +273,17 @@ class Destination:
             by_reason.setdefault(reason, []).append(case)
         return [f"predicted again, since {reason}: {listed(names)}" for reason, names in by_reason.items()]
 
-    def _unexplained(self, cases: Sequence[ImageSource]) -> list[str]:
+    def _unexplained(self, earlier: Earlier, cases: Sequence[str]) -> list[str]:
         """What stays of an earlier run whose values nothing will explain any more."""
-        earlier = self._earlier()
-        if earlier is None or earlier.says_the_same(self._labels):
-            return []
-        left = sorted(set(earlier.cases).difference(case.name for case in cases))
+        left = sorted({*earlier.replaced.cases}.difference(cases)) if earlier.replaced else []
         return [f"{LABELS_FILE} will not be that of these cases in {self.folder} any more: {listed(left)}"] * bool(left)
+
+    def _removed(self, files: Sequence[Path], measured: Sequence[str]) -> list[str]:
+        """What goes and does not come again, or not at once."""
+        names = [str(file.relative_to(self.folder)) for file in files]
+        names += [f"{case} in {STATISTICS_FILE}" for case in measured]
+        line = f"will be removed, since other weights, options, images or tasks made it: {listed(names)}"
+        return [line] * bool(names)
 
     def _check_replaceable(self, case: ImageSource) -> None:
         longest = max((path.name for path in self.files(case.name)), key=lambda name: len(name.encode()))

@@ -21,7 +21,7 @@ class FinishedCase:
     Attributes:
         name: of the case.
         images: the files that it was read from.
-        stamp: of these files; None where there are none.
+        stamp: of these files before they were read; None where there are none.
         seconds: from the beginning of its reading until its files were there.
         remarks: lines on how its images were read.
         statistics: of the tasks, if they are wished for.

@@ -18,6 +18,12 @@ def write_colour_tables(labels: Sequence[Label], folder: Path) -> None:
         temporary.write_text(_slicer(labels), encoding="utf-8")
 
 
+def remove_colour_tables(folder: Path) -> None:
+    """Remove them, where they are there."""
+    for name in (ITK_SNAP_FILE, SLICER_FILE):
+        (folder / name).unlink(missing_ok=True)
+
+
 def _itk_snap(labels: Sequence[Label]) -> str:
     """A line a label: value, red, green, blue, opacity, whether it is shown, whether in 3D, name."""
     rows = [

@@ -1,10 +1,12 @@
 """labels.json of an output folder: what the values mean, and what has made the segmentation of each case."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
+from pydantic import Field, Strict
 from typing_extensions import NotRequired, TypedDict
 
 from hermes_nnunet.core.expected_dice import EXPECTED_DICE, ExpectedDice
@@ -13,11 +15,16 @@ from hermes_nnunet.planning.modality.finder import FoundModality
 from hermes_nnunet.prediction.image_sources import ImageSource
 from hermes_nnunet.prediction.image_stamps import ImageStamp
 from hermes_nnunet.prediction.provenance import Provenance
-from hermes_nnunet.schema import WITH_MORE, Number, Text, Whole, shaped_as, versioned
+from hermes_nnunet.schema import WITH_MORE, Number, Text, Whole, must_be, shaped_as, versioned
 
 LABELS_FILE = "labels.json"
 FORMAT_VERSION = 1
 _REMEDY = "add --overwrite, or choose another folder"
+# A folder of masks, or what follows the name of the case in that of a file beside the others.
+_Ending = Annotated[
+    str, Strict(), Field(pattern=r"^(/|[._][^/\\\x00-\x1f\x7f]*)$"), must_be("the ending of a file, such as .nii.gz")
+]
+T = TypeVar("T")
 
 
 class _Label(TypedDict):
@@ -66,6 +73,8 @@ class LabelsFile:
         cases: hash of the run that has segmented a case, for each finished one. Older releases did not write it.
         modalities: `FoundModality.to_json` of each case whose modality nobody has named.
         images: of each case what its images were. Older releases did not write it.
+        files: endings of the files of each case. They are of the run that `cases` names; where it names none, the case
+            was begun and not finished, and they may be of several. Older releases did not write it.
     """
 
     labels: Annotated[list[dict[str, Any]], shaped_as(list[_Label])]
@@ -74,6 +83,7 @@ class LabelsFile:
     cases: dict[Text, Text] = field(default_factory=dict)
     modalities: Annotated[dict[str, dict[str, Any]], shaped_as(dict[Text, _Found])] = field(default_factory=dict)
     images: dict[Text, ImageStamp] = field(default_factory=dict)
+    files: dict[Text, list[_Ending]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> "LabelsFile | None":
@@ -105,12 +115,62 @@ class LabelsFile:
         known = {task: dice for one in reversed(passes) for task, dice in one.get(EXPECTED_DICE, {}).items()}
         return {task: ExpectedDice(**dice) for task, dice in known.items()}
 
+    @property
+    def begun(self) -> set[str]:
+        """The cases that it speaks of, finished or not."""
+        return {*self.cases, *self.files}
+
+    def still_true(self, earlier: "LabelsFile", entries: Mapping[str, T]) -> dict[str, T]:
+        """Of entries about cases of an earlier file those that hold: not of cases that were made otherwise since."""
+        return {case: entry for case, entry in entries.items() if case not in self.begun or self._agrees(earlier, case)}
+
+    def _agrees(self, earlier: "LabelsFile", case: str) -> bool:
+        of_run = self.cases.get(case)
+        return of_run is not None and earlier.is_of(case, of_run, self.images.get(case))
+
+    def is_of(self, case: str, run: str, images: ImageStamp | None) -> bool:
+        """Whether a case is finished, by the run of this hash and of these images, as far as they are known."""
+        before = self.images.get(case)
+        return self.cases.get(case) == run and (before is None or images is None or before.content == images.content)
+
     def keep_cases_of(self, earlier: "LabelsFile") -> None:
         """Take over what made the cases that are there already."""
+        files = self.still_true(earlier, earlier.files)
+        cases = self.still_true(earlier, earlier.cases)
+        modalities = self.still_true(earlier, earlier.modalities)
+        images = self.still_true(earlier, earlier.images)
         self.runs = {**earlier.runs, **self.runs}
-        self.cases = {**earlier.cases, **self.cases}
-        self.modalities = {**earlier.modalities, **self.modalities}
-        self.images = {**earlier.images, **self.images}
+        self.cases = {**cases, **self.cases}
+        self.modalities = {**modalities, **self.modalities}
+        self.images = {**images, **self.images}
+        self.files = {**files, **self.files}
+
+    def of_cases(self, cases: AbstractSet[str]) -> "LabelsFile":
+        """The same for some of the cases only."""
+        return LabelsFile(
+            self.labels,
+            self.passes,
+            self.runs,
+            _of(self.cases, cases),
+            _of(self.modalities, cases),
+            _of(self.images, cases),
+            _of(self.files, cases),
+        )
+
+    def begin(self, case: str, endings: Iterable[str]) -> None:
+        """Say that a case is segmented anew: until it is finished, nobody knows of what run its files are.
+
+        Args:
+            endings: of files that are there or will be.
+        """
+        for entries in (self.cases, self.modalities, self.images):
+            entries.pop(case, None)
+        self.files[case] = [*endings]
+
+    def disown(self, newer: "LabelsFile") -> None:
+        """Forget what made the cases of a newer file whose values mean something else."""
+        for case in newer.begun:
+            self.begin(case, newer.files.get(case, ()))
 
     def has_other_images(self, case: ImageSource) -> bool:
         """Whether a case has been segmented when its images were others."""
@@ -118,14 +178,25 @@ class LabelsFile:
         return stamp is not None and not stamp.is_of(case.paths)
 
     def finished(
-        self, case: str, made_by: Provenance, found: FoundModality | None = None, images: ImageStamp | None = None
+        self,
+        case: str,
+        made_by: Provenance,
+        endings: Iterable[str],
+        found: FoundModality | None = None,
+        images: ImageStamp | None = None,
     ) -> None:
-        """Say that a case has been segmented anew, of which images, and the modality that it was found to be of."""
-        self.images.pop(case, None)
+        """Say that a case has been segmented.
+
+        Args:
+            endings: of the files that were written; what the same run made of the same images before stays.
+            found: the modality that it was found to be of.
+            images: of which it was made.
+        """
+        before = self.files.get(case, ()) if self.is_of(case, made_by.hash, images) else ()
+        self.begin(case, dict.fromkeys([*before, *endings]))
         if images is not None:
             self.images[case] = images
         self.cases[case] = made_by.hash
-        self.modalities.pop(case, None)
         if found is not None:
             self.modalities[case] = found.to_json()
         self.runs[made_by.hash] = made_by.to_json()
@@ -141,8 +212,13 @@ class LabelsFile:
             "cases": dict(sorted(self.cases.items())),
             **({"modalities": dict(sorted(self.modalities.items()))} if self.modalities else {}),
             **({"images": {case: vars(stamp) for case, stamp in sorted(self.images.items())}} if self.images else {}),
+            "files": dict(sorted(self.files.items())),
         }
         write_json(content, folder / LABELS_FILE)
+
+
+def _of(entries: Mapping[str, T], cases: AbstractSet[str]) -> dict[str, T]:
+    return {case: entry for case, entry in entries.items() if case in cases}
 
 
 def _told(passes: list[dict[str, Any]]) -> list[dict[str, Any]]:

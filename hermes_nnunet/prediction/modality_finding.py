@@ -138,11 +138,17 @@ def with_found_modalities(
         failures: as of `find_modalities`.
 
     Raises:
+        FailedCasesError: nothing can be told of any.
         HermesError: as `find_modalities`.
     """
     found = find_modalities(cases, model, load, failures, destination.found_before(cases))
-    modalities = {case.name: found[case.name].modality if case.name in found else None for case in cases}
-    choices = {modality: choose(modality=modality) for modality in dict.fromkeys(modalities.values())}
+    told = [case.name for case in cases if case.name not in failures]
+    if not told:
+        failures.raise_any(len(cases))
+    modalities = {case: found[case].modality if case in found else None for case in told}
+    # Labels and passes have this order, whatever the names of the cases; that of results that are there stays theirs.
+    order = [*destination.modalities_before(), *model.hermes_plans.modalities, None]
+    choices = {modality: choose(modality=modality) for modality in sorted(set(modalities.values()), key=order.index)}
     passes = tuple(one for choice in choices.values() for one in choice.passes)
     remarks = (modality.remark for modality in found.values() if modality.remark)
     warnings = dict.fromkeys([*remarks, *(line for choice in choices.values() for line in choice.warnings)])

@@ -53,11 +53,23 @@ def _remove_empty(records: Path) -> None:
             folder.rmdir()
 
 
-def gather(folder: Path, *, drop: bool = False) -> list[str]:
+def records_of_parts(folder: Path) -> list[Path]:
+    """Where the records of all parts lie, those that were written last at the end."""
+
+    def written(records: Path) -> tuple[float, str]:
+        try:
+            return (records / LABELS_FILE).stat().st_mtime_ns, records.name
+        except FileNotFoundError:
+            return 0, records.name
+
+    return sorted(folder.glob(f"{_PREFIX}*-of-*"), key=written)
+
+
+def gather(folder: Path, *, overwrite: bool = False) -> list[str]:
     """Make the records of all parts those of the folder; what is known of a case in a part is newer.
 
     Args:
-        drop: forget them instead, since all is done anew.
+        overwrite: forget parts that are of other tasks than the folder, or damaged.
 
     Returns:
         The cases that were gathered.
@@ -66,31 +78,50 @@ def gather(folder: Path, *, drop: bool = False) -> list[str]:
         HermesError: a part is still being written, or is of other tasks than the folder.
     """
     gathered: dict[str, None] = {}
-    for records in sorted(folder.glob(f"{_PREFIX}*-of-*")):
+    for records in records_of_parts(folder):
         with _locked(records):
-            labels = None if drop else LabelsFile.read(records)
-            if labels is not None:
-                _gather(records, labels, folder)
-                gathered.update(dict.fromkeys(labels.cases))
+            try:
+                gathered.update(dict.fromkeys(_gather(records, folder)))
+            except HermesError:
+                if not overwrite:
+                    raise
+                _disown(records, folder)
             shutil.rmtree(records)
     return list(gathered)
 
 
-def _gather(records: Path, labels: LabelsFile, folder: Path) -> None:
-    earlier = LabelsFile.read(folder)
+def _gather(records: Path, folder: Path) -> list[str]:
+    labels, earlier = LabelsFile.read(records), LabelsFile.read(folder)
+    if labels is None:
+        return []
+    cases = [*labels.cases]
     if earlier is not None and not earlier.says_the_same(labels):
         raise HermesError(
             f"{records / LABELS_FILE} is of other tasks, modalities or kinds of files than {folder / LABELS_FILE}: "
             "remove one of them, or add --overwrite instead of --continue"
         )
-    measured = read_statistics(records)
-    if measured:
-        write_statistics({**read_statistics(folder), **measured}, folder)
-    write_runs(_joined(runs_in(folder), runs_in(records)), folder)
+    before = read_statistics(folder)
+    stay = before if earlier is None else labels.still_true(earlier, before)
+    measured = {**stay, **read_statistics(records)}
+    if measured != before:
+        write_statistics(measured, folder)
+    runs = _joined(runs_in(folder), runs_in(records))
+    if runs:  # a part may have been killed before it wrote its own
+        write_runs(runs, folder)
     if earlier is not None:
         labels.keep_cases_of(earlier)
     # Last: it says that all is there.
     labels.write(folder)
+    return cases
+
+
+def _disown(records: Path, folder: Path) -> None:
+    """Forget what made the cases of a part that cannot be gathered, as far as the two can be read."""
+    with suppress(HermesError):
+        labels, earlier = LabelsFile.read(records), LabelsFile.read(folder)
+        if labels is not None and earlier is not None:
+            earlier.disown(labels)
+            earlier.write(folder)
 
 
 def _joined(before: list[dict[str, Any]], runs: list[dict[str, Any]]) -> list[dict[str, Any]]:

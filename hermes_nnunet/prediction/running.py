@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from hermes_nnunet.core.files import temporary_folder_in
 from hermes_nnunet.core.images.remarks import remark_lines
+from hermes_nnunet.core.reading import reading
 from hermes_nnunet.core.shortages import line_of
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import escaped
@@ -83,6 +84,7 @@ def run_cases(
         OSError, RuntimeError: a disk or a GPU fails.
     """
     begun: dict[str, float] = {}
+    stamps: dict[str, ImageStamp] = {}
     with (
         # On the disk of the results, so that a file gets its place by a change of its name.
         temporary_folder_in(destination.folder) as work,
@@ -94,6 +96,10 @@ def run_cases(
             begun[source.name] = time.monotonic()
             with failures.of(source.name):
                 folder = Path(tempfile.mkdtemp(dir=work))
+                if source.paths:
+                    # Before they are read: images that are replaced from now on are others than those of the stamp.
+                    with reading(source.place):
+                        stamps[source.name] = ImageStamp.of(source.paths)
                 passes = destination.choice_of(source.name).passes
                 return prepare(source, passes, predictor.model, predictor.configuration_manager, folder)
             shutil.rmtree(folder, ignore_errors=True)
@@ -115,9 +121,8 @@ def run_cases(
             else:
                 seconds = time.monotonic() - begun[output.case]
                 remarks = tuple(remark_lines(prepared.remarks))
-                paths = prepared.source.paths
-                stamp = ImageStamp.of(paths) if paths else None
-                take(FinishedCase(output.case, paths, stamp, seconds, remarks, output.statistics))
+                stamp = stamps.get(output.case)
+                take(FinishedCase(output.case, prepared.source.paths, stamp, seconds, remarks, output.statistics))
             if progress is not None:
                 progress.update()
 

@@ -77,7 +77,11 @@ def read_statistics(folder: Path) -> dict[str, CaseStatistics]:
 
 
 def write_statistics(cases: Mapping[str, CaseStatistics], folder: Path) -> None:
-    """Write statistics.json and statistics.csv, a line for each case and task."""
+    """Write statistics.json and statistics.csv, a line for each case and task; none without cases."""
+    if not cases:
+        for name in (JSON_FILE, CSV_FILE):
+            (folder / name).unlink(missing_ok=True)
+        return
     cases = dict(sorted(cases.items()))
     with written_beside(folder / CSV_FILE) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -160,6 +160,7 @@ def of_labels(_: dict, __: Collection) -> Read:
         "runs": {"0f": {"weights": {"0": "ab"}, "model": "cd", "options": {"tile_step": 0.5, "spacing_from": None}}},
         "cases": {"x": "0f"},
         "images": {"x": {"written": "12", "content": "34"}},
+        "files": {"x": [".nii.gz", ".png"], "y": ["/"]},
     }
 
     def read(path: Path) -> None:

@@ -149,11 +149,12 @@ class TestEndings:
         SimpleITK.WriteImage(SimpleITK.ReadImage(str(nifti)), str(folder / f"a_0000{ending}"))
         stock_predict(view, folder, tmp_path / "stock")
         assert predict(folder, asked=view) == 0
+        (out / f"a{ending}").rename(tmp_path / f"a{ending}")
         assert predict(nifti, "--overwrite") == 0
         expected = SimpleITK.ReadImage(str(out / "a.nii.gz"))
         labels = SimpleITK.GetArrayFromImage(expected)
         assert len(np.unique(labels)) > 1
-        for result in (out / f"a{ending}", tmp_path / "stock" / f"a{ending}"):
+        for result in (tmp_path / f"a{ending}", tmp_path / "stock" / f"a{ending}"):
             image = SimpleITK.ReadImage(str(result))
             np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(image), labels)
             np.testing.assert_allclose(image.GetDirection(), expected.GetDirection(), atol=1e-6)

@@ -144,6 +144,63 @@ class TestCommand:
         assert (out / "b.nii.gz").is_file()
         assert not (out / "a.nii.gz").exists()
 
+    def test_a_bad_image_that_is_mended_can_be_gone_on_with(self, predict, images, out, capsys):
+        write(images / "c_0000.nii.gz", np.full(SHAPE, 5.0, np.float32))
+        assert predict("--all") == 1
+        assert "the images are taken for" not in capsys.readouterr().err
+        content = json.loads((out / "labels.json").read_text())
+        assert [one["modality"] for one in content["passes"]] == ["CT", "T1"]
+        assert len(content["labels"]) == 4
+        write(images / "c_0000.nii.gz", voxels_of("T1", 3))
+        assert predict("--all", "--continue") == 0
+        assert f"1 case segmented to {out}, 2 were finished before" in capsys.readouterr().out
+
+    def test_bad_images_only_are_told_and_nothing_else(self, predict, images, out, capsys):
+        for name in "ab":
+            write(images / f"{name}_0000.nii.gz", np.full(SHAPE, 5.0, np.float32))
+        assert predict("--all", "--continue") == 1
+        error = capsys.readouterr().err
+        assert "2 of 2 cases failed:" in error
+        assert "the images are taken for" not in error
+        assert not out.exists()
+
+    def test_goes_on_with_another_image_whatever_its_name(self, predict, images, out, capsys):
+        assert predict("--all", "--per-task") == 0
+        write(images / "0_0000.nii.gz", voxels_of("T1", 3))
+        assert predict("--all", "--per-task", "--continue") == 0
+        assert f"1 case segmented to {out}, 2 were finished before" in capsys.readouterr().out
+
+    def test_the_order_of_the_labels_is_not_that_of_the_names(self, predict, images, out):
+        (images / "a_0000.nii.gz").rename(images / "z_0000.nii.gz")
+        assert predict("--all") == 0
+        assert [one["modality"] for one in json.loads((out / "labels.json").read_text())["passes"]] == ["CT", "T1"]
+
+    def test_goes_on_with_results_of_a_release_that_ordered_by_names(self, predict, images, out, capsys):
+        assert predict("--all") == 0
+        content = json.loads((out / "labels.json").read_text())
+        content["passes"].reverse()
+        content["labels"] = [*content["labels"][2:], *content["labels"][:2]]
+        (out / "labels.json").write_text(json.dumps(content))
+        write(images / "0_0000.nii.gz", voxels_of("T1", 3))
+        assert predict("--all", "--continue") == 0
+        assert f"1 case segmented to {out}, 2 were finished before" in capsys.readouterr().out
+        assert [one["modality"] for one in json.loads((out / "labels.json").read_text())["passes"]] == ["T1", "CT"]
+
+    def test_another_modality_is_not_gone_on_with_and_changes_nothing(self, predict, images, out, capsys):
+        """Its tasks would be more channels of --probabilities than the other cases have."""
+        (images / "b_0000.nii.gz").unlink()
+        assert predict("--all") == 0
+        before = {path.name: path.read_bytes() for path in out.iterdir()}
+        (values,) = ({label["name"]: label["value"] for label in json.loads(before["labels.json"])["labels"]},)
+        write(images / "0_0000.nii.gz", voxels_of("T1", 3))
+        assert predict("--all", "--continue") == 1
+        assert "is of other tasks, modalities or kinds of files" in capsys.readouterr().err
+        assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+        assert predict("--all", "--overwrite") == 0
+        labels = json.loads((out / "labels.json").read_text())["labels"]
+        assert values.items() < {label["name"]: label["value"] for label in labels}.items()
+        assert (out / "a.nii.gz").read_bytes() == before["a.nii.gz"]
+
     def test_a_named_modality_is_not_doubted(self, predict, images, out):
         assert predict("--all", "--modality", "T1", source=images / "a_0000.nii.gz") == 0
         assert "modalities" not in json.loads((out / "labels.json").read_text())

@@ -12,6 +12,7 @@ import pytest
 
 from hermes_nnunet.core.cluster.cluster import Cluster
 from hermes_nnunet.prediction import on_cluster
+from hermes_nnunet.prediction.destination import Destination
 from hermes_nnunet.prediction.on_cluster import predict_case
 from hermes_nnunet.prediction.run_record import read_runs
 
@@ -217,6 +218,39 @@ class TestParts:
         assert "exists: choose another folder, or add --continue" in capsys.readouterr().err
         assert predict(*WANTED, "--part", "1/2", "--continue") == 0
         assert "0 cases segmented" in capsys.readouterr().out
+
+    def test_records_of_other_parts_are_as_new_as_they_are(self, predict, out, capsys):
+        """By their names, 1/3 comes after 1/2."""
+        assert predict(*WANTED, "-f", "0", "--part", "1/3") == 0
+        assert predict(*WANTED, "-f", "1", "--part", "1/2", "--overwrite") == 0
+        capsys.readouterr()
+        assert predict(*WANTED, "-f", "0", "--part", "1/3", "--continue") == 0
+        assert "1 case segmented" in capsys.readouterr().out
+        assert predict(*WANTED, "-f", "1", "--part", "1/2", "--overwrite") == 0
+        capsys.readouterr()
+        assert predict(*WANTED, "-f", "0", "--continue") == 0
+        assert capsys.readouterr().out == f"2 cases segmented to {out}\n"
+
+    def test_a_killed_one_leaves_no_case_to_the_run_before(self, predict, out, capsys, monkeypatch):
+        assert predict(*WANTED, "-f", "0") == 0
+
+        def fail(*_):
+            raise RuntimeError("CUDA error: unspecified launch failure")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Destination, "record", fail)
+            assert predict(*WANTED, "-f", "1", "--part", "1/2", "--overwrite") == 1
+        capsys.readouterr()
+        assert predict(*WANTED, "-f", "0", "--continue") == 0
+        assert capsys.readouterr().out == f"1 case segmented to {out}, 1 were finished before\n"
+
+    def test_one_that_was_killed_before_its_first_record_is_gathered(self, predict, out):
+        assert predict(*WANTED, "--part", "1/2") == 0
+        (out / ".part-1-of-2" / "run.json").unlink()
+        assert predict(*WANTED, "--continue", "--part", "2/2") == 0
+        (out / ".part-2-of-2" / "run.json").unlink()
+        assert predict(*WANTED, "--continue") == 0
+        assert predict(*WANTED, "--continue") == 0
 
     def test_without_a_case_is_done(self, predict, capsys):
         assert predict(*WANTED, "--part", "3/3") == 0

@@ -12,6 +12,7 @@ from hermes_nnunet.insight.viewer.cases import Masks, Reference, ShownCase
 from hermes_nnunet.insight.viewer.table import Table, table_in, table_of_references
 from hermes_nnunet.prediction.finding import find_cases
 from hermes_nnunet.prediction.image_sources import ImageSource
+from hermes_nnunet.prediction.labels_file import LabelsFile
 from hermes_nnunet.prediction.run_record import RUN_FILE, runs_in
 from hermes_nnunet.prediction.seg_nrrd import is_seg_nrrd
 from hermes_nnunet.prediction.wishes import SEG_NRRD_ENDING
@@ -31,7 +32,7 @@ def cases_of_results(folder: Path, source: Path | None, references: Path | None)
         HermesError: there are no results, or not what was asked for beside them.
     """
     table = table_in(folder)
-    predictions = _masks(folder, table) if table.files else _label_maps(folder)
+    predictions = _masks(folder, table) if table.files else _label_maps(folder, table.said)
     if not predictions:
         raise HermesError(
             f"{folder} holds no segmentation to see (label maps {', '.join(IMAGE_ENDINGS)}, or a folder of masks for "
@@ -47,7 +48,7 @@ def cases_of_results(folder: Path, source: Path | None, references: Path | None)
     return [
         ShownCase(
             name=name,
-            labels=table.labels,
+            labels=_labels_of(prediction, table),
             prediction=prediction,
             image=images.get(name),
             reference=reference_of.get(name),
@@ -110,23 +111,37 @@ def _same_task(label: Label, others: Sequence[Label]) -> Label | None:
     return by_name.get(label.name) or by_own_name.get(label.own_name)
 
 
-def _label_maps(folder: Path) -> dict[str, Path]:
-    """Label maps by case."""
+def _label_maps(folder: Path, said: LabelsFile | None = None) -> dict[str, Path]:
+    """Label maps by case.
+
+    Args:
+        said: which files a prediction wrote of its cases; others that lie beside them are not its own.
+    """
     if not folder.is_dir():
         raise HermesError(f"{folder} is not a folder: give one")
     found = {}
     for path in sorted(folder.iterdir()):
         parts = split_ending(path.name)
         if parts is not None and path.is_file() and not path.name.startswith("."):
-            found[path.name[: -len(SEG_NRRD_ENDING)] if is_seg_nrrd(path) else parts[0]] = path
+            case = path.name[: -len(SEG_NRRD_ENDING)] if is_seg_nrrd(path) else parts[0]
+            ending = path.name[len(case) :]
+            if said is None or ending in said.files.get(case, [ending]):
+                found[case] = path
     return found
 
 
 def _masks(folder: Path, table: Table) -> dict[str, Masks]:
-    """Masks of each task, by case."""
+    """Masks of the tasks that were segmented in a case, by case: not all, where cases are of several modalities."""
     found: dict[str, Masks] = {}
     for path in sorted(folder.iterdir()):
-        masks = {task: path / name for task, name in table.files.items()}
-        if not path.name.startswith(".") and all(mask.is_file() for mask in masks.values()):
+        masks = {task: path / name for task, name in table.files.items() if (path / name).is_file()}
+        if masks and not path.name.startswith("."):
             found[path.name] = masks
     return found
+
+
+def _labels_of(prediction: Path | Masks, table: Table) -> tuple[Label, ...]:
+    """The tasks that a case shows."""
+    if isinstance(prediction, Path):
+        return table.labels
+    return tuple(label for label in table.labels if label.name in prediction)

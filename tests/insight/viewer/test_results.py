@@ -103,6 +103,36 @@ class TestCases:
         assert layers.counts() == {"m/one": 144, "m/two": 144}
         assert len(layers.volumes) == 2
 
+    def test_of_the_masks_that_each_case_has(self, results, scan):
+        for case, task in (("a", "one"), ("b", "two")):
+            (results / "out" / f"{case}.nii.gz").unlink()
+            scan.write(results / "out" / case / f"m__{task}.nii.gz", scan.labels())
+        (results / "out" / "neither").mkdir()
+        labels = [
+            {"name": f"m/{n}", "value": 1, "values": [1], "member": "m", "colour": "#00ff00", "file": f"m__{n}.nii.gz"}
+            for n in ("one", "two")
+        ]
+        passes = [{"modality": "CT", "tasks": ["m/one"]}, {"modality": "T1", "tasks": ["m/two"]}]
+        (results / "out" / "labels.json").write_text(
+            json.dumps({"format_version": 1, "labels": labels, "passes": passes})
+        )
+        cases = cases_of_results(results / "out", results / "in", None)
+        assert [(case.name, [label.name for label in case.labels]) for case in cases] == [
+            ("a", ["m/one"]),
+            ("b", ["m/two"]),
+        ]
+        assert [read_scene(case).segmentations[PREDICTION].counts() for case in cases] == [
+            {"m/one": 144},
+            {"m/two": 144},
+        ]
+
+    def test_of_several_label_maps_the_one_that_the_prediction_wrote(self, results, scan):
+        (results / "out" / "a.seg.nrrd").write_text("another's")
+        path = results / "out" / "labels.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "files": {"a": [".nii.gz"]}}))
+        cases = cases_of_results(results / "out", results / "in", None)
+        assert {case.name: case.prediction.name for case in cases}["a"] == "a.nii.gz"
+
 
 class TestReferences:
     """A data set's own values are others than those of tasks of a collection, so tasks are found by their names."""
