@@ -243,7 +243,7 @@ class HermesTrainer(InterruptibleTrainer):
         return case_probabilities(cases, self.collection)
 
     def begin(self) -> None:
-        """Prepare a new training, which may start from another model."""
+        """See InterruptibleTrainer; a training may start from another model."""
         begin_from_environment(self)
 
     def on_train_start(self) -> None:
@@ -251,8 +251,6 @@ class HermesTrainer(InterruptibleTrainer):
         self.save_every = max(1, min(self.save_every, self.num_epochs // 20))
         self.learning_curves = LearningCurves.continued(Path(self.output_folder) / LEARNING_CURVES, self.current_epoch)
         super().on_train_start()
-        if not self._is_continued:
-            self.begin()
         candidates = ", ".join(f"{len(self.extra.candidates(name))} for {name}" for name in self.collection.members)
         self.print_to_log_file(f"extra tasks of a case: {self.extra.rows}, drawn from {candidates}")
         self.print_to_log_file(str(self.dice_fade))

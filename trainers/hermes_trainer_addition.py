@@ -67,7 +67,10 @@ class HermesTrainerAddition(HermesTrainer):
         return result
 
     def begin(self) -> None:
-        """Give rows of the new tasks a start that fits what some patches show; HERMES_START_FROM is not asked."""
+        """The network has its base's weights already; HERMES_START_FROM is not asked."""
+
+    def fit_to_batches(self) -> None:
+        """Give rows of the new tasks a start that fits what some patches show."""
         network = self.bare_network
         # By all processes, as the loaders of all go on together.
         number = self.first_batches if FirstRows.has_classifiers(network) else 0

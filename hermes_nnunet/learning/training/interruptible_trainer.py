@@ -129,6 +129,12 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
             if received:
                 self._end_by(received, "before the final validation: run --val")
 
+    def begin(self) -> None:
+        """Give a new training its first weights; nothing of an earlier training in the fold is overwritten before."""
+
+    def fit_to_batches(self) -> None:
+        """Fit the first weights of a new training to batches that it draws. No checkpoint is written before its end."""
+
     def on_train_start(self) -> None:
         if self._is_spent:
             raise TrainingEndedError(
@@ -139,9 +145,14 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
         self._on_first(lambda: check_other_folds(fold, self.plans_manager.plans))
         if not self._is_continued:
             self._on_first(lambda: check_beginning(fold, asked_to_continue=self.logger.resume))
+            if not self.was_initialized:
+                self.initialize()
+            self.begin()
         with self._workers.watched():
             try:
                 super().on_train_start()
+                if not self._is_continued:
+                    self.fit_to_batches()
             except RuntimeError as error:
                 if WORKERS_DIED in str(error):
                     raise TrainingEndedError(self._died_line()) from None

@@ -1,14 +1,18 @@
 """Training of an addition: what learns, what is left at the end."""
 
 import json
+import os
 import re
+import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.learning.training.save_interval import SaveInterval
 from hermes_nnunet.networks.pool_rows import adapter_of, rows_of
 from hermes_nnunet.weights.additions.base import read_fold
 from hermes_nnunet.weights.additions.file import Addition
@@ -128,7 +132,7 @@ class TestFirstRows:
         made.first_batches = 0
         made.initialize()
         before = self.classifiers_of(made).clone()
-        made.begin()
+        made.fit_to_batches()
         assert torch.equal(self.classifiers_of(made), before)
         assert torch.equal(self.priors_of(made)[0], self.priors_of_base(read_fold(base, 0))[:-1].mean(dim=0))
 
@@ -138,7 +142,7 @@ class TestFirstRows:
         made.initialize()
         monkeypatch.setattr("hermes_nnunet.weights.additions.first_rows._heads_with_classifiers", lambda network: [])
         made.dataloader_train = iter([])
-        made.begin()
+        made.fit_to_batches()
 
     @staticmethod
     def priors_of_base(of_base):
@@ -155,10 +159,44 @@ class TestFirstRows:
         )
         drawn = iter(range(100))
         made.dataloader_train = drawn
-        made.begin()
+        made.fit_to_batches()
         # A loader's batches are drawn by all processes together.
         assert next(drawn) == made.first_batches
         assert torch.equal(self.classifiers_of(made), before + 1)
+
+
+class TestInterruptedAtTheStart:
+    """A signal, or the time for a checkpoint, comes before the first rows are fitted."""
+
+    @staticmethod
+    def begun(trainer):
+        made = trainer("305:CT")
+        torch.manual_seed(0)
+        made.initialize()
+        np.random.seed(0)  # noqa: NPY002 (nnU-Net's loaders draw from it)
+        return made
+
+    def test_by_a_signal_loses_nothing(self, trainer, monkeypatch):
+        whole = self.begun(trainer)
+        whole.run_training()
+        monkeypatch.setenv("HERMES_OVERWRITE", "1")
+        stopped = self.begun(trainer)
+        monkeypatch.setattr(stopped._workers, "look", lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(SystemExit, match="143"):
+            stopped.run_training()
+        assert "prior tokens of the new tasks start as" in Path(stopped.log_file).read_text()
+        again = trainer("305:CT")
+        again.load_checkpoint(str(Path(stopped.output_folder) / "checkpoint_latest.pth"))
+        again.run_training()
+        expected = whole.bare_network.state_dict()
+        for name, tensor in again.bare_network.state_dict().items():
+            assert torch.equal(tensor, expected[name]), name
+
+    def test_by_time_is_saved_when_they_are_fitted(self, trainer, monkeypatch):
+        monkeypatch.setattr(SaveInterval, "is_over", True)
+        made = self.begun(trainer)
+        made.on_train_start()
+        assert not list(Path(made.output_folder).glob("*.pth"))
 
 
 def logits_of_noise(view):
