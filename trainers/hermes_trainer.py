@@ -15,6 +15,7 @@ from torch import distributed as dist
 from torch import nn
 
 from hermes_nnunet.collection import Collection
+from hermes_nnunet.core.checkpoints import FINAL
 from hermes_nnunet.core.dice import dice_table, mean_of_defined
 from hermes_nnunet.core.nnunet_files import SPLITS_FILE, read_splits, without_cases
 from hermes_nnunet.core.shortages import ending_in_one_line
@@ -341,9 +342,14 @@ class HermesTrainer(InterruptibleTrainer):
             self.dataset_class, self.dataset_json = dataset_class, dataset_json
         if self.local_rank == 0:
             folder = Path(self.output_folder) / "validation"
-            members = dice_by_member(restrict_summary(folder / "summary.json", self.collection), self.collection)
+            summary = restrict_summary(folder / "summary.json", self.collection, self._weights_of)
+            members = dice_by_member(summary, self.collection)
             write_member_dice(members, folder)
             Console().print(dice_table(members, f"{self.plans_manager.dataset_name}, validation of fold {self.fold}"))
+            if self._weights_of != FINAL:
+                self.print_to_log_file(
+                    f"this is the Dice of {self._weights_of}: what to expect of {FINAL} is not known until --val is run"
+                )
             self._write_views()
 
     def _tell_context_in_pool_order(self, case: str) -> None:

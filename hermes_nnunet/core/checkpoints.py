@@ -26,14 +26,15 @@ _NUMPY_OBJECTS = (
 _ALWAYS, _NEVER = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 # What nnU-Net writes; the first that a model has is what commands read.
+FINAL = "checkpoint_final.pth"
 LATEST = "checkpoint_latest.pth"
 BEST = "checkpoint_best.pth"
-NAMES = ("checkpoint_final.pth", LATEST, BEST)
+NAMES = (FINAL, LATEST, BEST)
 
 
 def best_checkpoint(model: Path) -> str:
     """Name of the checkpoints to read in a model's folder: the final ones if a fold is finished."""
-    return next((name for name in NAMES if any(model.glob(f"fold_*/{name}"))), NAMES[0])
+    return next((name for name in NAMES if any(model.glob(f"fold_*/{name}"))), FINAL)
 
 
 @contextmanager

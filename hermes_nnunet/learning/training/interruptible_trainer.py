@@ -17,7 +17,7 @@ from torch import nn
 from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
-from hermes_nnunet.core.checkpoints import LATEST, loading_without_code, read_checkpoint
+from hermes_nnunet.core.checkpoints import FINAL, LATEST, loading_without_code, read_checkpoint
 from hermes_nnunet.core.files import written_beside
 from hermes_nnunet.core.nnunet_files import without_cases
 from hermes_nnunet.core.shortages import ending_in_one_line
@@ -82,6 +82,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.interrupted: Continuation | None = None
         self._continued_from: Path | None = None
+        self._weights_of = FINAL  # the checkpoint that a validation is of
         self._is_spent = False
         self._within_epoch = False
         self._state_before_batch: dict[str, Any] = {}
@@ -206,6 +207,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
         # nnU-Net ends the processes of what it knows.
         self.dataloader_train, self.dataloader_val = unwatched(self.dataloader_train), unwatched(self.dataloader_val)
         super().on_train_end()
+        self._weights_of = FINAL
 
     def _end_loaders(self) -> None:
         """As nnU-Net does at the end of a training, but whatever has ended it."""
@@ -316,6 +318,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
             super().load_checkpoint(filename)
         self.interrupted = interrupted
         self._continued_from = Path(filename)
+        self._weights_of = Path(filename).name
 
     def do_split(self) -> tuple[list[str], list[str]]:
         """nnU-Net's split, in a final validation without the cases that an interrupted one has finished."""

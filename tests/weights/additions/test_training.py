@@ -14,6 +14,7 @@ from hermes_nnunet.core.files import read_json
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.training.save_interval import SaveInterval
 from hermes_nnunet.networks.pool_rows import adapter_of, rows_of
+from hermes_nnunet.prediction.model_folder import read_model_folder
 from hermes_nnunet.weights.additions.base import read_fold
 from hermes_nnunet.weights.additions.file import Addition
 
@@ -26,7 +27,7 @@ def trainer(folders, extended, new_member):
 
     from hermes_nnunet.planning.preprocessing.preprocessor import HermesPreprocessor
 
-    def make(word="305:T2", labels=("gallbladder",), epochs=2, iterations=2, **changes):
+    def make(word="305:T2", labels=("gallbladder",), epochs=2, iterations=2, fold=0, **changes):
         folder = folders / "preprocessed" / "Dataset901_More901"
         if not folder.is_dir():
             new_member(305, labels)
@@ -52,7 +53,7 @@ def trainer(folders, extended, new_member):
         plans["hermes"].update(changes)
         plans["continue_training"] = False
         made = HermesTrainerAddition(
-            plans, "3d_fullres", 0, read_json(folder / "dataset.json", ""), torch.device("cpu")
+            plans, "3d_fullres", fold, read_json(folder / "dataset.json", ""), torch.device("cpu")
         )
         made.num_epochs, made.num_iterations_per_epoch, made.num_val_iterations_per_epoch = epochs, iterations, 1
         return made
@@ -173,7 +174,7 @@ class TestInterruptedAtTheStart:
         made = trainer("305:CT")
         torch.manual_seed(0)
         made.initialize()
-        np.random.seed(0)  # noqa: NPY002 (nnU-Net's loaders draw from it)
+        np.random.seed(0)
         return made
 
     def test_by_a_signal_loses_nothing(self, trainer, monkeypatch):
@@ -234,6 +235,50 @@ class TestEnd:
         assert torch.equal(one, other)
 
 
+class TestDiceToExpect:
+    @pytest.fixture
+    def validated(self, trainer):
+        """A function that makes the trainer of a fold, trained and validated."""
+
+        def make(fold):
+            made = trainer("305:CT", epochs=1, iterations=1, fold=fold)
+            made.first_batches = 0
+            made.run_training()
+            made.perform_actual_validation()
+            return made
+
+        return make
+
+    @staticmethod
+    def of(made):
+        return Addition.load(Path(made.output_folder) / "New305.hermes").header.dice_of_cases
+
+    def test_is_none_where_no_case_was_held_out(self, validated, base, folders):
+        made = validated("all")
+        assert (Path(made.output_folder) / "validation" / "summary.json").is_file()
+        assert self.of(made) == {}
+        assert read_model_folder(folders / "results" / "Dataset901_More901" / base.name).expected_dice == {}
+
+    def test_stays_that_of_the_final_weights(self, validated):
+        """Those of the best checkpoint, which has learned nothing, are validated after them."""
+        made = validated(0)
+        before = self.of(made)
+        best = Path(made.output_folder) / "checkpoint_best.pth"
+        content = torch.load(best, weights_only=False)
+        for name, tensor in content["network_weights"].items():
+            if name.endswith("classifiers.bias"):
+                tensor.fill_(-100 if max(before["New305/gallbladder"]) else 100)
+        torch.save(content, best)
+        made.load_checkpoint(str(best))
+        made.perform_actual_validation()
+        validation = best.with_name("validation")
+        assert read_json(validation / "summary.json", "")["hermes_checkpoint"] == best.name
+        of_best = read_json(validation / "dice_by_member.json", "")["members"]["New305"]["mean"]
+        assert [of_best] != before["New305/gallbladder"]
+        assert self.of(made) == before
+        assert read_model_folder(best.parent.parent).expected_dice == {}
+
+
 class TestBadInput:
     def test_plans_without_base(self, trainer):
         trainer()
@@ -254,6 +299,24 @@ class TestBadInput:
         torch.save(checkpoint, file)
         with pytest.raises(HermesError, match=r"the weights of the base .* now, the collection was made for"):
             trainer()
+
+    def test_other_weights_than_the_bases(self, trainer):
+        """As those of -pretrained_weights, also of a training with them that is continued."""
+        made = trainer("305:CT")
+        made.initialize()
+        with torch.no_grad():
+            made.bare_network.get_parameter("encoder.stem.convs.0.conv.weight").add_(1)
+        message = (
+            r"encoder\.stem\.convs\.0\.conv\.weight of the network is not that of the base .*leave out -pretrained"
+        )
+        with pytest.raises(HermesError, match=message):
+            made.on_train_start()
+        latest = Path(made.output_folder) / "checkpoint_latest.pth"
+        made.save_checkpoint(str(latest))
+        again = trainer("305:CT")
+        again.load_checkpoint(str(latest))
+        with pytest.raises(HermesError, match=message):
+            again.on_train_start()
 
     @pytest.mark.parametrize(
         ("change", "message"),
