@@ -241,6 +241,9 @@ def _write_fold(target: Path, source: Path, member: Member, collection: Collecti
     for name in CHECKPOINTS:
         if (source / name).is_file():
             _link(source / name, target / name)
+        else:
+            # Of another network, where an addition has come into the model.
+            (target / name).unlink(missing_ok=True)
 
 
 def _link(source: Path, target: Path) -> None:
