@@ -15,7 +15,7 @@ from torch import distributed as dist
 from torch import nn
 
 from hermes_nnunet.collection import Collection
-from hermes_nnunet.core.checkpoints import FINAL
+from hermes_nnunet.core.checkpoint_names import FINAL
 from hermes_nnunet.core.dice import dice_table, mean_of_defined
 from hermes_nnunet.core.nnunet_files import SPLITS_FILE, read_splits, without_cases
 from hermes_nnunet.core.shortages import ending_in_one_line

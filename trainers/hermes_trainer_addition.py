@@ -7,7 +7,7 @@ import torch
 from nnunetv2.paths import nnUNet_results
 from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
 
-from hermes_nnunet.core.checkpoints import FINAL
+from hermes_nnunet.core.checkpoint_names import FINAL
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
 from hermes_nnunet.learning.training.unknown_modality import cases_of

@@ -12,7 +12,8 @@ from typing_extensions import TypedDict
 
 from hermes_nnunet.additions import CHECKPOINT_KEY
 from hermes_nnunet.collection import Collection, MemberName
-from hermes_nnunet.core.checkpoints import FINAL, read_checkpoint
+from hermes_nnunet.core.checkpoint_names import FINAL
+from hermes_nnunet.core.checkpoints import read_checkpoint
 from hermes_nnunet.core.dice import CaseDice, defined_by_task, mean_of_defined
 from hermes_nnunet.core.expected_dice import ExpectedDice
 from hermes_nnunet.core.files import parse_json

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.annotated_cases import annotated_cases
-from hermes_nnunet.core.checkpoints import FINAL
+from hermes_nnunet.core.checkpoint_names import FINAL
 from hermes_nnunet.core.dice import mean_dice, mean_of_defined
 from hermes_nnunet.core.files import written_beside
 from hermes_nnunet.core.versions import package_versions

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from hermes_nnunet.core.checkpoints import FINAL
+from hermes_nnunet.core.checkpoint_names import FINAL
 from hermes_nnunet.core.dice import mean_of_defined
 from hermes_nnunet.core.pictures.labels import Label, colour_of
 from hermes_nnunet.errors import HermesError

@@ -17,7 +17,8 @@ from torch import nn
 from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
-from hermes_nnunet.core.checkpoints import FINAL, LATEST, loading_without_code, read_checkpoint
+from hermes_nnunet.core.checkpoint_names import FINAL, LATEST
+from hermes_nnunet.core.checkpoints import loading_without_code, read_checkpoint
 from hermes_nnunet.core.files import written_beside
 from hermes_nnunet.core.nnunet_files import without_cases
 from hermes_nnunet.core.shortages import ending_in_one_line

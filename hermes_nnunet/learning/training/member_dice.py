@@ -9,7 +9,7 @@ from typing import Any
 from typing_extensions import NotRequired, TypedDict
 
 from hermes_nnunet.collection import Collection, Task
-from hermes_nnunet.core.checkpoints import FINAL
+from hermes_nnunet.core.checkpoint_names import FINAL
 from hermes_nnunet.core.dice import CaseDice, mean_by_label, mean_dice, mean_of_defined
 from hermes_nnunet.core.files import read_json, write_json, written_beside
 from hermes_nnunet.core.wording import listed
@@ -19,7 +19,7 @@ from hermes_nnunet.schema import WITH_MORE, Measure, Text, checked
 
 FORMAT_VERSION = 1
 # In a summary.json: the checkpoint that was validated, where that was not the final one.
-CHECKPOINT_KEY = "hermes_checkpoint"
+VALIDATED_KEY = "hermes_checkpoint"
 _REMEDY = "run the validation again (nnUNetv2_train ... --val)"
 
 
@@ -77,7 +77,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def validated_checkpoint(summary: Mapping[str, Any]) -> str:
     """Name of the checkpoint whose validation the content of a summary.json tells of."""
-    return str(summary.get(CHECKPOINT_KEY, FINAL))
+    return str(summary.get(VALIDATED_KEY, FINAL))
 
 
 def summary_key(values: Sequence[int]) -> str:
@@ -158,7 +158,7 @@ def restrict_summary(path: Path, collection: Collection, checkpoint: str = FINAL
         judged = judged or any(not math.isnan(values.get("Dice", math.nan)) for values in unknown.values())
         undefined = {key: dict.fromkeys(values, math.nan) for key, values in unknown.items()}
         cases.append({**entry, "metrics": entry["metrics"] | undefined})
-    note = {} if checkpoint == FINAL else {CHECKPOINT_KEY: checkpoint}
+    note = {} if checkpoint == FINAL else {VALIDATED_KEY: checkpoint}
     if judged or note:
         summary = (summary_of_cases(cases) if judged else summary) | note
         write_json(summary, path)

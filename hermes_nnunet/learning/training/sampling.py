@@ -70,7 +70,7 @@ def weighted_identifiers(cases: Sequence[str], probabilities: np.ndarray) -> np.
     names = np.empty(len(cases), object)
     names[:] = [str(case) for case in cases]
     slots_per_case = SLOTS_PER_CASE if len(cases) <= MANY_CASES else SLOTS_OF_MANY
-    wanted = max(slots_per_case * len(cases), 1 / probabilities.min())
+    total = max(slots_per_case * len(cases), min(1 / probabilities.min(), MOST_SLOTS))
     # Rounded together with those before, so that what one loses the next gets.
-    ends = np.floor(np.cumsum(probabilities) * min(wanted, MOST_SLOTS) + 0.5)
+    ends = np.floor(np.cumsum(probabilities) * total + 0.5)
     return np.repeat(names, np.maximum(1, np.diff(ends, prepend=0)).astype(int))

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection, member_and_own_case
-from hermes_nnunet.core.checkpoints import FINAL
+from hermes_nnunet.core.checkpoint_names import FINAL
 from hermes_nnunet.core.nnunet_files import read_plans
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
