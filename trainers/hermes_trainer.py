@@ -15,6 +15,7 @@ from torch import distributed as dist
 from torch import nn
 
 from hermes_nnunet.collection import Collection
+from hermes_nnunet.core.checkpoint_names import FINAL
 from hermes_nnunet.core.dice import dice_table, mean_of_defined
 from hermes_nnunet.core.nnunet_files import SPLITS_FILE, read_splits, without_cases
 from hermes_nnunet.core.shortages import ending_in_one_line
@@ -249,7 +250,7 @@ class HermesTrainer(InterruptibleTrainer):
         return case_probabilities(cases, self.collection)
 
     def begin(self) -> None:
-        """Prepare a new training, which may start from another model."""
+        """See InterruptibleTrainer; a training may start from another model."""
         begin_from_environment(self)
 
     def _check_merge(self) -> None:
@@ -278,8 +279,6 @@ class HermesTrainer(InterruptibleTrainer):
         self.save_every = max(1, min(self.save_every, self.num_epochs // 20))
         self.learning_curves = LearningCurves.continued(Path(self.output_folder) / LEARNING_CURVES, self.current_epoch)
         super().on_train_start()
-        if not self._is_continued:
-            self.begin()
         candidates = ", ".join(f"{len(self.extra.candidates(name))} for {name}" for name in self.collection.members)
         self.print_to_log_file(f"extra tasks of a case: {self.extra.rows}, drawn from {candidates}")
         self.print_to_log_file(str(self.dice_fade))
@@ -370,9 +369,14 @@ class HermesTrainer(InterruptibleTrainer):
             self.dataset_class, self.dataset_json = dataset_class, dataset_json
         if self.local_rank == 0:
             folder = Path(self.output_folder) / "validation"
-            members = dice_by_member(restrict_summary(folder / "summary.json", self.collection), self.collection)
+            summary = restrict_summary(folder / "summary.json", self.collection, self._weights_of)
+            members = dice_by_member(summary, self.collection)
             write_member_dice(members, folder)
             Console().print(dice_table(members, f"{self.plans_manager.dataset_name}, validation of fold {self.fold}"))
+            if self._weights_of != FINAL:
+                self.print_to_log_file(
+                    f"this is the Dice of {self._weights_of}: what to expect of {FINAL} is not known until --val is run"
+                )
             self._write_views()
 
     def _tell_context_in_pool_order(self, case: str) -> None:

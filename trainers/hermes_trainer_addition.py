@@ -7,6 +7,8 @@ import torch
 from nnunetv2.paths import nnUNet_results
 from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
 
+from hermes_nnunet.core.checkpoint_names import FINAL
+from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.training.schedule import PolynomialSchedule
 from hermes_nnunet.learning.training.unknown_modality import cases_of
 from hermes_nnunet.weights.additions.compose import plans_without_additions
@@ -16,7 +18,12 @@ from hermes_nnunet.weights.additions.first_rows import (
     fit_first_rows,
     take_from_first_process,
 )
-from hermes_nnunet.weights.additions.starting import optimizer_of_addition, round_adapters, start_addition
+from hermes_nnunet.weights.additions.starting import (
+    changed_weight,
+    optimizer_of_addition,
+    round_adapters,
+    start_addition,
+)
 from hermes_nnunet.weights.additions.trained import base_of_plans, check_planned_as_base, finish_training
 
 
@@ -67,7 +74,10 @@ class HermesTrainerAddition(HermesTrainer):
         return result
 
     def begin(self) -> None:
-        """Give rows of the new tasks a start that fits what some patches show; HERMES_START_FROM is not asked."""
+        """The network has its base's weights already; HERMES_START_FROM is not asked."""
+
+    def fit_to_batches(self) -> None:
+        """Give rows of the new tasks a start that fits what some patches show."""
         network = self.bare_network
         # By all processes, as the loaders of all go on together.
         number = self.first_batches if FirstRows.has_classifiers(network) else 0
@@ -85,9 +95,21 @@ class HermesTrainerAddition(HermesTrainer):
         take_from_first_process(network)
 
     def on_train_start(self) -> None:
+        if self.was_initialized:
+            self._check_has_base()
         super().on_train_start()
         learning = sum(parameter.numel() for parameter in self.bare_network.parameters() if parameter.requires_grad)
         self.print_to_log_file(f"addition to {self.base.where}: {learning} numbers learn, the base is frozen")
+
+    def _check_has_base(self) -> None:
+        """See that nobody has loaded other weights into the network."""
+        weights, base_plans = self.bare_network.state_dict(), plans_without_additions(self.base.plans)
+        changed = changed_weight(weights, self.hermes_plans, self.base.base, base_plans)
+        if changed is not None:
+            raise HermesError(
+                f"{changed} of the network is not that of the base {self.base.where}, and an addition acts with its "
+                "base's weights: leave out -pretrained_weights, and begin a training anew that began with them"
+            )
 
     def on_train_end(self) -> None:
         """HermesTrainer's, after adapters were rounded as in their file: what is validated is what is shared."""
@@ -97,7 +119,8 @@ class HermesTrainerAddition(HermesTrainer):
     def _write_views(self) -> None:
         """The view of this model, then the addition's file, and the universal model with its views."""
         super()._write_views()
-        if self.local_rank != 0 or self.disable_checkpointing:
+        # An addition has the final weights, and after a validation of others still has their Dice.
+        if self.local_rank != 0 or self.disable_checkpointing or self._weights_of != FINAL:
             return
         trained_on = {
             "cases": len(self.do_split()[0]),

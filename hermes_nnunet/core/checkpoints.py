@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hermes_nnunet.core.checkpoint_names import FINAL, NAMES
 from hermes_nnunet.errors import HermesError
 
 # The kinds of numpy objects that nnU-Net's logging and our state of the random generators leave in a checkpoint.
@@ -25,15 +26,10 @@ _NUMPY_OBJECTS = (
 # By these variables torch.load takes weights_only of no caller, or of every caller.
 _ALWAYS, _NEVER = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
-# What nnU-Net writes; the first that a model has is what commands read.
-LATEST = "checkpoint_latest.pth"
-BEST = "checkpoint_best.pth"
-NAMES = ("checkpoint_final.pth", LATEST, BEST)
-
 
 def best_checkpoint(model: Path) -> str:
     """Name of the checkpoints to read in a model's folder: the final ones if a fold is finished."""
-    return next((name for name in NAMES if any(model.glob(f"fold_*/{name}"))), NAMES[0])
+    return next((name for name in NAMES if any(model.glob(f"fold_*/{name}"))), FINAL)
 
 
 @contextmanager

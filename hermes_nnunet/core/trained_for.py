@@ -7,6 +7,7 @@ from typing import Any
 
 from hermes_nnunet.additions import CHECKPOINT_KEY
 from hermes_nnunet.collection import HERMES_BLOCK
+from hermes_nnunet.core.checkpoint_names import NAMES
 from hermes_nnunet.core.files import parse_json
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
@@ -104,7 +105,7 @@ def check_folds_but(written: Container[str], model: Path, plans: Mapping[str, An
     Raises:
         HermesError: another fold has weights for other tasks, modalities, additions or images.
     """
-    from hermes_nnunet.core.checkpoints import NAMES, read_checkpoint  # loads torch, which folders are listed without
+    from hermes_nnunet.core.checkpoints import read_checkpoint  # loads torch, which folders are listed without
 
     for folder in sorted(model.glob("fold_*")):
         path = next((folder / name for name in NAMES if (folder / name).is_file()), None)

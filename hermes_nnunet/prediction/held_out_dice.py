@@ -12,13 +12,19 @@ from typing_extensions import TypedDict
 
 from hermes_nnunet.additions import CHECKPOINT_KEY
 from hermes_nnunet.collection import Collection, MemberName
+from hermes_nnunet.core.checkpoint_names import FINAL
 from hermes_nnunet.core.checkpoints import read_checkpoint
 from hermes_nnunet.core.dice import CaseDice, defined_by_task, mean_of_defined
 from hermes_nnunet.core.expected_dice import ExpectedDice
 from hermes_nnunet.core.files import parse_json
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.file_names import quoted
-from hermes_nnunet.learning.training.member_dice import dice_by_member, dice_of_view, read_summary
+from hermes_nnunet.learning.training.member_dice import (
+    dice_by_member,
+    dice_of_view,
+    read_summary,
+    validated_checkpoint,
+)
 from hermes_nnunet.schema import WITH_MORE, Number, Text, checked
 
 if TYPE_CHECKING:
@@ -45,14 +51,46 @@ class _Header:
     dice_of_cases: dict[Text, list[Number]] = field(default_factory=dict)
 
 
-def dice_of_fold(fold: Path, collection: Collection) -> dict[str, CaseDice]:
-    """Dice of the final validation of a universal model's fold by member; empty where there was none.
+@dataclass(frozen=True)
+class Validation:
+    """The validation of a universal model's fold.
+
+    Attributes:
+        dice: by member; empty where there was none.
+        checkpoint: name of what was validated.
+    """
+
+    dice: dict[str, CaseDice] = field(default_factory=dict)
+    checkpoint: str = FINAL
+
+
+def read_validation(fold: Path, collection: Collection) -> Validation:
+    """What nnU-Net's latest validation in a fold's folder tells.
 
     Raises:
         HermesError: see `read_summary`.
     """
-    summary = fold / SUMMARY
-    return dice_by_member(read_summary(summary, collection), collection) if summary.is_file() else {}
+    path = fold / SUMMARY
+    if not path.is_file():
+        return Validation()
+    summary = read_summary(path, collection)
+    return Validation(dice_by_member(summary, collection), validated_checkpoint(summary))
+
+
+def held_out_dice(fold: Path, collection: Collection) -> dict[str, CaseDice]:
+    """Dice of a fold's final checkpoint in the cases that it was not trained with, by member; empty if not known.
+
+    Raises:
+        HermesError: see `read_summary`.
+    """
+    if not _holds_out(fold):
+        return {}
+    validation = read_validation(fold, collection)
+    return validation.dice if validation.checkpoint == FINAL else {}
+
+
+def _holds_out(fold: Path) -> bool:
+    return fold.name.removeprefix("fold_") != FOLD_OF_ALL
 
 
 def expected_dice(model: "ModelFolder") -> dict[str, dict[str, ExpectedDice]]:
@@ -61,7 +99,7 @@ def expected_dice(model: "ModelFolder") -> dict[str, dict[str, ExpectedDice]]:
     Raises:
         HermesError: what tells it is damaged.
     """
-    folds = [path.parent for path in model.checkpoints if path.parent.name.removeprefix("fold_") != FOLD_OF_ALL]
+    folds = [path.parent for path in model.checkpoints if _holds_out(path.parent)]
     found: dict[str, dict[str, ExpectedDice]] = {}
     for member, cases in _held_out_cases(model, folds).items():
         found[member] = _of_values(_checked(defined_by_task(cases), model))
@@ -81,7 +119,7 @@ def _held_out_cases(model: "ModelFolder", folds: Sequence[Path]) -> dict[str, Ca
         return {member: {case: dice for path in summaries for case, dice in dice_of_view(path, tasks).items()}}
     together: dict[str, CaseDice] = {}
     for fold in folds:
-        for member, cases in dice_of_fold(fold, model.collection).items():
+        for member, cases in held_out_dice(fold, model.collection).items():
             together.setdefault(member, {}).update(cases)
     return together
 

@@ -87,6 +87,23 @@ class TestModel:
         shutil.rmtree(folder / "fold_0" / "validation")
         assert read_model_folder(folder, [0]).expected_dice == {}
 
+    def test_nor_does_a_validation_of_other_weights(self, validated, results):
+        """--val_best writes into nnU-Net's one folder."""
+        summary = validated / "fold_1" / "validation" / "summary.json"
+        summary.write_text(json.dumps({**json.loads(summary.read_text()), "hermes_checkpoint": "checkpoint_best.pth"}))
+        write_views(validated, results, [0, 1])
+        for folder in (validated, *results.glob("Dataset01*/Hermes*")):
+            expected = read_model_folder(folder).expected_dice
+            assert "brain" not in expected
+            if "brain" not in str(folder):
+                assert expected["abdomen"]["abdomen/liver"].cases == 2
+
+    def test_a_checkpoint_without_a_name_is_refused(self, folder):
+        summary = folder / "fold_0" / "validation" / "summary.json"
+        summary.write_text(json.dumps({**json.loads(summary.read_text()), "hermes_checkpoint": 3}))
+        with pytest.raises(HermesError, match=r"summary\.json: hermes_checkpoint must be text, not 3"):
+            _ = read_model_folder(folder, [0]).expected_dice
+
     @pytest.mark.parametrize("dice", [1e308, -0.5, math.inf])
     def test_what_no_dice_can_be_is_refused_by_name(self, folder, dice):
         write_summary(folder / "fold_0", {"abdomen__a": {"1": dice}, "abdomen__c": {"1": dice}})

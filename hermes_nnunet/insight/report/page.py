@@ -7,7 +7,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from hermes_nnunet.collection import Collection
 from hermes_nnunet.core.annotated_cases import annotated_cases
+from hermes_nnunet.core.checkpoint_names import FINAL
 from hermes_nnunet.core.dice import mean_dice, mean_of_defined
 from hermes_nnunet.core.files import written_beside
 from hermes_nnunet.core.versions import package_versions
@@ -16,8 +18,10 @@ from hermes_nnunet.insight.report.case_pictures import MemberPictures, short_nam
 from hermes_nnunet.insight.report.figures import draw_dice_boxes, draw_learning_curves
 from hermes_nnunet.insight.report.statistics import dice_by_task
 from hermes_nnunet.insight.report.trained_model import Fold, TrainedModel
+from hermes_nnunet.learning.training.sampling import case_probabilities, case_probabilities_by_weight, paper_weights
 
 _TEMPLATE = "page.html"
+_PAPERS_TRAINER = "HermesTrainerPaper"
 
 
 def write_page(model: TrainedModel, pictures: Sequence[MemberPictures], path: Path) -> None:
@@ -37,7 +41,7 @@ def write_page(model: TrainedModel, pictures: Sequence[MemberPictures], path: Pa
 def _content(model: TrainedModel, pictures: Sequence[MemberPictures]) -> dict[str, Any]:
     collection = model.collection
     dice = {name: dice_by_task(cases) for name, cases in model.dice.items()}
-    weights = sum(member.sampling_weight for member in collection.members.values())
+    shares = _shares(model.content.path.name, collection)
     annotated = annotated_cases(collection)
     return {
         "name": model.content.plans["dataset_name"],
@@ -53,7 +57,7 @@ def _content(model: TrainedModel, pictures: Sequence[MemberPictures]) -> dict[st
                 "modalities": ", ".join(member.modalities),
                 "cases": annotated[name].cases,
                 "held_out": len(model.dice.get(name, {})),
-                "share": member.sampling_weight / weights,
+                "share": shares[name],
                 "tasks": [
                     {
                         "name": short_name(task, name),
@@ -88,6 +92,20 @@ def _content(model: TrainedModel, pictures: Sequence[MemberPictures]) -> dict[st
     }
 
 
+def _shares(model_name: str, collection: Collection) -> dict[str, float]:
+    """How often a patch is of each member, as the trainer draws cases."""
+    cases = list(collection.cases)
+    weights = paper_weights(collection) if model_name.startswith(_PAPERS_TRAINER) else None
+    if weights is None:
+        probabilities = case_probabilities(cases, collection)
+    else:
+        probabilities = case_probabilities_by_weight(cases, collection, weights)
+    shares = dict.fromkeys(collection.members, 0.0)
+    for case, probability in zip(cases, probabilities, strict=True):
+        shares[collection.cases[case].member] += probability
+    return shares
+
+
 def _members_with(task: str, model: TrainedModel) -> list[str]:
     return [name for name, member in model.collection.members.items() if task in member.tasks]
 
@@ -106,6 +124,7 @@ def _fold(fold: Fold, model: TrainedModel) -> dict[str, Any]:
         "curves": draw_learning_curves(fold.curves, model.collection.members) if fold.curves.epochs else None,
         "has_member_curves": fold.has_member_curves,
         "validated": bool(fold.dice),
+        "other_checkpoint": fold.validation.checkpoint if fold.validation.checkpoint != FINAL else None,
     }
 
 

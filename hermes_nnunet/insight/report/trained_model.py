@@ -9,7 +9,7 @@ from hermes_nnunet.core.checkpoints import best_checkpoint, read_checkpoint
 from hermes_nnunet.core.dice import CaseDice
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.training.learning_curves import FILE_NAME, Epoch, LearningCurves
-from hermes_nnunet.prediction.held_out_dice import FOLD_OF_ALL, dice_of_fold
+from hermes_nnunet.prediction.held_out_dice import FOLD_OF_ALL, Validation, read_validation
 from hermes_nnunet.prediction.model_folder import ModelFolder, read_model_folder
 
 VALIDATION = "validation"
@@ -24,7 +24,7 @@ class Fold:
         folder: of the fold.
         curves: its learning curves; without values by member if it was trained before these were kept.
         has_member_curves: whether the curves have values by member.
-        dice: final Dice of its held-out cases by member, of fold "all" that of its training cases; empty before the
+        validation: Dice of its held-out cases by member, of fold "all" that of its training cases; empty before the
             validation.
     """
 
@@ -32,7 +32,11 @@ class Fold:
     folder: Path
     curves: LearningCurves
     has_member_curves: bool
-    dice: dict[str, CaseDice]
+    validation: Validation
+
+    @property
+    def dice(self) -> dict[str, CaseDice]:
+        return self.validation.dice
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,8 @@ def _read_fold(folder: Path, checkpoint: Path, collection: Collection) -> Fold:
     recorded = folder / FILE_NAME
     has_member_curves = recorded.is_file()
     curves = LearningCurves.read(recorded) if has_member_curves else _logged_curves(checkpoint, collection)
-    dice = dice_of_fold(folder, collection)
-    return Fold(folder.name.removeprefix("fold_"), folder, curves, has_member_curves, dice)
+    validation = read_validation(folder, collection)
+    return Fold(folder.name.removeprefix("fold_"), folder, curves, has_member_curves, validation)
 
 
 def _logged_curves(checkpoint: Path, collection: Collection) -> LearningCurves:

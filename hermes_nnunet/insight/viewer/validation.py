@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+from hermes_nnunet.core.checkpoint_names import FINAL
 from hermes_nnunet.core.dice import mean_of_defined
 from hermes_nnunet.core.pictures.labels import Label, colour_of
 from hermes_nnunet.errors import HermesError
@@ -41,6 +42,10 @@ def _case(model: TrainedModel, raw: Path, member: str, case: str) -> ShownCase:
     order = list(model.content.hermes_plans.tasks)
     # Of other tasks the reference says nothing.
     shown = model.collection.context_of(case).tasks
+    fold = model.fold_of(case)
+    notes = [_SEEN] if model.dice_is_of_training_cases else []
+    if fold.validation.checkpoint != FINAL:
+        notes.append(f"Segmented with {fold.validation.checkpoint}.")
     return ShownCase(
         name=case,
         labels=tuple(
@@ -53,10 +58,10 @@ def _case(model: TrainedModel, raw: Path, member: str, case: str) -> ShownCase:
             )
             for name in shown
         ),
-        prediction=model.fold_of(case).folder / VALIDATION / f"{case}.nii.gz",
+        prediction=fold.folder / VALIDATION / f"{case}.nii.gz",
         image=FileSource(case, tuple(dataset / name for name in files["images"])),
         reference=Reference(dataset / files["label"]),
         modality=model.collection.cases[case].modality,
         dice={short_name(name, member): score for name, score in model.dice[member][case].items()},
-        notes=(_SEEN,) if model.dice_is_of_training_cases else (),
+        notes=tuple(notes),
     )

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from hermes_nnunet.core.checkpoints import BEST, read_checkpoint
-from hermes_nnunet.core.checkpoints import NAMES as CHECKPOINTS
+from hermes_nnunet.core.checkpoint_names import BEST
+from hermes_nnunet.core.checkpoint_names import NAMES as CHECKPOINTS
+from hermes_nnunet.core.checkpoints import read_checkpoint
 from hermes_nnunet.core.files import copy_whole, read_json, write_json
 from hermes_nnunet.errors import HermesError, TrainingEndedError
 from hermes_nnunet.learning.training.learning_curves import FILE_NAME as LEARNING_CURVES

@@ -17,7 +17,8 @@ from torch import nn
 from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
-from hermes_nnunet.core.checkpoints import LATEST, loading_without_code, read_checkpoint
+from hermes_nnunet.core.checkpoint_names import FINAL, LATEST
+from hermes_nnunet.core.checkpoints import loading_without_code, read_checkpoint
 from hermes_nnunet.core.files import written_beside
 from hermes_nnunet.core.nnunet_files import without_cases
 from hermes_nnunet.core.shortages import ending_in_one_line
@@ -82,6 +83,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.interrupted: Continuation | None = None
         self._continued_from: Path | None = None
+        self._weights_of = FINAL  # the checkpoint that a validation is of
         self._is_spent = False
         self._within_epoch = False
         self._state_before_batch: dict[str, Any] = {}
@@ -129,6 +131,12 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
             if received:
                 self._end_by(received, "before the final validation: run --val")
 
+    def begin(self) -> None:
+        """Give a new training its first weights; nothing of an earlier training in the fold is overwritten before."""
+
+    def fit_to_batches(self) -> None:
+        """Fit the first weights of a new training to batches that it draws. No checkpoint is written before its end."""
+
     def on_train_start(self) -> None:
         if self._is_spent:
             raise TrainingEndedError(
@@ -139,9 +147,14 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
         self._on_first(lambda: check_other_folds(fold, self.plans_manager.plans))
         if not self._is_continued:
             self._on_first(lambda: check_beginning(fold, asked_to_continue=self.logger.resume))
+            if not self.was_initialized:
+                self.initialize()
+            self.begin()
         with self._workers.watched():
             try:
                 super().on_train_start()
+                if not self._is_continued:
+                    self.fit_to_batches()
             except RuntimeError as error:
                 if WORKERS_DIED in str(error):
                     raise TrainingEndedError(self._died_line()) from None
@@ -195,6 +208,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
         # nnU-Net ends the processes of what it knows.
         self.dataloader_train, self.dataloader_val = unwatched(self.dataloader_train), unwatched(self.dataloader_val)
         super().on_train_end()
+        self._weights_of = FINAL
 
     def _end_loaders(self) -> None:
         """As nnU-Net does at the end of a training, but whatever has ended it."""
@@ -305,6 +319,7 @@ class InterruptibleTrainer(nnUNetTrainerNoMirroring):
             super().load_checkpoint(filename)
         self.interrupted = interrupted
         self._continued_from = Path(filename)
+        self._weights_of = Path(filename).name
 
     def do_split(self) -> tuple[list[str], list[str]]:
         """nnU-Net's split, in a final validation without the cases that an interrupted one has finished."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from hermes_nnunet.collection import Collection, Task
+from hermes_nnunet.core.checkpoint_names import FINAL
 from hermes_nnunet.core.dice import CaseDice, mean_by_label, mean_dice, mean_of_defined
 from hermes_nnunet.core.files import read_json, write_json, written_beside
 from hermes_nnunet.core.wording import listed
@@ -17,6 +18,8 @@ from hermes_nnunet.file_names import quoted
 from hermes_nnunet.schema import WITH_MORE, Measure, Text, checked
 
 FORMAT_VERSION = 1
+# In a summary.json: the checkpoint that was validated, where that was not the final one.
+VALIDATED_KEY = "hermes_checkpoint"
 _REMEDY = "run the validation again (nnUNetv2_train ... --val)"
 
 
@@ -29,6 +32,7 @@ class _OfCase(TypedDict):
 
 class _Summary(TypedDict):
     metric_per_case: list[_OfCase]
+    hermes_checkpoint: NotRequired[Text]
 
     __pydantic_config__ = WITH_MORE  # type: ignore[misc]
 
@@ -71,6 +75,11 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
+def validated_checkpoint(summary: Mapping[str, Any]) -> str:
+    """Name of the checkpoint whose validation the content of a summary.json tells of."""
+    return str(summary.get(VALIDATED_KEY, FINAL))
+
+
 def summary_key(values: Sequence[int]) -> str:
     """The key under which nnU-Net's summary.json keeps a label or region."""
     return str(values[0]) if len(values) == 1 else str(tuple(values))
@@ -99,7 +108,7 @@ def dice_by_member(summary: Mapping[str, Any], collection: Collection) -> dict[s
 
 
 def dice_of_view(path: Path, tasks: Sequence[Task]) -> CaseDice:
-    """Dice of a member's cases, from the summary.json of its view.
+    """Dice of a member's cases, from the summary.json of its view; none where that is not of the final checkpoint.
 
     Args:
         tasks: with the member's own label values.
@@ -109,7 +118,8 @@ def dice_of_view(path: Path, tasks: Sequence[Task]) -> CaseDice:
     """
     key_of = {task.name: summary_key(task.values) for task in tasks}
     found: CaseDice = {}
-    for entry in _read(path)["metric_per_case"]:
+    summary = _read(path)
+    for entry in summary["metric_per_case"] if validated_checkpoint(summary) == FINAL else ():
         metrics = entry["metrics"]
         found[case_of_entry(entry)] = {task: metrics.get(key, {}).get("Dice", math.nan) for task, key in key_of.items()}
     return found
@@ -127,31 +137,32 @@ def summary_of_cases(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"foreground_mean": foreground, "mean": mean, "metric_per_case": list(cases)}
 
 
-def restrict_summary(path: Path, collection: Collection) -> dict[str, Any]:
+def restrict_summary(path: Path, collection: Collection, checkpoint: str = FINAL) -> dict[str, Any]:
     """Read nnU-Net's summary.json, and write it again if it judges a case by what this does not annotate.
 
-    The voxels of an annotated region within another are the other's as well, though nobody drew the rest of that.
+    The voxels of an annotated region within another are the other's as well, though nobody drew the rest of that; the
+    other may be a task of another member.
+
+    Args:
+        checkpoint: name of what was validated; noted in the file where it is not the final one.
 
     Raises:
         HermesError: see `read_summary`.
     """
     summary = read_summary(path, collection)
-    entries = [(entry, collection.cases[case_of_entry(entry)]) for entry in summary["metric_per_case"]]
-    if all(case.annotated is None for _, case in entries):
-        return summary
     key_of = {task.name: summary_key(task.values) for task in collection.tasks}
-    cases = []
-    for entry, case in entries:
-        own = collection.members[case.member].tasks
-        unknown = {key_of[task] for task in own if case.annotated is not None and task not in case.annotated}
-        metrics = {
-            key: dict.fromkeys(values, math.nan) if key in unknown else values
-            for key, values in entry["metrics"].items()
-        }
-        cases.append({**entry, "metrics": metrics})
-    restricted = summary_of_cases(cases)
-    write_json(restricted, path)
-    return restricted
+    cases, judged = [], False
+    for entry in summary["metric_per_case"]:
+        known = {key_of[task] for task in collection.context_of(case_of_entry(entry)).tasks}
+        unknown = {key: values for key, values in entry["metrics"].items() if key not in known}
+        judged = judged or any(not math.isnan(values.get("Dice", math.nan)) for values in unknown.values())
+        undefined = {key: dict.fromkeys(values, math.nan) for key, values in unknown.items()}
+        cases.append({**entry, "metrics": entry["metrics"] | undefined})
+    note = {} if checkpoint == FINAL else {VALIDATED_KEY: checkpoint}
+    if judged or note:
+        summary = (summary_of_cases(cases) if judged else summary) | note
+        write_json(summary, path)
+    return summary
 
 
 def write_member_dice(members: Mapping[str, CaseDice], folder: Path) -> None:

@@ -12,6 +12,8 @@ SLOTS_PER_CASE = 50
 # Of more cases, each is drawn a few times in a whole training: what counts then is how often its member is.
 MANY_CASES = 5_000
 SLOTS_OF_MANY = 8
+# However rarely some cases are to be drawn.
+MOST_SLOTS = 1_000_000
 
 
 def case_probabilities(cases: Sequence[str], collection: Collection) -> np.ndarray:
@@ -60,14 +62,15 @@ def weighted_identifiers(cases: Sequence[str], probabilities: np.ndarray) -> np.
     """Case names, each as often as it is to be drawn.
 
     nnU-Net's data loader draws uniformly from a data set's identifiers, which this turns into weighted sampling. Every
-    case occurs; the shares are right to about one part in 50. Of more than MANY_CASES those of members are, and those
-    of cases to a slot. A slot takes the 8 bytes of a reference.
+    case occurs. The share of a case, and of cases that follow each other as a member's do, is right to one slot; there
+    are SLOTS_PER_CASE for each case (SLOTS_OF_MANY of more than MANY_CASES), and more where the rarest case would have
+    less than one. Only where that takes more than MOST_SLOTS are the rarest cases drawn too often. A slot takes the 8
+    bytes of a reference.
     """
     names = np.empty(len(cases), object)
     names[:] = [str(case) for case in cases]
-    if len(cases) <= MANY_CASES:
-        slots = np.round(probabilities * SLOTS_PER_CASE * len(cases))
-    else:
-        # Rounded together with those before, so that what one loses the next gets.
-        slots = np.diff(np.round(np.cumsum(probabilities * SLOTS_OF_MANY * len(cases))), prepend=0)
-    return np.repeat(names, np.maximum(1, slots).astype(int))
+    slots_per_case = SLOTS_PER_CASE if len(cases) <= MANY_CASES else SLOTS_OF_MANY
+    total = max(slots_per_case * len(cases), min(1 / probabilities.min(), MOST_SLOTS))
+    # Rounded together with those before, so that what one loses the next gets.
+    ends = np.floor(np.cumsum(probabilities) * total + 0.5)
+    return np.repeat(names, np.maximum(1, np.diff(ends, prepend=0)).astype(int))

@@ -6,7 +6,7 @@ from typing import Any
 from hermes_nnunet.collection import HERMES_BLOCK, Collection, Member
 from hermes_nnunet.core.images import READER_WRITER
 from hermes_nnunet.core.label_values import foreground_values
-from hermes_nnunet.learning.training.member_dice import case_of_entry, summary_key, summary_of_cases
+from hermes_nnunet.learning.training.member_dice import VALIDATED_KEY, case_of_entry, summary_key, summary_of_cases
 from hermes_nnunet.plans import HermesPlans
 
 
@@ -53,4 +53,5 @@ def view_summary(summary: Mapping[str, Any], collection: Collection, name: str) 
         if collection.cases[case_of_entry(entry)].member == name:
             metrics = {own_key[key]: value for key, value in entry["metrics"].items() if key in own_key}
             cases.append({**entry, "metrics": metrics})
-    return summary_of_cases(cases)
+    note = {VALIDATED_KEY: summary[VALIDATED_KEY]} if VALIDATED_KEY in summary else {}
+    return summary_of_cases(cases) | note

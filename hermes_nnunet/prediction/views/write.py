@@ -10,6 +10,7 @@ from typing import Any
 from filelock import FileLock
 
 from hermes_nnunet.collection import Collection, Member
+from hermes_nnunet.core.checkpoint_names import BEST, FINAL
 from hermes_nnunet.core.files import (
     copy_whole,
     folder_written_beside,
@@ -35,7 +36,7 @@ from hermes_nnunet.schema import OURS, Text, versioned
 
 FORMAT_VERSION = 1
 MARKER = "hermes_view.json"
-CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
+CHECKPOINTS = (FINAL, BEST)
 COPIED_FOLD_FILES = ("debug.json", "progress.png")
 
 
@@ -241,6 +242,9 @@ def _write_fold(target: Path, source: Path, member: Member, collection: Collecti
     for name in CHECKPOINTS:
         if (source / name).is_file():
             _link(source / name, target / name)
+        else:
+            # Of another network, where an addition has come into the model.
+            (target / name).unlink(missing_ok=True)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -22,6 +22,7 @@ from hermes_nnunet.core.files import (
 from hermes_nnunet.core.nnunet_folders import datasets_with_id
 from hermes_nnunet.core.trained_for import check_folds_but
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.learning.training.unknown_modality import SHARE_KEY
 from hermes_nnunet.looks import Looks
 from hermes_nnunet.networks.build import network_of_shapes
 from hermes_nnunet.prediction.model_folder import DATASET_FILE, PLANS_FILE
@@ -51,6 +52,7 @@ _KEPT_ENTRIES = (
     "logging",
     "current_epoch",
     "_best_ema",
+    SHARE_KEY,
 )
 _ASIDE = ".{name}.before"
 # Weights without the additions.

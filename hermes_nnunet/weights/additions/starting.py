@@ -132,14 +132,10 @@ def learning_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn
     return groups
 
 
-def check_unchanged(
+def changed_weight(
     weights: Mapping[str, torch.Tensor], plans: HermesPlans, base: Mapping[str, torch.Tensor], base_plans: HermesPlans
-) -> None:
-    """See that a trained network has the base's weights, bit by bit.
-
-    Raises:
-        RuntimeError: it has not, so that what was trained is no addition.
-    """
+) -> str | None:
+    """Name of a weight of which a network has not the base's values, bit by bit; None where it has all of them."""
     known = {word: row for row, (_, word) in enumerate(modality_rows(base_plans.modalities, ()))}
     for name, weight in weights.items():
         if adapter_of(name) is not None:
@@ -152,8 +148,22 @@ def check_unchanged(
             ] or [(-1, -1)]
             own, of_base = own[[row for row, _ in shared]], of_base[[row for _, row in shared]]
         if not torch.equal(own, of_base):
-            msg = f"{name} of the base has changed while an addition was trained"
-            raise RuntimeError(msg)
+            return name
+    return None
+
+
+def check_unchanged(
+    weights: Mapping[str, torch.Tensor], plans: HermesPlans, base: Mapping[str, torch.Tensor], base_plans: HermesPlans
+) -> None:
+    """See that a trained network has the base's weights.
+
+    Raises:
+        RuntimeError: it has not, so that what was trained is no addition.
+    """
+    changed = changed_weight(weights, plans, base, base_plans)
+    if changed is not None:
+        msg = f"{changed} of the base has changed while an addition was trained"
+        raise RuntimeError(msg)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from hermes_nnunet.core.dice import defined_by_task
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.planning.preprocessing.intensity import intensity_rule
 from hermes_nnunet.plans import HermesPlans
-from hermes_nnunet.prediction.held_out_dice import dice_of_fold
+from hermes_nnunet.prediction.held_out_dice import held_out_dice
 from hermes_nnunet.prediction.views.write import CHECKPOINTS, write_views
 from hermes_nnunet.schema import shown
 from hermes_nnunet.voxel_orders import OUR_ORDER
@@ -169,7 +169,7 @@ def finish_training(
     check_unchanged(weights, hermes_plans, base.base, plans_without_additions(base.plans))
     header = header_of_collection(plans, collection, base, trained_on=trained_on)
     addition = Addition(header, rows_of_addition(weights, hermes_plans, 0))
-    addition = addition.with_dice(defined_by_task(dice_of_fold(output, collection).get(header.name, {})))
+    addition = addition.with_dice(defined_by_task(held_out_dice(output, collection).get(header.name, {})))
     path = output / f"{header.name}{FILE_ENDING}"
     addition.save(path)
     messages = [

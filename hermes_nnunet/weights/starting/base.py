@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection, member_and_own_case
-from hermes_nnunet.core.checkpoints import NAMES
+from hermes_nnunet.core.checkpoint_names import FINAL
 from hermes_nnunet.core.nnunet_files import read_plans
 from hermes_nnunet.core.wording import listed
 from hermes_nnunet.errors import HermesError
@@ -22,7 +22,6 @@ from hermes_nnunet.weights.additions.base import ModelFold, read_fold
 from hermes_nnunet.weights.additions.compose import plans_without_additions, spacing_by_configuration
 
 START_VARIABLE = "HERMES_START_FROM"
-FINAL = NAMES[0]
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Base:
 
     Attributes:
         fold: the fold.
-        training_cases: (data set, case's own name) of the images that it was trained on; None where that is not known.
+        training_cases: (data set, case's own name) of the labels that it was trained on; None where that is not known.
     """
 
     fold: ModelFold
@@ -72,7 +71,7 @@ class Base:
             plans: of the training.
             configuration: of it.
             collection: that is trained on.
-            held_out: validation cases.
+            held_out: validation cases that have labels.
         """
         hermes_plans = HermesPlans.from_plans(plans)
         lines = [f"started from {self.checkpoint}; {in_words(taken, hermes_plans)}"]
@@ -155,7 +154,7 @@ def _fold(folder: Path, fold: int | str) -> str:
 
 
 def _training_cases(fold: ModelFold) -> frozenset[tuple[str, str]] | None:
-    """All cases of the model's collection but those that its final validation scored."""
+    """All cases with labels of the model's collection but those that its final validation scored."""
     collection = fold.model.collection
     assert collection is not None, "read_fold takes no view"
     summary = fold.model.path / f"fold_{fold.fold}" / "validation" / "summary.json"
@@ -164,7 +163,9 @@ def _training_cases(fold: ModelFold) -> frozenset[tuple[str, str]] | None:
         if not summary.is_file():
             return None
         held_out = set(validated_cases(summary))
-    return frozenset(_own_name(case, collection) for case in collection.cases if case not in held_out)
+    return frozenset(
+        _own_name(case, collection) for case in collection.labelled(collection.cases) if case not in held_out
+    )
 
 
 def _own_name(case: str, collection: Collection) -> tuple[str, str]:

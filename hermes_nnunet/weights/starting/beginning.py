@@ -57,7 +57,7 @@ def begin(trainer: "HermesTrainer", base: Base) -> Beginning:
     held_out = []
     if trainer.fold != "all":
         splits = read_splits(Path(trainer.preprocessed_dataset_folder_base) / SPLITS_FILE, "merge again")
-        held_out = splits[trainer.fold]["val"]
+        held_out = trainer.collection.labelled(splits[trainer.fold]["val"])
     plans = trainer.plans_manager.plans
     for line in base.remarks(taken, plans, trainer.configuration_name, trainer.collection, held_out):
         trainer.print_to_log_file(line)

@@ -1,6 +1,7 @@
 import base64
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -63,6 +64,14 @@ class TestPage:
         assert "held-out" not in page
         assert "Dice on training cases" in page
 
+    def test_names_the_checkpoint_that_was_validated_where_it_is_not_the_final_one(self, write, model):
+        assert "is that of checkpoint" not in write().text
+        summary = model / "fold_0" / "validation" / "summary.json"
+        summary.write_text(json.dumps({**json.loads(summary.read_text()), "hermes_checkpoint": "checkpoint_best.pth"}))
+        text = write().text
+        assert "The Dice of fold 0 is that of checkpoint_best.pth; nothing is known of its final checkpoint." in text
+        assert "0.438 mean Dice over data sets" in text
+
     def test_needs_nothing_but_itself(self, write, tmp_path):
         page = write()
         without_images = re.sub(r"base64,[A-Za-z0-9+/=]+", "", (tmp_path / "report.html").read_text())
@@ -79,6 +88,24 @@ class TestPage:
         assert "abdomen 2 0.500 liver 2 0.750 0.354 0.750 0.500 1.000 spleen 1 0.250 - 0.250 0.250 0.250" in text
         assert "brain 1 0.375 whole 1 0.125 - 0.125 0.125 0.125 core 1 0.625" in text
         assert "0.438 mean Dice over data sets" in text
+
+    def test_has_the_shares_by_which_the_papers_trainer_draws(self, collection):
+        """By the paper's weight of a case, 1.5 and 0.1, where the members are the paper's."""
+        from hermes_nnunet.insight.report.page import _shares
+
+        names = {"abdomen": "bcv", "brain": "autopet"}
+        papers = replace(
+            collection,
+            members={names[name]: replace(member, name=names[name]) for name, member in collection.members.items()},
+            cases={name: replace(case, member=names[case.member]) for name, case in collection.cases.items()},
+        )
+        share = 3 * 1.5 / (3 * 1.5 + 2 * 0.1)
+        assert _shares("HermesTrainerPaper__HermesPlans__3d_fullres", papers) == {
+            "bcv": pytest.approx(share),
+            "autopet": pytest.approx(1 - share),
+        }
+        assert _shares("HermesTrainer__HermesPlans__3d_fullres", papers)["bcv"] == pytest.approx(0.75)
+        assert _shares("HermesTrainerPaper__HermesPlans__3d_fullres", collection)["abdomen"] == pytest.approx(0.75)
 
     def test_tells_what_cases_annotate(self, write, model, dataset_json):
         cases = dataset_json["hermes"]["cases"]

@@ -42,6 +42,13 @@ def test_cases_that_the_training_saw_say_so(model, raw):
         assert case.notes == ('The training saw this case (fold "all"): its Dice tells nothing of new images.',)
 
 
+def test_cases_that_another_checkpoint_has_segmented_name_it(model, raw):
+    summary = model / "fold_0" / "validation" / "summary.json"
+    summary.write_text(json.dumps({**json.loads(summary.read_text()), "hermes_checkpoint": "checkpoint_best.pth"}))
+    for case in cases_of_validation(read_trained_model(model), raw):
+        assert case.notes == ("Segmented with checkpoint_best.pth.",)
+
+
 def test_of_a_case_only_what_it_annotates_is_shown(model, raw):
     content = json.loads((model / "dataset.json").read_text())
     content["hermes"]["cases"]["brain__y"]["annotated"] = ["brain/core"]

@@ -8,7 +8,14 @@ from nnunetv2.evaluation.evaluate_predictions import load_summary_json
 
 from hermes_nnunet.collection import Case
 from hermes_nnunet.core.dice import mean_by_label, mean_dice
-from hermes_nnunet.learning.training.member_dice import dice_by_member, restrict_summary, write_member_dice
+from hermes_nnunet.learning.training.member_dice import (
+    dice_by_member,
+    read_summary,
+    restrict_summary,
+    validated_checkpoint,
+    write_member_dice,
+)
+from hermes_nnunet.prediction.views.content import view_summary
 
 NAN = float("nan")
 
@@ -96,6 +103,29 @@ class TestSummary:
         )
         assert summary["foreground_mean"]["Dice"] == pytest.approx(0.6)
         assert load_summary_json(str(path))["mean"][(3, 4)]["Dice"] == pytest.approx(0.6)
+
+    def test_a_case_is_not_judged_by_a_region_around_a_task_that_it_shares(self, collection, tmp_path):
+        """Who knows the core alone has its voxels in another member's whole."""
+        abdomen = replace(collection.members["abdomen"], tasks=("brain/core",))
+        grown = replace(collection, members={**collection.members, "abdomen": abdomen})
+        entries = [self.entry("abdomen__a", whole=0.5, core=0.5), self.entry("brain__y", whole=1.0, core=1.0)]
+        path = tmp_path / "summary.json"
+        path.write_text(json.dumps({"metric_per_case": entries, "mean": {}, "foreground_mean": {}}))
+        summary = restrict_summary(path, grown)
+        assert {key: summary["mean"][key]["Dice"] for key in ("(3, 4)", "4")} == {"(3, 4)": 1.0, "4": 0.75}
+        assert json.loads(path.read_text())["foreground_mean"]["Dice"] == 0.875
+        assert dice_by_member(summary, grown)["abdomen"] == {"abdomen__a": {"brain/core": 0.5}}
+
+    @pytest.mark.parametrize("whole", [0.6, 0.0])
+    def test_tells_of_another_checkpoint_than_the_final_one(self, collection, tmp_path, whole):
+        path = tmp_path / "summary.json"
+        entries = [self.entry("brain__y", whole=0.6), self.entry("abdomen__a", whole=whole or NAN)]
+        path.write_text(json.dumps({"metric_per_case": entries, "mean": {}}))
+        restrict_summary(path, collection, "checkpoint_best.pth")
+        summary = read_summary(path, collection)
+        assert validated_checkpoint(summary) == "checkpoint_best.pth"
+        assert validated_checkpoint(view_summary(summary, collection, "brain")) == "checkpoint_best.pth"
+        assert dice_by_member(summary, collection)["brain"]["brain__y"]["brain/whole"] == 0.6
 
     def test_is_left_as_nnunet_wrote_it_where_all_cases_annotate_all(self, collection, tmp_path):
         path = tmp_path / "summary.json"

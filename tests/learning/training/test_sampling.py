@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hermes_nnunet.collection import Case, Collection
@@ -49,6 +49,27 @@ def test_identifiers_occur_as_often_as_their_weight_says(counts, weights):
     shares = np.array([(drawn == case).mean() for case in cases])
     # half a slot of rounding, and at least one slot for each case
     assert np.abs(shares - expected).max() < 2 / (50 * len(cases)) + 0.02 * expected.max()
+
+
+@settings(deadline=None)
+@given(
+    counts=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    weights=st.tuples(st.floats(0.05, 20), st.floats(0.05, 20)),
+)
+@example(counts=(9_262, 1_200), weights=(1, 20))
+def test_members_are_drawn_as_often_as_their_weights_say(counts, weights):
+    """Also one of which most cases are drawn far less often than others."""
+    shares = np.array(weights) / sum(weights)
+    cases = [f"{member}__{case}" for member in (0, 1) for case in range(counts[member])]
+    drawn = weighted_identifiers(cases, np.repeat(shares / counts, counts))
+    first = sum(name.startswith("0") for name in drawn)
+    assert first == pytest.approx(shares[0] * len(drawn), abs=2)
+
+
+def test_cases_that_are_drawn_hardly_ever_take_no_more_than_a_case_has_to(monkeypatch):
+    monkeypatch.setattr("hermes_nnunet.learning.training.sampling.MOST_SLOTS", 1_000)
+    drawn = weighted_identifiers(["often", "never"], np.array([1 - 1e-9, 1e-9]))
+    assert sorted(drawn) == ["never", *["often"] * 1_000]
 
 
 class TestPaper:

@@ -88,6 +88,17 @@ class TestHermesTrainer:
         assert "WARNING: 3 validation cases were training cases of" in log_of(trainer)
         assert "abdomen__a, abdomen__b, brain__x" in log_of(trainer)
 
+    @pytest.mark.parametrize("where", ["base", "training"])
+    def test_warns_of_none_that_has_no_labels(self, base, grown, make_trainer, dataset_json, where):
+        """There is no Dice of it, or the base has learned nothing of what is scored."""
+        content = json.loads((base[0] / "dataset.json").read_text())
+        for case in ("abdomen__b", "brain__x"):
+            (content if where == "base" else dataset_json)["hermes"]["cases"][case]["annotated"] = []
+        (base[0] / "dataset.json").write_text(json.dumps(content))
+        trainer = make_trainer(fold=1)
+        trainer.on_train_start()
+        assert "WARNING: 1 validation cases were training cases of" in log_of(trainer)
+
     @pytest.mark.parametrize("content", [{}, {"metric_per_case": [{"metrics": {}}]}])
     def test_names_a_summary_that_is_damaged(self, base, make_trainer, monkeypatch, content):
         model, _ = base
@@ -152,6 +163,17 @@ class TestHermesTrainer:
         with pytest.raises(HermesError, match=r"is a model of plain nnU-Net: start from it with"):
             make_trainer().on_train_start()
 
+    def test_may_take_the_place_of_its_base(self, base, grown, make_trainer, monkeypatch, tmp_path):
+        """The base's plans, which nnU-Net overwrites, know other tasks."""
+        place = base[0].rename(tmp_path / "results" / "Dataset900_Both" / "HermesTrainer__HermesPlans__3d_fullres")
+        monkeypatch.setenv("HERMES_START_FROM", str(place))
+        monkeypatch.setenv("HERMES_OVERWRITE", "1")
+        trainer = make_trainer()
+        assert trainer.output_folder_base == str(place)
+        trainer.on_train_start()
+        assert torch.equal(trainer.bare_network.state_dict()[PRIORS][1:], grown[PRIORS])
+        assert not list(place.rglob("*.pth"))
+
     def test_of_several_folds_takes_its_own_or_wants_to_be_told(self, base, make_trainer, monkeypatch):
         model, _ = base
         (model / "fold_3").mkdir()
@@ -167,10 +189,66 @@ class TestHermesTrainer:
 
 
 @pytest.fixture
+def hermes():
+    from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer import HermesTrainer
+
+    return HermesTrainer
+
+
+@pytest.fixture
 def transfer():
     from nnunetv2.training.nnUNetTrainer.hermes.hermes_trainer_transfer import HermesTrainerTransfer
 
     return HermesTrainerTransfer
+
+
+class TestOverwriting:
+    """A start that is refused costs nothing of the training whose place it would have taken."""
+
+    @pytest.fixture
+    def older(self, make_trainer, transfer, monkeypatch):
+        """A function: the folder of a model that a trainer has left, and what is in it."""
+        monkeypatch.setenv("HERMES_OVERWRITE", "1")
+
+        def make(trainer_class):
+            trainer = make_trainer(trainer_class=trainer_class)
+            trainer.initialize()
+            fold = Path(trainer.output_folder)
+            (fold / "validation").mkdir()
+            (fold / "validation" / "summary.json").touch()
+            trainer.save_checkpoint(str(fold / "checkpoint_final.pth"))
+            (fold.parent / "plans.json").write_text("as it was")
+            return fold.parent
+
+        return make
+
+    @staticmethod
+    def content(folder):
+        return {file: file.read_bytes() for file in folder.rglob("*") if file.suffix in (".pth", ".json")}
+
+    def test_with_a_wrong_name(self, older, make_trainer, hermes, monkeypatch):
+        before = self.content(folder := older(hermes))
+        monkeypatch.setenv("HERMES_START_FROM", "/gone")
+        with pytest.raises(HermesError, match="HERMES_START_FROM=/gone"):
+            make_trainer().run_training()
+        assert self.content(folder) == before
+
+    def test_with_a_base_of_another_network(self, base, older, make_trainer, hermes, monkeypatch):
+        before = self.content(folder := older(hermes))
+        file = base[0] / "fold_0" / "checkpoint_final.pth"
+        content = torch.load(file, weights_only=False)
+        del content["network_weights"]["decoder.transpconvs.0.weight"]
+        torch.save(content, file)
+        monkeypatch.setenv("HERMES_START_FROM", str(base[0]))
+        with pytest.raises(HermesError, match="another network"):
+            make_trainer().run_training()
+        assert self.content(folder) == before
+
+    def test_without_the_base_that_a_transfer_needs(self, older, make_trainer, transfer):
+        before = self.content(folder := older(transfer))
+        with pytest.raises(HermesError, match="extends no model"):
+            make_trainer(trainer_class=transfer).run_training()
+        assert self.content(folder) == before
 
 
 class TestTransfer:

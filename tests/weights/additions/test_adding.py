@@ -11,9 +11,11 @@ import torch
 from rich.console import Console
 
 from hermes_nnunet import HermesModel
+from hermes_nnunet.core.checkpoints import read_checkpoint
 from hermes_nnunet.core.expected_dice import ExpectedDice
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.errors import HermesError, UsageError
+from hermes_nnunet.learning.training.unknown_modality import SHARE_KEY
 from hermes_nnunet.planning.modality.features import image_features
 from hermes_nnunet.planning.modality.finder import ModalityFinder
 from hermes_nnunet.planning.modality.fitting import MeasuredCase, fit
@@ -21,6 +23,7 @@ from hermes_nnunet.prediction import network_modality
 from hermes_nnunet.prediction.modality_finding import is_to_find
 from hermes_nnunet.prediction.model_folder import read_model_folder
 from hermes_nnunet.prediction.predictor import HermesPredictor
+from hermes_nnunet.prediction.views.write import write_views
 from hermes_nnunet.weights.additions import adding
 from hermes_nnunet.weights.additions.adding import add
 from hermes_nnunet.weights.additions.base import read_fold
@@ -239,6 +242,21 @@ class TestNewMembers:
         assert read_json(view / "plans.json", "")["hermes"]["context"]["modality"] == "T2"
 
 
+def test_images_of_unknown_modality_stay_known(base, results, saved):
+    """The network of the base was told "unknown" in training, which its checkpoints say."""
+    for file in base.glob("fold_0/*.pth"):
+        torch.save({**torch.load(file, weights_only=True), SHARE_KEY: 0.1}, file)
+    shutil.rmtree(base / "fold_1")
+    path = saved()
+    apart = add([path], base, results=results, into=902).folder
+    add([path], base, results=results)
+    added = base / "fold_0" / "checkpoint_final.pth"
+    assert [read_checkpoint(file)[SHARE_KEY] for file in (apart / "fold_0" / added.name, added)] == [0.1, 0.1]
+    assert HermesPredictor(read_model_folder(apart), "cpu").knows_unknown
+    add([], base, results=results, without=["New305"])
+    assert read_checkpoint(added)[SHARE_KEY] == 0.1
+
+
 class TestExpectedDice:
     def test_of_every_fold_comes_with_the_addition_into_model_and_view(self, base, results, addition, tmp_path):
         paths = []
@@ -289,12 +307,15 @@ class TestInPlace:
         folder = read_fold(base, 0)
         weights, plans = dict(folder.base), read_json(base / "plans.json", "")
         keep_fold(base, 0)
+        write_views(base, results, [0])
+        assert len(list(results.glob("Dataset01*/*/fold_0/checkpoint_best.pth"))) == 2
         result = add([saved()], base, results=results)
         assert (result.folder, result.additions) == (base, ("New305",))
         assert (base / "fold_0" / "training_log.txt").is_file()
         assert not (base / "fold_0" / "checkpoint_best.pth").exists()
         view = results / "Dataset305_New305" / base.name
         assert view.is_dir()
+        assert not list(results.glob("Dataset01*/*/fold_0/checkpoint_best.pth"))
         add([], base, results=results, without=["New305"])
         after = read_fold(base, 0)
         assert read_json(base / "plans.json", "") == plans

@@ -1,15 +1,20 @@
 """Training of an addition: what learns, what is left at the end."""
 
 import json
+import os
 import re
+import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from hermes_nnunet.core.files import read_json
 from hermes_nnunet.errors import HermesError
+from hermes_nnunet.learning.training.save_interval import SaveInterval
 from hermes_nnunet.networks.pool_rows import adapter_of, rows_of
+from hermes_nnunet.prediction.model_folder import read_model_folder
 from hermes_nnunet.weights.additions.base import read_fold
 from hermes_nnunet.weights.additions.file import Addition
 
@@ -22,7 +27,7 @@ def trainer(folders, extended, new_member):
 
     from hermes_nnunet.planning.preprocessing.preprocessor import HermesPreprocessor
 
-    def make(word="305:T2", labels=("gallbladder",), epochs=2, iterations=2, **changes):
+    def make(word="305:T2", labels=("gallbladder",), epochs=2, iterations=2, fold=0, **changes):
         folder = folders / "preprocessed" / "Dataset901_More901"
         if not folder.is_dir():
             new_member(305, labels)
@@ -48,7 +53,7 @@ def trainer(folders, extended, new_member):
         plans["hermes"].update(changes)
         plans["continue_training"] = False
         made = HermesTrainerAddition(
-            plans, "3d_fullres", 0, read_json(folder / "dataset.json", ""), torch.device("cpu")
+            plans, "3d_fullres", fold, read_json(folder / "dataset.json", ""), torch.device("cpu")
         )
         made.num_epochs, made.num_iterations_per_epoch, made.num_val_iterations_per_epoch = epochs, iterations, 1
         return made
@@ -128,7 +133,7 @@ class TestFirstRows:
         made.first_batches = 0
         made.initialize()
         before = self.classifiers_of(made).clone()
-        made.begin()
+        made.fit_to_batches()
         assert torch.equal(self.classifiers_of(made), before)
         assert torch.equal(self.priors_of(made)[0], self.priors_of_base(read_fold(base, 0))[:-1].mean(dim=0))
 
@@ -138,7 +143,7 @@ class TestFirstRows:
         made.initialize()
         monkeypatch.setattr("hermes_nnunet.weights.additions.first_rows._heads_with_classifiers", lambda network: [])
         made.dataloader_train = iter([])
-        made.begin()
+        made.fit_to_batches()
 
     @staticmethod
     def priors_of_base(of_base):
@@ -155,10 +160,44 @@ class TestFirstRows:
         )
         drawn = iter(range(100))
         made.dataloader_train = drawn
-        made.begin()
+        made.fit_to_batches()
         # A loader's batches are drawn by all processes together.
         assert next(drawn) == made.first_batches
         assert torch.equal(self.classifiers_of(made), before + 1)
+
+
+class TestInterruptedAtTheStart:
+    """A signal, or the time for a checkpoint, comes before the first rows are fitted."""
+
+    @staticmethod
+    def begun(trainer):
+        made = trainer("305:CT")
+        torch.manual_seed(0)
+        made.initialize()
+        np.random.seed(0)
+        return made
+
+    def test_by_a_signal_loses_nothing(self, trainer, monkeypatch):
+        whole = self.begun(trainer)
+        whole.run_training()
+        monkeypatch.setenv("HERMES_OVERWRITE", "1")
+        stopped = self.begun(trainer)
+        monkeypatch.setattr(stopped._workers, "look", lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(SystemExit, match="143"):
+            stopped.run_training()
+        assert "prior tokens of the new tasks start as" in Path(stopped.log_file).read_text()
+        again = trainer("305:CT")
+        again.load_checkpoint(str(Path(stopped.output_folder) / "checkpoint_latest.pth"))
+        again.run_training()
+        expected = whole.bare_network.state_dict()
+        for name, tensor in again.bare_network.state_dict().items():
+            assert torch.equal(tensor, expected[name]), name
+
+    def test_by_time_is_saved_when_they_are_fitted(self, trainer, monkeypatch):
+        monkeypatch.setattr(SaveInterval, "is_over", True)
+        made = self.begun(trainer)
+        made.on_train_start()
+        assert not list(Path(made.output_folder).glob("*.pth"))
 
 
 def logits_of_noise(view):
@@ -196,6 +235,50 @@ class TestEnd:
         assert torch.equal(one, other)
 
 
+class TestDiceToExpect:
+    @pytest.fixture
+    def validated(self, trainer):
+        """A function that makes the trainer of a fold, trained and validated."""
+
+        def make(fold):
+            made = trainer("305:CT", epochs=1, iterations=1, fold=fold)
+            made.first_batches = 0
+            made.run_training()
+            made.perform_actual_validation()
+            return made
+
+        return make
+
+    @staticmethod
+    def of(made):
+        return Addition.load(Path(made.output_folder) / "New305.hermes").header.dice_of_cases
+
+    def test_is_none_where_no_case_was_held_out(self, validated, base, folders):
+        made = validated("all")
+        assert (Path(made.output_folder) / "validation" / "summary.json").is_file()
+        assert self.of(made) == {}
+        assert read_model_folder(folders / "results" / "Dataset901_More901" / base.name).expected_dice == {}
+
+    def test_stays_that_of_the_final_weights(self, validated):
+        """Those of the best checkpoint, which has learned nothing, are validated after them."""
+        made = validated(0)
+        before = self.of(made)
+        best = Path(made.output_folder) / "checkpoint_best.pth"
+        content = torch.load(best, weights_only=False)
+        for name, tensor in content["network_weights"].items():
+            if name.endswith("classifiers.bias"):
+                tensor.fill_(-100 if max(before["New305/gallbladder"]) else 100)
+        torch.save(content, best)
+        made.load_checkpoint(str(best))
+        made.perform_actual_validation()
+        validation = best.with_name("validation")
+        assert read_json(validation / "summary.json", "")["hermes_checkpoint"] == best.name
+        of_best = read_json(validation / "dice_by_member.json", "")["members"]["New305"]["mean"]
+        assert [of_best] != before["New305/gallbladder"]
+        assert self.of(made) == before
+        assert read_model_folder(best.parent.parent).expected_dice == {}
+
+
 class TestBadInput:
     def test_plans_without_base(self, trainer):
         trainer()
@@ -216,6 +299,24 @@ class TestBadInput:
         torch.save(checkpoint, file)
         with pytest.raises(HermesError, match=r"the weights of the base .* now, the collection was made for"):
             trainer()
+
+    def test_other_weights_than_the_bases(self, trainer):
+        """As those of -pretrained_weights, also of a training with them that is continued."""
+        made = trainer("305:CT")
+        made.initialize()
+        with torch.no_grad():
+            made.bare_network.get_parameter("encoder.stem.convs.0.conv.weight").add_(1)
+        message = (
+            r"encoder\.stem\.convs\.0\.conv\.weight of the network is not that of the base .*leave out -pretrained"
+        )
+        with pytest.raises(HermesError, match=message):
+            made.on_train_start()
+        latest = Path(made.output_folder) / "checkpoint_latest.pth"
+        made.save_checkpoint(str(latest))
+        again = trainer("305:CT")
+        again.load_checkpoint(str(latest))
+        with pytest.raises(HermesError, match=message):
+            again.on_train_start()
 
     @pytest.mark.parametrize(
         ("change", "message"),
