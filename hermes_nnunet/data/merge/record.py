@@ -69,15 +69,17 @@ class MergeRecord:
 
     def says_the_same(self, other: "MergeRecord", case: str, member: str) -> bool:
         """Whether a case of a member would be written with the same content."""
-        stamps = self.cases.get(case)
-        return (
-            stamps is not None
-            and stamps == other.cases.get(case)
-            and self.values.get(member) == other.values.get(member)
+        return case in self.cases and self.made_from(case, member) == other.made_from(case, member)
+
+    def made_from(self, case: str, member: str) -> list[Any]:
+        """All that decides the content of a case of a member."""
+        return [
+            self.cases.get(case),
+            self.values.get(member),
             # Else a label file may hold what its case is no longer said to annotate.
-            and self.annotated.get(case) == other.annotated.get(case)
-            and self.specification.get(_SPACING_FROM) == other.specification.get(_SPACING_FROM)
-        )
+            self.annotated.get(case),
+            self.specification.get(_SPACING_FROM),
+        ]
 
 
 def read_record(folder: Path, remedy: str) -> MergeRecord:

@@ -106,12 +106,10 @@ def digests_of_merge(raw: Path) -> dict[str, str]:
     if not (raw / RECORD_FILE).is_file():
         return {}
     record = read_record(raw, "run the merge again")
-    digests = {}
-    for case, stamps in record.cases.items():
-        member = case.partition(CASE_SEPARATOR)[0]
-        made_from = [stamps, record.values.get(member), record.annotated.get(case)]
-        digests[case] = digest_of_json(made_from)[:_DIGITS]
-    return digests
+    return {
+        case: digest_of_json(record.made_from(case, case.partition(CASE_SEPARATOR)[0]))[:_DIGITS]
+        for case in record.cases
+    }
 
 
 def changes_since(folder: Path, raw: Path) -> str:

@@ -22,8 +22,7 @@ from hermes_nnunet.core.files import (
     written_beside,
 )
 from hermes_nnunet.core.leftovers import remove_leftovers
-from hermes_nnunet.core.nnunet_files import FINGERPRINT as FINGERPRINT
-from hermes_nnunet.core.nnunet_files import read_dataset_json, read_plans
+from hermes_nnunet.core.nnunet_files import FINGERPRINT, read_dataset_json, read_plans
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, RAW, dataset_id, datasets_with_id, optional_folder
 from hermes_nnunet.core.trained_for import check_folds_but
 from hermes_nnunet.errors import HermesError

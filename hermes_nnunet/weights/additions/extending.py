@@ -15,7 +15,7 @@ from hermes_nnunet.additions import LARGEST_RANK, RANK, AddedMember, BaseReferen
 from hermes_nnunet.collection import HERMES_BLOCK, Collection
 from hermes_nnunet.core.files import read_json, write_json, written_beside
 from hermes_nnunet.core.images import READER_WRITER
-from hermes_nnunet.core.nnunet_files import SPLITS_FILE, read_dataset_json
+from hermes_nnunet.core.nnunet_files import FINGERPRINT, SPLITS_FILE, read_dataset_json
 from hermes_nnunet.core.nnunet_folders import raw_folder
 from hermes_nnunet.core.wording import did_you_mean, listed
 from hermes_nnunet.data.merge import MergeResult, MergeSpecification, merge
@@ -30,7 +30,6 @@ from hermes_nnunet.planning.preprocessing.intensity import default_intensity_cli
 from hermes_nnunet.planning.splits import check_planned_splits
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.model_folder import DATASET_FILE
-from hermes_nnunet.prediction.views.write import FINGERPRINT
 from hermes_nnunet.voxel_orders import OUR_ORDER
 from hermes_nnunet.weights.additions.base import ModelFold, read_fold
 from hermes_nnunet.weights.additions.compose import members_of_base, plans_without_additions, set_pool_sizes

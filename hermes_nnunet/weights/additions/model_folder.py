@@ -19,6 +19,7 @@ from hermes_nnunet.core.files import (
     write_json,
     written_beside,
 )
+from hermes_nnunet.core.nnunet_files import FINGERPRINT
 from hermes_nnunet.core.nnunet_folders import datasets_with_id
 from hermes_nnunet.core.trained_for import check_folds_but
 from hermes_nnunet.errors import HermesError
@@ -26,7 +27,7 @@ from hermes_nnunet.learning.training.unknown_modality import SHARE_KEY
 from hermes_nnunet.looks import Looks
 from hermes_nnunet.networks.build import network_of_shapes
 from hermes_nnunet.prediction.model_folder import DATASET_FILE, PLANS_FILE
-from hermes_nnunet.prediction.views.write import CHECKPOINTS, COPIED_FOLD_FILES, FINGERPRINT
+from hermes_nnunet.prediction.views.write import CHECKPOINTS, COPIED_FOLD_FILES
 from hermes_nnunet.schema import OURS, Text, versioned
 from hermes_nnunet.weights.additions.base import ModelFold
 from hermes_nnunet.weights.additions.compose import (
