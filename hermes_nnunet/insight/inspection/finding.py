@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from hermes_nnunet.collection import HERMES_BLOCK, Collection
-from hermes_nnunet.core.nnunet_files import SPLITS_FILE, read_dataset_json, read_plans
+from hermes_nnunet.core.nnunet_files import FINGERPRINT, SPLITS_FILE, read_dataset_json, read_plans
 from hermes_nnunet.core.nnunet_folders import PREPROCESSED, RAW, RESULTS, datasets_with_id, optional_folder
 from hermes_nnunet.data.merge.record import check_whole
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.plans import HermesPlans
 from hermes_nnunet.prediction.model_folder import DATASET_FILE, PLANS_FILE, find_model_folder, own_member
-from hermes_nnunet.prediction.views.write import FINGERPRINT
 
 COLLECTION = "collection"
 PLANS = "plans"
