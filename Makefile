@@ -16,7 +16,7 @@ WITH_COMMANDS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 SOURCES := setup.py pyproject.toml $(shell find hermes_nnunet trainers planners dataset_converters \
 	-name __pycache__ -prune -o -print)
 
-.PHONY: test quick lint types format docs demo bench accuracy everything long missing additions campaign clean
+.PHONY: test quick lint types format docs demo bench accuracy everything long overfitting missing additions campaign clean
 
 test: $(VENV)/installed
 	$(WITH_COMMANDS) HERMES_TEST_INSTALLED=1 OMP_NUM_THREADS=1 $(VENV)/bin/pytest --durations=15 $(PYTEST_ARGS) $(SELECTED)
@@ -44,6 +44,10 @@ everything: $(VENV)/installed
 # hours too: the comparison at 6 mm, where trainings can be long
 long: $(VENV)/installed
 	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/long_training.py $(ACCURACY_SOURCE) $(LONG_FOLDER) $(LONG_ARGS)
+
+# hours too: its trainings of n = 5,000, and what they make of their training cases
+overfitting: $(VENV)/installed
+	$(WITH_COMMANDS) $(VENV)/bin/python benchmarks/overfitting.py $(ACCURACY_SOURCE) $(LONG_FOLDER) --batches 5000 $(LONG_ARGS)
 
 # hours too: labels that are missing case by case, images without labels, and images of which nobody says the modality
 missing: $(VENV)/installed

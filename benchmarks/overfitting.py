@@ -1,8 +1,8 @@
 """How much better are the cases segmented that a model was trained on than those that were held out?
 
 Trains the arms of benchmarks/long_training.py where that is not done yet, and segments all training cases of every
-member with stock nnUNetv2_predict. A model that segments its training cases much better has learned these cases by
-heart: it lacks cases, not capacity or batches.
+member with stock nnUNetv2_predict. A model that segments its training cases much better than others lacks cases rather
+than capacity or batches.
 
     python benchmarks/overfitting.py ../shared/data/raw FOLDER --batches 5000 --seed 1
 """
