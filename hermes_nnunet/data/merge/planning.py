@@ -65,8 +65,8 @@ class PlannedCase:
         """Those of the images that have to be in Hounsfield units."""
         if self.modality != CT:
             return ()
-        several = len(self.images) > 1
-        return tuple(self.images[n] for n in channels_named_ct(self.member.channel_names)) if several else self.images
+        named = channels_named_ct(self.member.channel_names) if len(self.images) > 1 else ()
+        return tuple(self.images[number] for number in named) or self.images
 
     @property
     def not_annotated(self) -> dict[int, str]:

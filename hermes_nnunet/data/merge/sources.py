@@ -116,6 +116,7 @@ def read_member(raw: Path, specification: MemberSpecification, spacing_from: str
     annotated = annotated_labels(sayings, sorted(files), labels, unlabelled, name)
     cases = _cases(specification, folder, files, annotated)
     is_pseudo = has_pseudo_labels(dataset_json, where)
+    channels = _channels(specification, channel_names, where)
     return SourceMember(
         specification=specification,
         name=name,
@@ -123,11 +124,11 @@ def read_member(raw: Path, specification: MemberSpecification, spacing_from: str
         folder=folder,
         channel_names=channel_names,
         file_ending=file_ending,
-        channels=_channels(specification, channel_names, where),
+        channels=channels,
         labels=labels,
         cases=cases,
         notes=(*notes, *_count_notes(dataset_json, len(cases), where), *_pseudo_notes(is_pseudo, name)),
-        warnings=warnings,
+        warnings=(*warnings, *_ct_warnings(channels, channel_names, where)),
         has_pseudo_labels=is_pseudo,
     )
 
@@ -187,18 +188,17 @@ def _channels(
             raise HermesError(f"channels of member {specification.dataset} name one channel twice: once each")
         return chosen
     channel = None if specification.channel is None else _channel_index(specification.channel, channel_names, where)
-    if channel is None and len(channel_names) > 1 and CT in specification.modalities:
-        _check_named_ct(channel_names, where)
     return dict.fromkeys(specification.modalities, channel)
 
 
-def _check_named_ct(channel_names: Mapping[str, str], where: str) -> None:
-    """Raises: HermesError where none of several channels is named CT, so that any of them may be another modality."""
-    if not channels_named_ct(channel_names):
-        raise HermesError(
-            f"{where}: its modality is CT, but none of its channels ({listed(channel_names.values())}) is named CT: "
-            f'name those that are in Hounsfield units "CT" in channel_names, or {ONE_CHANNEL_REMEDY}'
-        )
+def _ct_warnings(channels: Mapping[str, int | None], channel_names: Mapping[str, str], where: str) -> list[str]:
+    """Of a CT member with several channels, none of which is named CT: phases of a contrast agent, or a mistake."""
+    if CT not in channels or channels[CT] is not None or len(channel_names) == 1 or channels_named_ct(channel_names):
+        return []
+    return [
+        f"{where}: its modality is CT, so all its channels ({listed(channel_names.values())}) are taken for CT; if some"
+        f' are not in Hounsfield units, name those that are "CT" in channel_names, or {ONE_CHANNEL_REMEDY}'
+    ]
 
 
 def _channel_index(channel: int | str, channel_names: Mapping[str, str], where: str) -> int:

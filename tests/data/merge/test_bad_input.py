@@ -243,11 +243,15 @@ class TestChannels:
         raw.add("Dataset002_Brain", channels=("T1", "FLAIR"))
         assert "has no channel 2" in refused(MemberSpecification(2, "FLAIR", channel=2))
 
-    def test_a_ct_of_several_of_which_none_is_named_so_is_told(self, raw, refused):
-        folder = raw.add("Dataset001_Belly", channels=("ct_scan", "suv"))
-        message = refused(CT)
-        assert f"{folder / 'dataset.json'}: its modality is CT, but none of its channels (ct_scan, suv) is" in message
-        assert "channel_names, or choose one with channel:, or make each a case of its own with channels:" in message
+    def test_a_ct_of_several_of_which_none_is_named_so_is_warned_of(self, raw, merge_members):
+        folder = raw.add("Dataset001_Belly", channels=("arterial", "venous"))
+        (warning,) = merge_members(CT).warnings
+        assert f"{folder / 'dataset.json'}: its modality is CT, so all its channels (arterial, venous) are" in warning
+        assert "channel_names, or choose one with channel:, or make each a case of its own with channels:" in warning
+
+    def test_a_ct_of_several_of_which_one_is_named_so_is_not(self, raw, merge_members):
+        raw.add("Dataset001_Belly", channels=("CT", "PET"))
+        assert merge_members(CT).warnings == ()
 
     def test_cts_in_several_places_are_told(self, raw, refused):
         raw.add("Dataset001_Belly", channels=("CT", "PET"))
