@@ -7,18 +7,22 @@ from pathlib import Path
 from comparison.data import CONFIGURATION, Workplace
 from comparison.running import Training
 from hermes_nnunet.core.files import read_json
+from hermes_nnunet.core.nnunet_files import SPLITS_FILE
 
 
 def held_out_cases(workplace: Workplace, member: int, count: int, fold: int = 0) -> list[str]:
     """The first held-out cases of a member, by name."""
-    folds = read_json(workplace.raw(member) / "splits_final.json", "link the members again")
-    return sorted(folds[fold]["val"])[:count]
+    return _cases(workplace, member, fold, "val")[:count]
 
 
 def training_cases(workplace: Workplace, member: int, fold: int = 0) -> list[str]:
     """The training cases of a member, by name."""
-    folds = read_json(workplace.raw(member) / "splits_final.json", "link the members again")
-    return sorted(folds[fold]["train"])
+    return _cases(workplace, member, fold, "train")
+
+
+def _cases(workplace: Workplace, member: int, fold: int, half: str) -> list[str]:
+    folds = read_json(workplace.raw(member) / SPLITS_FILE, "link the members again")
+    return sorted(folds[fold][half])
 
 
 def image_of(workplace: Workplace, member: int, case: str) -> Path:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from typing_extensions import TypedDict
 
+from hermes_nnunet.core.checkpoint_names import FINAL
 from hermes_nnunet.core.images.spacing_choice import check_spacing_from
 from hermes_nnunet.errors import HermesError, UsageError
 from hermes_nnunet.file_names import quoted
@@ -15,7 +16,7 @@ from hermes_nnunet.schema import OURS, Flag, Number, Text, checked, checked_by
 
 REQUIRED = {"input": "-i/--input", "output": "-o/--output", "model": "-m/--model"}
 # Options that may be None for not given, since a record may say another value than these.
-DEFAULTS = {"output_type": NIFTI, "checkpoint": "checkpoint_final.pth", "tile_step": 0.5}
+DEFAULTS = {"output_type": NIFTI, "checkpoint": FINAL, "tile_step": 0.5}
 
 
 def _check_output_type(name: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from hermes_nnunet.collection import HERMES_BLOCK
+from hermes_nnunet.core.checkpoint_names import FINAL
 from hermes_nnunet.core.files import folder_written_beside, holds_files, write_json, written_beside
 from hermes_nnunet.core.images import READER_WRITER
 from hermes_nnunet.core.leftovers import remove_leftovers
@@ -111,7 +112,7 @@ def _write_content(
     fold.mkdir(exist_ok=True)
     write_json(marker, folder / MARKER)
     write_json(dataset_json, folder / "dataset.json")
-    with written_beside(fold / "checkpoint_final.pth") as temporary:
+    with written_beside(fold / FINAL) as temporary:
         torch.save(checkpoint, temporary)
     write_json(plans, folder / "plans.json")
 

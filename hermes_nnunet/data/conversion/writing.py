@@ -1,13 +1,12 @@
 """Write the files of one case."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
+from hermes_nnunet.core.digests import digest_of_json
 from hermes_nnunet.core.files import written_beside
 from hermes_nnunet.core.images.geometry import Geometry, grid_problem
 from hermes_nnunet.core.images.opening import open_image
@@ -58,7 +57,7 @@ def digest_of(case: SourceCase, values: Mapping[int, int], source: Path) -> str:
     """
     volumes = [*case.images, *([] if case.label is None else [case.label])]
     content = [[volume.stamps(source) for volume in volumes], sorted(values.items())]
-    return sha256(json.dumps(content).encode()).hexdigest()
+    return digest_of_json(content)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import distributed
 
+from hermes_nnunet.core.checkpoint_names import BEST, FINAL
 from hermes_nnunet.errors import HermesError
 from hermes_nnunet.learning.distributed.inputs import Inputs, find_inputs
 from hermes_nnunet.learning.distributed.meeting import MEETING_TIMEOUT, Meeting, Place
@@ -45,7 +46,7 @@ def train(arguments: argparse.Namespace) -> None:
         if not arguments.val:
             trainer.run_training()
         if arguments.val_best:
-            trainer.load_checkpoint(_checkpoint(trainer, "checkpoint_best.pth"))
+            trainer.load_checkpoint(_checkpoint(trainer, BEST))
         trainer.perform_actual_validation(arguments.npz)
 
 
@@ -114,7 +115,7 @@ def _trainer(arguments: argparse.Namespace) -> "HermesTrainer":
     )
     trainer.disable_checkpointing = arguments.disable_checkpointing
     if arguments.val:
-        _checkpoint(trainer, "checkpoint_final.pth")
+        _checkpoint(trainer, FINAL)
     if arguments.pretrained_weights is not None:
         trainer.initialize()
         load_pretrained(trainer.bare_network, arguments.pretrained_weights)
